@@ -1,9 +1,9 @@
 /**
- * Absence keeper: what the machine has learned of the other hosts' absences, in `STATE/absences.json`, over a restart.
+ * Absence keeper: keeps, over a restart, what the machine has learned of other hosts' absences: `STATE/absences.json`.
  *
- * On disk the ends of absences are told by the wall clock, for no other clock goes on while we are off; the machine gets
- * ages. A wall clock that was set back makes them younger than they are (never less than nothing), one that was set forward
- * makes us forget: either way hosts are waited for as long as the policy allows, and no copy depends on it.
+ * On disk the end of an absence is a wall-clock time, because no other clock runs while this host is off; the machine
+ * gets ages. A wall clock that was set back makes absences look younger (never below zero); one that was set forward
+ * makes this host forget them. Either way hosts are waited for as long as the policy allows; no copy depends on it.
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -39,7 +39,7 @@ export class AbsenceKeeper {
   }: {
     readonly stateDir: string;
     readonly wallMs: () => number;
-    /** Others are not kept: the file stays as small as the cluster. */
+    /** Other hosts' absences are not kept, so that the file stays as small as the cluster. */
     readonly isMember: (host: HostId) => boolean;
     readonly log: Logger;
   }) {
@@ -50,7 +50,7 @@ export class AbsenceKeeper {
     this.#byHost = readAbsences(stateDir, log);
   }
 
-  /** For the machine, at its start. */
+  /** The absences that the machine starts with. */
   past(): readonly PastAbsence[] {
     const nowMs = this.#wallMs();
     return [...this.#byHost].flatMap(([host, absences]) =>
@@ -63,7 +63,7 @@ export class AbsenceKeeper {
     );
   }
 
-  /** Takes over from now on that the machine has learned of an absence. */
+  /** Takes over an absence that the machine has just learned of. */
   note({ host, lengthMs, agoMs, wasDead }: PastAbsence): void {
     const latest = { lengthMs, endedAtMs: this.#wallMs() - agoMs, wasDead };
     this.#byHost.set(host, withAbsence(this.#byHost.get(host) ?? [], latest));
@@ -72,12 +72,12 @@ export class AbsenceKeeper {
       .catch((error: unknown) => {
         this.#log.warn(
           { code: 'ABSENCES_NOT_KEPT', err: error },
-          `${FILE} could not be written; after a restart absences are learned anew`,
+          `${FILE} could not be written; after a restart absences are learned again`,
         );
       });
   }
 
-  /** Waits for what is being written. */
+  /** Waits for the write that is under way. */
   async close(): Promise<void> {
     await this.#turns.take('write', async () => undefined);
   }
@@ -94,7 +94,7 @@ export class AbsenceKeeper {
   }
 }
 
-/** Nothing when there is no such file, or it is damaged: what is usual of a host is then learned anew. */
+/** Empty when the file is missing or damaged: what is usual for a host is then learned again. */
 function readAbsences(stateDir: string, log: Logger): Map<HostId, readonly Absence[]> {
   const file = join(stateDir, FILE);
   const bytes = readIfThere(file);
@@ -105,7 +105,7 @@ function readAbsences(stateDir: string, log: Logger): Map<HostId, readonly Absen
   } catch (error) {
     log.warn(
       { err: error, file },
-      'this file is damaged and will be written anew; until then hosts are not waited for longer than the policy says',
+      'this file is damaged and will be rewritten; until then hosts are not waited for longer than the policy says',
     );
     return new Map();
   }

@@ -1,8 +1,9 @@
 /**
- * Answers: what a running host tells the person in front of it; the `Service` behind the control socket.
+ * Answers: what a running host tells the person at the command line; the `Service` behind the control socket.
  *
- * It only reads (the machine, the catalog, the configuration) and passes orders on; what it says is what the decisions
- * see, so `status` and the machine cannot disagree. Here a request finds who answers it, and what needs no part of its own is answered.
+ * It only reads (the machine, the catalog, the configuration) and passes orders on. It reports what the decisions see,
+ * so `status` and the machine cannot disagree. Most requests are passed to the part that answers them; those too small
+ * for a part of their own are answered here.
  */
 import { lackingIn } from '../catalog/gap-text.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
@@ -75,16 +76,16 @@ import { StatusReports } from './status-reports.js';
 import type { TreeKeeper } from './tree-keeper.js';
 import { Whereabouts } from './whereabouts.js';
 
-/** Snapshots that somebody may be reading though nothing keeps them any more: the last ones that were asked for by name. */
+/** Snapshots that nothing keeps any longer but that somebody may be reading: the last ones asked for by name. */
 const RESOLVED_MAX = 1_000;
 
 export interface AnswersOptions {
   readonly membership: Membership;
   readonly known: Known;
   readonly catalog: CatalogKeeper;
-  /** Records too: from here or from whoever has them. */
+  /** Also reads records: from this host or from any host that has them. */
   readonly objects: ObjectReader;
-  /** Snapshots and pages: what is lost or damaged here comes from whoever has it, and is kept again. */
+  /** Snapshots and pages: what is lost or damaged on this host is fetched from a host that has it, and kept again. */
   readonly mending: ObjectReader;
   readonly stores: OwnStores;
   readonly origin: Origin;
@@ -96,14 +97,14 @@ export interface AnswersOptions {
   readonly drill: SelfTestOptions['drill'];
   readonly alarms: Alarms;
   readonly clock: Clock;
-  /** Asks every other member that is connected what it has, but for this one. */
+  /** Asks every other connected member, except `without`, what it has. */
   readonly askMembers: (without: HostId) => Promise<unknown>;
   readonly addresses: () => readonly string[];
-  /** Where the other members can be reached, as far as we know. */
+  /** Where the other members can be reached, as far as this host knows. */
   readonly knownAddresses: () => Iterable<KnownPeer>;
   readonly isReachable: (host: HostId) => boolean;
   readonly loopDelay: LoopDelay;
-  /** For temporary files, on the state's disk. */
+  /** For temporary files; on the disk of the state folder. */
   readonly scratchFolder: string;
   readonly trees: TreeKeeper;
 }
@@ -119,7 +120,7 @@ export class Answers implements Service {
   readonly #configuring: Configuring;
   readonly #protecting: Protecting;
   readonly #whereabouts: Whereabouts;
-  /** The last asked for stands last. */
+  /** In order of use: the snapshot asked for last comes last. */
   readonly #resolved = new Map<ObjectId, SourceId>();
 
   constructor(options: AnswersOptions) {
@@ -240,7 +241,7 @@ export class Answers implements Service {
 
   async *#drillSource(id: SourceId, files: number, signal: AbortSignal): AsyncGenerator<DrillReport> {
     const source = this.#names.nameOf(id);
-    // With holders away none may be protected now, and what a restore would find is the question then.
+    // With holders away no snapshot may be protected now, yet the question is what a restore would find now.
     const listed = this.#snapshots.listed(id);
     const snapshot =
       (await this.#options.protections.newestProtected(id, listed, signal)) ?? this.#snapshots.newest(id).id;
@@ -300,7 +301,8 @@ export class Answers implements Service {
     { sourceId, snapshot, under }: EntriesRequest,
     signal: AbortSignal,
   ): AsyncGenerator<PlacedEntry | LackingEntries> {
-    // A restore reads them several times, hours apart: its snapshot may have left its hold, and its objects stay for a while.
+    // A restore reads entries several times, hours apart: the hold of its snapshot may have ended, but its objects stay
+    // a while.
     const isKnown =
       this.#resolved.get(snapshot) === sourceId || this.#options.catalog.wantedSnapshots(sourceId).includes(snapshot);
     if (!isKnown) {

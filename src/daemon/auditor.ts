@@ -1,11 +1,12 @@
 /**
- * Auditor: carries out `ask-audit` and `note-unanswered`, and answers the audits of others from our own disks.
+ * Auditor: carries out `ask-audit` and `note-unanswered`, and answers other hosts' audits from this host's disks.
  *
- * Invariants: every audit of ours has exactly one `audited`, without an answer when the holder is out of reach, breaks off,
- * answers nothing sensible, or nothing until any read of the parcel should be over, and when the service stops. Our own copy,
- * or at the origin its files, is read only for an answer that is to be compared with it. What a read for others finds corrupt is in our log before they are told.
+ * Invariants: every audit that this host starts ends in exactly one `audited` input. That input has no answer when the
+ * holder is out of reach, breaks off, answers nonsense or takes longer than any read of the parcel should, or when the
+ * service stops. This host's copy (at the origin, its files) is read only when there is an answer to compare it with.
+ * When a read for another host finds a copy corrupt, that is in the log before the other host hears of it.
  *
- * Reads go through the dropper's places, so that a disk is read for two at a time, whoever asks.
+ * Reads go through the dropper's places, so that at most two reads use a disk at a time, whoever asks.
  */
 import type { Logger } from 'pino';
 import type { AuditAnswer } from '../core/audit.js';
@@ -21,13 +22,13 @@ import type { Unstamped } from './driver.js';
 import type { LiveParcels } from './live-parcels.js';
 import type { Roster } from './roster.js';
 
-/** An answer that needs no reading comes within this, in ms; a parcel adds what it takes to read it at 20 MB/s. */
+/** The time for an answer that needs no reading, in ms; a parcel adds the time to read it at 20 MB/s. */
 const ANSWER_MS = 60_000;
 const READ_BYTES_PER_MS = 20_000;
-/** Audits of all peers that are answered at once; each waits for its turn at a disk. Beyond, they are told to come back. */
+/** Audits of all peers answered at once; each waits for its turn at a disk. Further peers are told to come back. */
 const ANSWERED_MAX = 16;
 
-/** `Dropper`, as far as it is needed here. */
+/** The part of `Dropper` that is needed here. */
 export interface PossessionReader {
   possess(
     read: {
@@ -44,16 +45,16 @@ export interface AuditorOptions {
   readonly net: Net;
   readonly roster: Roster;
   readonly reader: PossessionReader;
-  /** At the origin, where no store of ours has a copy. */
+  /** For an origin, which has no copy in its own stores. */
   readonly live: Pick<LiveParcels, 'possession'>;
-  /** The store of ours that holds the parcel. */
+  /** This host's store that holds the parcel. */
   readonly storeOf: (parcel: ParcelId) => StoreId | undefined;
   readonly notes: Pick<UnansweredNotes, 'note' | 'forget'>;
-  /** By the parcel's page; undefined where it is not known. */
+  /** From the parcel's page; undefined where the page is not known. */
   readonly bytesOf: (parcel: ParcelId) => number | undefined;
   readonly tell: (input: Unstamped) => void;
   readonly log: Logger;
-  /** For an answer, besides the reading. Default 1 min. */
+  /** The time for an answer, without the reading. Default 1 min. */
   readonly answerMs?: number;
 }
 
@@ -77,7 +78,7 @@ export class Auditor {
     this.#running.add(running);
   }
 
-  /** Ends every audit of ours. */
+  /** Ends every audit that this host has started. */
   async stop(): Promise<void> {
     this.#ended.abort(new Error('the service stops'));
     await Promise.all(this.#running);
@@ -90,7 +91,7 @@ export class Auditor {
     noted.catch((error: unknown) =>
       log.warn(
         { code: 'UNANSWERED_NOT_NOTED', ...copy, err: error },
-        'that a copy did not answer an audit was not written down; after a restart it is believed longer',
+        'an unanswered audit of a copy could not be recorded; after a restart that copy is believed for longer',
       ),
     );
   }
@@ -142,7 +143,7 @@ export class Auditor {
     this.#answering += 1;
     try {
       const read = await reader.possess({ parcel, store, nonce, holders: [roster.self] }, signal);
-      // What could not be read may be read another time: a disk that is busy or gone says nothing of its bytes.
+      // An unreadable copy may be readable later: a disk that is busy or gone says nothing about its bytes.
       if (read === 'unreadable') return { answer: 'deny', because: 'busy' };
       const possession = read === 'corrupt' ? undefined : read.get(roster.self);
       return possession === undefined ? { answer: 'deny', because: 'corrupt' } : { answer: 'proof', possession };

@@ -1,6 +1,6 @@
 /**
- * Boot counter: how often this service has started, in STATE/boot. It rises, durably, before anything else is done: stores
- * carry it too, and where the two differ one of them is an old image.
+ * Boot counter: how often this service has started, in STATE/boot. It rises, durably, before anything else is done.
+ * Stores carry it too; where the two differ, the state folder or the store is an old image.
  */
 import { join } from 'node:path';
 import { ClusterError } from '../core/fault.js';
@@ -21,7 +21,7 @@ export async function countBoot(stateDir: string): Promise<{ readonly boot: numb
   return { boot: previousBoot + 1, previousBoot };
 }
 
-/** So that the next start is above `seen`. */
+/** Raises the counter so that the next start is above `seen`. */
 export async function raiseBoot(stateDir: string, seen: number): Promise<void> {
   await writeDurable(join(stateDir, 'boot'), `${seen}\n`, { mode: 0o600 });
 }

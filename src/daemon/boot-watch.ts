@@ -1,7 +1,7 @@
 /**
- * Boot watch: carries out what core/later-starts.ts decides. STATE/boot is raised to the highest start heard, durably, and the
- * service ends: the next start is above it, and systemd makes it. The other way, a new counter in all that runs, would be no start
- * at all.
+ * Boot watch: carries out what core/later-starts.ts decides. It raises STATE/boot durably to the highest start heard
+ * of and ends the service; systemd starts it again, above that number. Changing the counter in every running part
+ * instead would not be a start at all.
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -24,14 +24,14 @@ export interface BootWatchOptions {
   readonly wallMs: () => number;
   readonly alarms: Alarms;
   readonly log: Logger;
-  /** Default: as it is decided. */
+  /** Changes how long the raise is put off, for tests. Default: as decided. */
   readonly waitMs?: (inMs: number) => number;
 }
 
 export class BootWatch {
   readonly #options: BootWatchOptions;
   #end: (error: unknown) => void = () => undefined;
-  /** Never fulfilled. Rejected with BOOT_BEHIND when the counter has been raised: the service is to be started again. */
+  /** Never fulfilled. Rejected with BOOT_BEHIND once the counter is raised: the service must then start again. */
   readonly behind = new Promise<never>((_, reject) => {
     this.#end = reject;
   });
@@ -42,11 +42,12 @@ export class BootWatch {
   constructor(options: BootWatchOptions) {
     this.#options = options;
     this.#starts = new LaterStarts(options.boot);
-    // Who runs the service waits for it only when all has started.
+    // The runner of the service awaits this only after everything has started; until then a rejection must not go
+    // unhandled.
     this.behind.catch(() => undefined);
   }
 
-  /** The last frame that a trusted member has heard of us. */
+  /** Takes the last frame of this host that a trusted member has heard. */
   hear(heard: FrameNumber, from: PeerName): void {
     const { boot: ours, framesSent, alarms, nameOf, others, wallMs, log, waitMs = inMs => inMs } = this.#options;
     if (this.#stopped) return;
@@ -54,19 +55,19 @@ export class BootWatch {
     const view = { framesSent: framesSent(), wallMs: wallMs(), raisedMs: this.#raisedMs(), others: others() };
     const verdict = this.#starts.hear(heard, from, view);
     if (verdict.act === 'refuse')
-      log.warn({ code: 'BOOT_NOT_BELIEVED', from, boot }, 'a member says that it heard a start of ours that cannot be');
+      log.warn({ code: 'BOOT_NOT_BELIEVED', from, boot }, 'a member reports a start of this host that is impossible');
     if (verdict.act !== 'raise') return;
     if (verdict.isAlone) {
       alarms.raise(
         'BOOT_BEHIND',
         '',
-        `${nameOf(from)} says that it has heard start ${boot} of this host, and this is start ${ours}; no other member says so. If none does, the counter is raised on its word in ${Math.ceil(verdict.inMs / 60_000)} min and the service starts again. If this host's state was not put back from an old image and no copy of it runs, ${nameOf(from)} does not tell the truth: look at that host`,
+        `${nameOf(from)} says that it has heard start ${boot} of this host, but this is start ${ours}; no other member says so. If that stays so, the counter is raised on its word alone in ${Math.ceil(verdict.inMs / 60_000)} min and the service starts again. If this host's state was not put back from an old image and no copy of this host is running, ${nameOf(from)} does not tell the truth: look at that host`,
       );
     } else if (verdict.isAgain) {
       alarms.raise(
         'BOOT_BEHIND',
         '',
-        `${nameOf(from)} has heard start ${boot} of this host, and this is start ${ours}, though the counter was raised within the hour: another machine seems to run with this host's identity. Switch off the copy; what this host says is not heard until it has started again`,
+        `${nameOf(from)} has heard start ${boot} of this host, but this is start ${ours}, although the counter was raised less than an hour ago: another machine seems to run with this host's identity. Switch off the copy; other hosts ignore this host until it has started again`,
       );
     } else alarms.clear('BOOT_BEHIND', '');
     clearTimeout(this.#timer);
@@ -99,7 +100,7 @@ export class BootWatch {
     this.#end(
       new ClusterError(
         'BOOT_BEHIND',
-        `other hosts have heard start ${this.#starts.highest} of this host and this is start ${boot}: its state folder was put back from an old image, and what it says is not heard. The counter was raised and nothing else was changed; start the service again`,
+        `other hosts have heard start ${this.#starts.highest} of this host, but this is start ${boot}: its state folder was put back from an old image, and other hosts ignore what it says. The counter was raised and nothing else was changed; start the service again`,
         { blame: 'passing' },
       ),
     );

@@ -1,10 +1,11 @@
 /**
- * Brakes: sources in which so much left or changed, at once or within a day, that a person should look before any of their snapshots is
- * unlisted (retention.ts of the catalog says how much, mass-changes.ts looks). Kept in `STATE/brakes.json`, each written before the head that lists
- * the snapshot which showed it: no crash lets retention pass it by.
+ * Brakes: the sources that lost or changed so much, at once or within a day, that a person should look before any of
+ * their snapshots is unlisted (the catalog's retention.ts says how much; mass-changes.ts looks). A brake is kept in
+ * `STATE/brakes.json`. It is written before the head that lists the snapshot which showed the change, so that no crash
+ * lets retention run past it.
  *
- * A damaged file stays as it is, for it may have named any source: until somebody removes it every start brakes them all. It is
- * seen to be gone when the next brake is to be written.
+ * A damaged file is left as it is, because it may have named any source: until somebody removes it, every start brakes
+ * all sources. That it was removed is noticed when the next brake is written.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,13 +19,13 @@ import type { Alarms } from './alarms.js';
 const FILE = 'brakes.json';
 
 export interface MassChange {
-  /** The snapshot that shows it. */
+  /** The snapshot that shows the change. */
   readonly snapshot: ObjectId;
   readonly timeMs: number;
   readonly filesBefore: number;
   readonly filesGone: number;
   readonly filesChanged: number;
-  /** Of the older snapshot in which there were so many files before, where that is not the last one. */
+  /** Time of the older snapshot that had these files, where that is not the last one before `snapshot`. */
   readonly sinceSnapshotMs?: number | undefined;
 }
 
@@ -35,14 +36,16 @@ const braked = z.strictObject({
   filesBefore: count,
   filesGone: count,
   filesChanged: count,
-  /** The time of the first snapshot that nobody has accepted; `timeMs` is of the last that showed a mass change. */
+  /**
+   * Time of the first snapshot that nobody has accepted; `timeMs` is that of the last one that showed a mass change.
+   */
   sinceMs: count.optional(),
   sinceSnapshotMs: count.optional(),
 });
 type Braked = z.infer<typeof braked>;
 const brakesFile = z.strictObject({
   sources: z.record(z.string(), braked),
-  /** The time of the snapshot that a person accepted last, with all before it. */
+  /** Time of the last snapshot that a person accepted, together with all snapshots before it. */
   accepted: z.record(z.string(), count).optional(),
 });
 interface BrakesRead {
@@ -57,7 +60,7 @@ export class Brakes {
   readonly #log: Logger;
   readonly #on: Map<SourceId, Braked>;
   readonly #accepted: Map<SourceId, number>;
-  /** The file could not be read: every source may have been in it, but those that a person has looked at since. */
+  /** Set when the file could not be read: it may have named any source but these, which a person has looked at. */
   #lookedAt: Set<SourceId> | undefined;
   readonly #turns = new Turns<'write'>();
 
@@ -68,7 +71,7 @@ export class Brakes {
     log,
   }: {
     readonly stateDir: string;
-    /** What a person calls a source, and may type. */
+    /** The source's name as a person knows it and can type it. */
     readonly nameOf: (source: SourceId) => string;
     readonly alarms: Alarms;
     readonly log: Logger;
@@ -82,14 +85,15 @@ export class Brakes {
     this.#accepted = read?.accepted ?? new Map();
     this.#lookedAt = read === undefined ? new Set() : undefined;
     if (read === undefined) {
-      const text = `${FILE} is damaged, and may have named any source: no snapshot is unlisted until 'cluster backup SOURCE --accept-changes' says that it was looked at. Then remove the file`;
+      const text = `${FILE} is damaged, and may have named any source: no snapshot of a source is unlisted until 'cluster backup SOURCE --accept-changes' confirms that somebody has looked at it. Then remove the file`;
       alarms.raise('BRAKES_DAMAGED', FILE, text);
     }
   }
 
   /**
-   * The alarms are those of the sources that the policy has: of another one nothing is unlisted, and nobody could accept anything.
-   * Should it have that one again, its brake is on as before, unless an admin forgot the source meanwhile.
+   * Raises alarms only for the sources in the policy: nothing is unlisted of any other, and nobody could accept its
+   * changes. If the policy names such a source again, its brake is on as before, unless an admin forgot the source
+   * meanwhile.
    */
   configure(
     sources: ReadonlySet<SourceId>,
@@ -106,27 +110,24 @@ export class Brakes {
     }
     if (!areDropped) return;
     this.#write().catch((error: unknown) => {
-      this.#log.warn(
-        { code: 'BRAKES_NOT_WRITTEN', err: error },
-        `${FILE} has brakes of sources that were forgotten still`,
-      );
+      this.#log.warn({ code: 'BRAKES_NOT_WRITTEN', err: error }, `${FILE} still has brakes of forgotten sources`);
     });
   }
 
-  /** Why nothing of the source may be unlisted; undefined when it may. */
+  /** Why no snapshot of the source may be unlisted; undefined when they may. */
   on(source: SourceId): string | undefined {
     const change = this.#on.get(source);
     if (change !== undefined) return changeText(change);
     return this.#lookedAt?.has(source) === false ? `${FILE} is damaged, and may have named it` : undefined;
   }
 
-  /** Snapshots from then on are not accepted yet; undefined when all are, or nobody knows. */
+  /** Snapshots from this time on are not yet accepted; undefined when all are accepted, or when this is not known. */
   sinceMs(source: SourceId): number | undefined {
     const change = this.#on.get(source);
     return change?.sinceMs ?? change?.timeMs;
   }
 
-  /** What a person accepted last is of then; undefined when nobody was asked. */
+  /** Time of the last snapshot that a person accepted; undefined when nobody was ever asked. */
   acceptedMs(source: SourceId): number | undefined {
     return this.#accepted.get(source);
   }
@@ -138,7 +139,7 @@ export class Brakes {
     await this.#write();
   }
 
-  /** A person has looked: it is meant, up to the snapshot of this time. Durable when this returns. */
+  /** A person has looked and accepts all changes up to the snapshot of this time. Durable when this returns. */
   async release(source: SourceId, acceptedMs: number): Promise<void> {
     this.#lookedAt?.add(source);
     this.#on.delete(source);
@@ -152,7 +153,7 @@ export class Brakes {
     this.#alarms.raise(
       'MASS_CHANGE',
       source,
-      `source ${name}: ${changeText(change)}; its snapshots go on, but none is unlisted and the trees in the stores stay as they were until 'cluster backup ${name} --accept-changes' says that it is meant`,
+      `source ${name}: ${changeText(change)}; new snapshots are still taken, but none is unlisted and the trees in the stores stay as they were until 'cluster backup ${name} --accept-changes' confirms that the change is meant`,
     );
   }
 
@@ -179,7 +180,7 @@ function changeText({ snapshot, timeMs, filesBefore, filesGone, filesChanged, si
 
 const timeText = (timeMs: number): string => `${new Date(timeMs).toISOString().slice(0, 16)}Z`;
 
-/** None when there is no such file; undefined when it is damaged. */
+/** No brakes when there is no such file; undefined when it is damaged. */
 function readBrakes(stateDir: string, log: Logger): BrakesRead | undefined {
   const file = join(stateDir, FILE);
   const bytes = readIfThere(file);

@@ -1,6 +1,6 @@
 /**
- * Carry out: which part of this host does what an effect of the machine says. Each part begins at once and tells the machine by an
- * input how it went; none throws here.
+ * Carry out: gives each effect of the machine to the part of this host that does it. Each part begins at once and
+ * reports its result to the machine as an input; none throws here.
  */
 import type { Logger } from 'pino';
 import type { Effect } from '../core/effects.js';
@@ -16,7 +16,7 @@ import type { StoreHeads } from './store-heads.js';
 export interface Carriers {
   readonly net: Pick<Net, 'publish'>;
   readonly exchange: Pick<StateExchange, 'ask'>;
-  /** Asks a host for the configuration; nothing where it is no member, or before anybody is asked. */
+  /** Asks a host for the configuration; does nothing where it is not a member, or before anybody is asked. */
   readonly askConfig: (host: HostId) => void;
   readonly copies: Copies;
   readonly storeHeads: StoreHeads;

@@ -1,19 +1,20 @@
 /**
  * Catalog keeper: the heads of all sources that this host knows, with their snapshots and pages on its own disk.
  *
- * A head is believed when its origin signed it and it is newer than the one we have; it is in force only when everything
- * that it lists has been fetched and is durable, and then it is written down, durably, before the machine hears of it: so
- * a head's seq never goes back, not even over a crash (I7).
+ * A head is believed when its origin signed it and it is newer than the one known so far. It is in force only once
+ * everything that it lists has been fetched and is durable; then the head itself is written durably, before the
+ * machine hears of it. So a head's seq never goes back, not even over a crash (I7).
  *
- * What it lists is wanted, and what this host saw listed before stays wanted through its own `hold` (core/hold.ts): that it
- * was seen is durable before the head is in force, too. What is held and has lost an object that nobody has keeps no head out: it
- * is wanted as far as it can be read.
+ * What the head lists is wanted, and what this host saw listed before stays wanted through its own `hold`
+ * (core/hold.ts). That it was seen is also durable before the head is in force. A held snapshot that has lost an
+ * object which nobody has does not keep a head out of force: the snapshot is wanted as far as it can be read.
  *
- * Only an admin turns it back, who revokes the origin: then the last head that stays valid takes the place of a later one. Until
- * it is here the later one stays in force, and nobody else is told of it; what it alone lists stays wanted through its hold.
+ * Only an admin who revokes the origin can turn a head back: the last head that stays valid then replaces a later one.
+ * Until that last head is here, the later one stays in force, and no other host is told of it; what only the later
+ * head lists stays wanted through its hold.
  *
- * Of two heads with one seq the lower hash wins, everywhere, and an alarm says so until the origin's answer, with what both list, is
- * in force.
+ * Of two heads with one seq the lower hash wins on every host, and an alarm says so until the origin's answer, which
+ * lists what both list, is in force.
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -39,26 +40,26 @@ import { HeldSnapshots } from './held-snapshots.js';
 import type { Revocations } from './revocations.js';
 import type { Roster } from './roster.js';
 
-/** A hold that could not be ended, or of which something is lost, is looked at again after this, in ms. */
+/** After this a hold that could not be ended, or that has lost something, is looked at again, in ms. */
 const AGAIN_MS = 60_000;
-/** Snapshots that an alarm names. */
+/** How many snapshots an alarm names. */
 const LACKING_TOLD = 3;
 
 export interface CatalogKeeperOptions {
   /** STATE/catalog/heads, which exists. */
   readonly folder: string;
   readonly objects: ObjectWriter;
-  /** Where snapshots and pages come from that are not here: a peer that knows the head. */
+  /** Reads the snapshots and pages that are missing here from a peer that knows the head. */
   readonly fromPeer: (peer: PeerName) => ObjectReader;
-  /** The same from whoever is there. */
+  /** Reads them from any host that is up. */
   readonly find: (object: ObjectId, signal: AbortSignal) => Promise<Uint8Array | undefined>;
-  /** What the configuration lets go; and which sources there are at all. */
+  /** What the configuration lets go, and which sources exist at all. */
   readonly forgotten: Forgotten;
-  /** This host's running time: holds are counted in it. */
+  /** This host's running time, in which holds are counted. */
   readonly runMs: () => number;
   /**
-   * Somebody says that he holds it, or may: then no re-cut takes it out of its hold. Whether audits of it failed does not
-   * matter, for a hijacked origin may say so of any copy.
+   * Some host says that it holds the parcel, or may hold it: then no re-cut takes the parcel out of its hold. Whether
+   * audits of that copy failed does not matter, because a hijacked origin may report that of any copy.
    */
   readonly hasCopy: (parcel: ParcelId) => boolean;
   readonly roster: Roster;
@@ -71,26 +72,26 @@ export interface CatalogKeeperOptions {
 interface Judged {
   readonly wanted: WantedBefore;
   readonly change: HeadChange;
-  /** Snapshots in their hold of which an object is lost everywhere, as far as it was looked for. */
+  /** Held snapshots that lost an object everywhere, as far as this host has looked. */
   readonly lacking: readonly ObjectId[];
 }
 
-/** Told of each head that has come into force, and of each end of a hold, and of what it changed. */
+/** Hears of each head that has come into force and of each hold that ended, with what that changed. */
 export type HeadListener = (source: SourceId, change: HeadChange) => void;
 
 export class CatalogKeeper {
   readonly objects: ObjectWriter;
   readonly #options: CatalogKeeperOptions;
   readonly #heads = new Map<SourceId, KnownHead>();
-  /** Those of them that want nothing, as their source is forgotten. */
+  /** Sources whose head wants nothing because the source is forgotten. */
   readonly #void = new Set<SourceId>();
-  /** The seq of each head on our disk, in force or not: an earlier one never replaces it. */
+  /** Seq of each head on this host's disk, in force or not: an earlier head never replaces it. */
   readonly #floors = new Map<SourceId, number>();
-  /** Head files that could not be used when they were read, until another head of their source is in force. */
+  /** Head files that were unusable when they were read, until another head of their source is in force. */
   readonly #unread = new Set<string>();
-  /** By the head in force. */
+  /** What the head in force wants. */
   readonly #wanted = new Map<SourceId, WantedBefore>();
-  /** Sources with a snapshot in its hold of which an object is lost here. */
+  /** Sources with a held snapshot that has lost an object here. */
   readonly #lacking = new Set<SourceId>();
   /** When the next hold of a source ends, in running time. */
   readonly #nextRunMs = new Map<SourceId, number>();
@@ -113,7 +114,7 @@ export class CatalogKeeper {
     this.#forks = new HeadForks(options.alarms);
   }
 
-  /** Reads the heads that were in force before, and tells the machine what they want. */
+  /** Reads the heads that were in force before the restart, and tells the machine what they want. */
   async open(): Promise<void> {
     const { folder, log } = this.#options;
     for (const name of await readdir(folder)) {
@@ -122,10 +123,10 @@ export class CatalogKeeper {
       try {
         const head = this.#read(bytes);
         this.#floors.set(head.source, head.seq);
-        // Who holds what is not known yet.
+        // Nothing lets go of a re-cut snapshot here: who holds what is not known yet.
         await this.#enforce({ head, sealed: bytes, hash: headHash(bytes) }, { recuts: false, seek: undefined });
       } catch (error) {
-        // A damaged file, or an object that is gone: the head, or a later one, comes back from any peer that has it.
+        // The file is damaged or an object is gone: any peer that has this head, or a later one, gives it back.
         this.#unread.add(join(folder, name));
         log.error(
           { code: 'HEAD_UNREADABLE', file: name, err: error },
@@ -144,7 +145,7 @@ export class CatalogKeeper {
     return this.#void.has(source) ? undefined : this.#heads.get(source);
   }
 
-  /** The sealed head on our disk, whether it could be put in force or not. */
+  /** The sealed head on this host's disk, whether or not it could be put in force. */
   onDisk(source: SourceId): Uint8Array | undefined {
     return readIfThere(this.#file(source, 'head'));
   }
@@ -153,45 +154,47 @@ export class CatalogKeeper {
     for (const source of this.#heads.keys()) if (!this.#void.has(source)) yield source;
   }
 
-  /** Those of which a head is known that wants nothing. */
+  /** Sources whose known head wants nothing. */
   forgottenSources(): ReadonlySet<SourceId> {
     return this.#void;
   }
 
-  /** All that are known and valid, those of forgotten sources among them. */
+  /** All known and valid heads, including those of forgotten sources. */
   *heads(): IterableIterator<KnownHead> {
     for (const known of this.#heads.values()) if (!this.#isVoided(known)) yield known;
   }
 
-  /** The snapshots whose parcels are wanted: what the head in force lists, and what is in its hold. */
+  /** The snapshots whose parcels are wanted: those that the head in force lists, and those in their hold. */
   wantedSnapshots(source: SourceId): readonly ObjectId[] {
     const { listed = [], held = [] } = this.#wanted.get(source) ?? {};
     return [...listed, ...held];
   }
 
-  /** Those of them that the head in force does not list, oldest first. */
+  /** The wanted snapshots that the head in force does not list, oldest first. */
   heldSnapshots(source: SourceId): readonly { readonly id: ObjectId; readonly timeMs: number }[] {
     const held = new Set(this.#wanted.get(source)?.held);
     const seen = held.size === 0 ? [] : this.#held.seenOf(source).filter(({ id }) => held.has(id));
     return [...seen].sort((a, b) => a.timeMs - b.timeMs);
   }
 
-  /** How many more snapshots of the source a head may list that lists these, for what is in its hold; below 0 where these are too many. */
+  /** How many more snapshots a head that lists these may list beside what is in its hold; below 0 for too many. */
   roomBeside(source: SourceId, listed: readonly ObjectId[]): number {
     return this.#held.roomBeside(source, listed);
   }
 
-  /** What is wanted of a source is all known: its head is in force, and nothing in its hold is lost here. */
+  /** True when everything wanted of a source is known: its head is in force, and nothing in its hold is lost here. */
   isKnownInFull(source: SourceId): boolean {
     return this.get(source) !== undefined && !this.#lacking.has(source);
   }
 
-  /** An admin has let go what this head lists. */
+  /** True when an admin has let go what this head lists. */
   isForgotten({ source, seq }: Pick<Head, 'source' | 'seq'>): boolean {
     return this.#options.forgotten.isVoid(source, seq);
   }
 
-  /** Some head cannot be read, or is being taken: what is wanted is not known in full, or about to change. */
+  /**
+   * True while some head cannot be read or is being taken: what is wanted is then not fully known, or about to change.
+   */
   get isUnsettled(): boolean {
     return this.#unread.size > 0 || !this.#turns.isIdle;
   }
@@ -201,16 +204,17 @@ export class CatalogKeeper {
   }
 
   /**
-   * A head from a peer or a store of ours, or from our own history (`from` undefined: then all its objects are here already).
+   * Takes a head from a peer, from a store of this host, or from its own history (`from` undefined: all objects are
+   * here already).
    * @throws BadSignature, MalformedObject, HEAD_OF_STRANGER, HEAD_OF_REVOKED (peer); SOURCE_UNKNOWN, ObjectMissing (passing);
-   * HEAD_BEHIND (operator) for one of our own history
+   * HEAD_BEHIND (operator) for a head of this host's own history
    */
   async offer(bytes: Uint8Array, from: PeerName | ObjectReader | undefined, signal?: AbortSignal): Promise<void> {
     const { source } = decodeHead(bytes);
     await this.#turns.take(source, async () => {
       const key = this.#signers.needKey(source);
       if (!this.#options.forgotten.isSource(source)) {
-        // Its configuration may be on its way to us: the head is asked for again when it is here.
+        // Its configuration may be on the way: the head is asked for again once that is here.
         throw new ClusterError('SOURCE_UNKNOWN', `${source} is not in the configuration`, { blame: 'passing' });
       }
       const head = verifyHead(bytes, key);
@@ -223,14 +227,14 @@ export class CatalogKeeper {
         if (from !== undefined) return;
         throw new ClusterError(
           'HEAD_BEHIND',
-          `head ${head.seq} of ${source} is not in force: ${this.#file(source, 'head')} has head ${floor}. All snapshots are kept; if that file is not this host's own word, stop the service, move the file away and start it again`,
+          `head ${head.seq} of ${source} is not in force: ${this.#file(source, 'head')} has head ${floor}. All snapshots are kept; if that file was not written by this host, stop the service, move the file away and start it again`,
           { blame: 'operator' },
         );
       }
       if (known?.hash === hash && this.#void.has(source) === isVoid) return;
       const isLast = this.#signers.isLastOfRevoked(head, hash);
       if (known !== undefined && known.head.seq === head.seq && known.hash !== hash) {
-        // An admin has said which one stands.
+        // An admin has said which of the two stands.
         if (isLast) this.#forks.end(source);
         else {
           this.#forks.note(known.head, head);
@@ -256,7 +260,7 @@ export class CatalogKeeper {
         await enforce();
       } catch (error) {
         if (reader === undefined || !(error instanceof ClusterError) || error.code !== 'OBJECT_MISSING') throw error;
-        // An object that we had is lost: everything that is listed is looked for, not only what is new.
+        // An object that was here before is lost: everything listed is looked for, not only what is new.
         await this.#headObjects.fetch(listed, fetching);
         await this.objects.flush();
         await enforce();
@@ -265,8 +269,8 @@ export class CatalogKeeper {
   }
 
   /**
-   * What the head in force lists, into another catalog (a store's own), durably.
-   * @param complete snapshots that should be there with all their pages: those of the head that is kept there
+   * Copies what the head in force lists into another catalog (a store's own), durably.
+   * @param complete snapshots that should be there with all their pages: those of the head kept there
    * @returns the head; undefined where none is in force
    */
   async copyTo(
@@ -281,14 +285,17 @@ export class CatalogKeeper {
     return known;
   }
 
-  /** Of a head file: rot may leave what can be decoded, with another number, say. @throws MalformedObject, BadSignature */
+  /**
+   * Reads a head file. Bit rot may leave a head that decodes, with another number, say.
+   * @throws MalformedObject, BadSignature
+   */
   #read(sealed: Uint8Array): Head {
     const head = decodeHead(sealed);
     const key = this.#signers.keyOf(head.source);
     return key === undefined ? head : verifyHead(sealed, key);
   }
 
-  /** `recuts`: what a re-cut took the place of may be let go. */
+  /** `recuts`: snapshots that a re-cut has replaced may be let go. */
   async #enforce(
     known: KnownHead,
     { recuts, seek }: { readonly recuts: boolean; readonly seek: Seek | undefined },
@@ -300,7 +307,7 @@ export class CatalogKeeper {
     const { seen, held, nextRunMs } = await this.#held.judge(isVoid ? undefined : head, { recuts });
     const { wanted, change, lacking } = await this.#judge(source, { listed, held }, seek);
 
-    // What was seen first: a head that is in force and whose snapshots were not seen would be one that holds nothing.
+    // What was seen is kept first: a head in force whose snapshots are not recorded as seen would hold nothing.
     await this.#held.keep(source, seen);
     const file = this.#file(source, 'head');
     const onDisk = readIfThere(file);
@@ -320,7 +327,7 @@ export class CatalogKeeper {
     for (const listener of this.#listeners) listener(source, change);
   }
 
-  /** What the snapshots change; those whose own object is lost are left out until it is found. */
+  /** What the snapshots change. Snapshots whose own object is lost are left out until it is found. */
   async #judge(source: SourceId, snapshots: WantedSnapshots, seek: Seek | undefined): Promise<Judged> {
     const before = this.#wanted.get(source);
     const { change, lost } = await headChange(this.objects, before, snapshots);
@@ -331,7 +338,7 @@ export class CatalogKeeper {
     return { wanted: { ...wanted, lost: again.lost }, change: again.change, lacking: [...lacking.keys()] };
   }
 
-  /** `isAsked`: those who are there were. */
+  /** `isAsked`: the hosts that are up were asked. */
   #tellLacking(source: SourceId, lacking: readonly ObjectId[], { isAsked }: { readonly isAsked: boolean }): void {
     if (lacking.length === 0) {
       if (this.#lacking.delete(source)) this.#options.alarms.clear('HELD_LOST', source);
@@ -344,15 +351,16 @@ export class CatalogKeeper {
     this.#options.alarms.raise(
       'HELD_LOST',
       source,
-      `source ${source}: of snapshots that are listed no more and still held (${ids}) a part of the catalog is lost, here and on every host that is up; what nothing else leads to is held for gcGrace and no longer. Switch on the hosts that are off: it is looked for every minute`,
+      `source ${source}: a part of the catalog of snapshots that are no longer listed but still held (${ids}) is lost, here and on every host that is up; what only that part leads to is held for gcGrace and no longer. Switch on the hosts that are off: the lost part is looked for every minute`,
     );
   }
 
   // ------------------------------------------------------------------------------------------------------------- holds
 
   /**
-   * The configuration has changed: it may have let sources and snapshots go; or it has a source again, as when another branch of it won.
-   * What that one's head lists may be gone from here: then any peer that tells of the head gives it.
+   * Takes a changed configuration. It may have let sources and snapshots go, or may name a source again, as when
+   * another branch of it won. Objects that the head of such a source lists may be gone from here; any peer that knows
+   * the head gives them.
    */
   async reconsider(): Promise<void> {
     const { forgotten, runMs } = this.#options;
@@ -364,7 +372,9 @@ export class CatalogKeeper {
     await this.#letGoInTurn();
   }
 
-  /** Lets go of the snapshots whose hold has run out. Its own timer calls it when it is time; a call too many does nothing. */
+  /**
+   * Lets go of the snapshots whose hold has ended. A timer calls it when one is due; calling it too often does no harm.
+   */
   async letGo(): Promise<void> {
     for (const source of this.#nextRunMs.keys()) {
       try {
@@ -377,7 +387,7 @@ export class CatalogKeeper {
       } catch (error) {
         this.#options.log.error(
           { code: 'HOLD_NOT_ENDED', source, err: error },
-          'what is wanted of a source could not be judged anew; nothing was let go, and it is looked at again',
+          'what is wanted of a source could not be judged again; nothing was let go, and it is retried',
         );
         this.#nextRunMs.set(source, this.#options.runMs() + AGAIN_MS);
       }
@@ -385,7 +395,7 @@ export class CatalogKeeper {
     this.#arm();
   }
 
-  /** Nothing is written after this. What is read from a peer for a head ends by the signal that the head was offered with. */
+  /** After this nothing is written. A read from a peer for a head ends by the signal that the head was offered with. */
   async stop(): Promise<void> {
     this.#end.abort();
     clearTimeout(this.#timer);
@@ -401,7 +411,7 @@ export class CatalogKeeper {
     this.#timer = setTimeout(() => void this.#letGoInTurn(), delayMs).unref();
   }
 
-  /** What `stop` waits for; after it, nothing. */
+  /** Runs `letGo` so that `stop` waits for it; does nothing after `stop`. */
   #letGoInTurn(): Promise<void> {
     this.#lettingGo = this.#lettingGo.then(() => (this.#end.signal.aborted ? undefined : this.letGo()));
     return this.#lettingGo;

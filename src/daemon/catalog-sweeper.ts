@@ -1,14 +1,15 @@
 /**
- * Catalog sweeper: takes out of the state folder's catalog, and out of each mounted store's, what nothing leads to any more; and out of
- * the store's blobs what no copy lists.
+ * Catalog sweeper: removes what nothing leads to any longer from the state folder's catalog and from that of each
+ * mounted store, and removes the blobs that no copy lists from the stores.
  *
- * Reached are the snapshots that a head in force lists or that are in their hold, those of this host's own heads and of the heads
- * that a store keeps, their pages, and the records of the parcels in them; a store's own rules spare the records of what it holds.
- * All else goes when it has been unreached for `gcGrace` of this host's running time. When in doubt nothing goes: no folder is swept
- * while a head cannot be read, a snapshot that should be here is not, or heads are being made or taken.
+ * Reached are: the snapshots that a head in force lists or that are in their hold; those of this host's own heads and
+ * of the heads that a store keeps; their pages; and the records of the parcels in them. A store's own rules spare the
+ * records of what it holds. Everything else goes once it has been unreached for `gcGrace` of this host's running time.
+ * When in doubt nothing goes: no folder is swept while a head cannot be read, a snapshot that should be here is
+ * missing, or heads are being made or taken.
  *
- * Blobs that belong to no copy may be the last of a parcel that is short of copies: these are spared (short-blobs.ts); and while a
- * parcel that has no copy at all has no record here either, no blob goes.
+ * Blobs that belong to no copy may be the last of a parcel that is short of copies. Those are spared (short-blobs.ts).
+ * While a parcel without any copy also has no record here, no blob goes at all.
  */
 import type { Logger } from 'pino';
 import { decodeHead, type ListedSnapshot } from '../catalog/head.js';
@@ -24,23 +25,23 @@ import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Origin } from './origin.js';
 import type { ShortBlobs } from './short-blobs.js';
 
-/** Sweeps in one `gcGrace`: what is to go goes at most a quarter of it late. */
+/** Sweeps in one `gcGrace`: an object goes at most a quarter of it late. */
 const SWEEPS_PER_GRACE = 4;
-/** A sweep lists every object: 30,000, those of a million files, in some 0.2 s. */
+/** A sweep lists every object: the 30,000 of a million files take some 0.2 s. */
 const EVERY_MS_MAX = 6 * 3_600_000;
 const EVERY_MS_MIN = 1_000;
-/** Sooner after a start, for a host that is never on for long. */
+/** The first sweep after a start comes sooner, for the sake of a host that is never on for long. */
 const FIRST_MS_MAX = 10 * 60_000;
-/** What is in doubt is looked at again after this. */
+/** After this a catalog in doubt is looked at again. */
 const AGAIN_MS = 60_000;
 
 export interface CatalogSweeperOptions {
   readonly catalog: Pick<CatalogKeeper, 'sources' | 'wantedSnapshots' | 'get' | 'isUnsettled' | 'isForgotten'>;
   readonly history: Pick<SourceHistory, 'heads' | 'isDamaged'>;
   readonly origin: Pick<Origin, 'isBusy'>;
-  /** The state folder's. */
+  /** The catalog of the state folder. */
   readonly objects: ObjectFolder;
-  /** From here and from the mounted stores. */
+  /** Reads from the state folder and from the mounted stores. */
   readonly reader: ObjectReader;
   readonly stores: () => Iterable<Store>;
   readonly isListed: (parcel: ParcelId) => boolean;
@@ -60,7 +61,7 @@ export class CatalogSweeper {
     this.#options = options;
   }
 
-  /** Also when the configuration has changed: its `gcGrace` may be shorter. */
+  /** Also called when the configuration has changed: its `gcGrace` may be shorter. */
   start(): void {
     this.#next(Math.min(FIRST_MS_MAX, this.#everyMs()));
   }
@@ -99,11 +100,12 @@ export class CatalogSweeper {
         this.#options.signal.throwIfAborted();
         log.warn(
           { code: 'CATALOG_NOT_SWEPT', store: store.id, err: error },
-          'the catalog of a store was not cleared of what nothing leads to; it is tried again',
+          'catalog objects of a store that nothing leads to could not be removed; this is tried again',
         );
       }
     };
-    // Side by side: a disk that hangs must not hold up the others. Nothing of theirs goes on when this has ended.
+    // All stores at once: a disk that hangs must not hold up the others. When this ends, no sweep of a store is still
+    // running.
     const swept = await Promise.allSettled([...stores()].map(sweepStore));
     for (const end of swept) if (end.status === 'rejected') throw end.reason;
     return true;
@@ -127,8 +129,8 @@ export class CatalogSweeper {
   }
 
   /**
-   * Of snapshots and pages, and of records where the machine does not know of them: fingerprints, 40 bytes each. What shares one with
-   * something reached stays, and does no harm.
+   * Fingerprints (40 bytes each) of snapshots and pages, and of the records that the machine does not know of. An
+   * object that shares its fingerprint with a reached one stays, which does no harm.
    */
   async #reached(): Promise<Set<number>> {
     const { catalog, history, reader } = this.#options;
@@ -136,7 +138,7 @@ export class CatalogSweeper {
     for (const source of [...catalog.sources()]) await this.#reach(catalog.wantedSnapshots(source), reader, reached);
     for (const { head, hash } of history.heads()) {
       if (catalog.get(head.source)?.hash === hash || catalog.isForgotten(head)) continue;
-      // Not in force yet: nobody has told the machine of its parcels.
+      // Not in force yet: the machine has not been told of its parcels.
       for (const { id } of head.snapshots) {
         await this.#reach([id], reader, reached);
         for (const page of (await readSnapshot(reader, id)).pages)
@@ -146,7 +148,7 @@ export class CatalogSweeper {
     return reached;
   }
 
-  /** What the heads lead to that the store keeps itself: they may be others than those in force. */
+  /** What is reached from the heads that the store itself keeps: they may differ from those in force. */
   async #reachedIn(store: Store, known: ReadonlySet<number>): Promise<Set<number>> {
     const kept = new Set<number>();
     for (const source of await store.heads()) {
@@ -186,7 +188,7 @@ export class CatalogSweeper {
       if (signal.aborted) return;
       log.warn(
         { code: 'CATALOG_NOT_SWEPT', err: error },
-        'the catalog was not cleared of what nothing leads to; it is tried again',
+        'catalog objects that nothing leads to could not be removed; this is tried again',
       );
     }
     if (!signal.aborted) this.#next(isDone ? this.#everyMs() : Math.min(AGAIN_MS, this.#everyMs()));

@@ -1,27 +1,28 @@
 /**
- * Change batch: when is a source in whose folder changes are noticed to be scanned?
+ * Change batch: decides when a source with noticed changes is scanned.
  *
- * Once it has been quiet for a while after a change, and a minute after the first at the latest. A scan sees all that was
- * noticed before it began; what is noticed later is the next batch. After a run the source rests, the longer the longer the run
- * took, so that what is written to all the time is not scanned all the time. A run that failed is made again.
+ * It is scanned once it has been quiet for a while after a change, and at the latest a minute after the first one. A
+ * scan sees everything noticed before it began; what is noticed later belongs to the next batch. After a run the
+ * source rests, longer after a longer run, so that a folder that is always written to is not always scanned. A failed
+ * run is repeated.
  *
- * What is noticed while one of the source's own hooks runs does not count: what `before` writes is in the scan that follows, and
- * a dump that each run makes anew would bring about the next run, for ever.
+ * Changes noticed while one of the source's own hooks runs do not count. What `before` writes is in the scan that
+ * follows, and a dump that each run rewrites would cause the next run, for ever.
  *
  * Pure: the time is handed in, and steady. Driven by source-watch.ts.
  */
 
-/** After the last change: what saves a file writes it in several steps, which lie closer together. In ms. */
+/** Quiet time after the last change, in ms: a program saves a file in several steps, which lie closer together. */
 export const QUIET_MS = 2_000;
-/** After the first change: what is copied in for hours is backed up meanwhile. In ms. */
+/** Longest wait after the first change, in ms: a copy that takes hours is backed up while it runs. */
 export const BATCH_MS_MAX = 60_000;
-/** Between two runs, in ms: each leaves a snapshot with everybody. */
+/** Shortest rest between two runs, in ms: each run leaves a snapshot on every host. */
 export const REST_MS_MIN = 10_000;
-/** … and so many times as long as the last run took: a fifth of the time at the most goes into scanning. */
+/** The rest is this many times as long as the last run: scanning takes at most a fifth of the time. */
 export const REST_FACTOR = 4;
-/** … but no longer than this, in ms: a first run reads everything, and the next does not. */
+/** Longest rest, in ms: a first run reads everything, and the next does not. */
 export const REST_MS_MAX = 3_600_000;
-/** After a run that failed, in ms. */
+/** Rest after a run that failed, in ms. */
 export const FAILED_REST_MS = 5 * 60_000;
 
 interface Noticed {
@@ -31,7 +32,7 @@ interface Noticed {
 
 export class ChangeBatch {
   #noticed: Noticed | undefined;
-  /** What the scan that is under way sees. */
+  /** What the scan that is under way will see. */
   #inScan: Noticed | undefined;
   #runs = 0;
   #hooks = 0;
@@ -41,7 +42,7 @@ export class ChangeBatch {
     if (this.#hooks === 0) this.#noticed = { firstMs: this.#noticed?.firstMs ?? nowMs, lastMs: nowMs };
   }
 
-  /** A run was asked for, by whomever. Nothing is due until it has ended. */
+  /** A run was asked for, by anybody. Nothing is due until it has ended. */
   runComes(): void {
     this.#runs += 1;
   }
@@ -75,12 +76,12 @@ export class ChangeBatch {
     this.#hooks -= 1;
   }
 
-  /** Nothing is due before. */
+  /** Nothing is due before this time. */
   putOff(untilMs: number): void {
     this.#restUntilMs = untilMs;
   }
 
-  /** When the next run is due. Undefined: nothing was noticed that is not seen to already. */
+  /** When the next run is due. Undefined when nothing is noticed that a run does not already cover. */
   get dueMs(): number | undefined {
     if (this.#noticed === undefined || this.#runs > 0) return undefined;
     const { firstMs, lastMs } = this.#noticed;

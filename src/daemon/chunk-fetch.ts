@@ -1,12 +1,13 @@
 /**
- * Chunk fetch: one large blob from one peer, by its recipe: what lies in our store already is copied from there, and only the
- * rest is asked for.
+ * Chunk fetch: fetches one large blob from one peer by its recipe. Chunks that this host's store already has are
+ * copied from there; only the rest is asked for.
  *
- * The recipe is read as it comes, and planned in batches: some ranges to ask for, and what is copied between them. A batch is
- * one ask. The next is asked when the present one is nearly here, so that the line is never idle; not sooner, for an answer
- * that nobody reads is given up by its sender after a while. The blob is put together in order (store/assembly.ts), each chunk
- * checked as it comes; so whatever breaks off is gone on with by the next fetch, from whichever peer. Chunks that are
- * missing between others that are here are compared with their older version first (older-version.ts).
+ * The recipe is read as it comes, and planned in batches: some ranges to ask for, and what is copied between them. A
+ * batch is one ask. The next is asked when the present one is nearly here, so that the line is never idle. It is not
+ * asked sooner, because a sender gives up an answer that nobody reads for a while. The blob is assembled in order
+ * (store/assembly.ts), each chunk checked as it comes, so the next fetch goes on where this one broke off, from any
+ * peer. Chunks that are missing between others that are here are first compared with their older version
+ * (older-version.ts).
  *
  * Driven by fetcher.ts.
  */
@@ -27,7 +28,9 @@ import { BlobsGone, PeerBusy } from './peer-answers.js';
 import { heldPlace, type Recipes } from './recipes.js';
 import { Replay } from './replay.js';
 
-/** Still to come of a batch when the next one is asked for: what a gigabit brings in 30 ms. */
+/**
+ * The next batch is asked for when this much of the present one is still to come: what a gigabit line brings in 30 ms.
+ */
 const AHEAD_BYTES = 4 * 1024 * 1024;
 
 export interface ChunkFetchOrder {
@@ -38,23 +41,23 @@ export interface ChunkFetchOrder {
   readonly parcel: ParcelId;
   readonly blob: BlobRef & { readonly blob: BlobId };
   readonly purpose: FetchPurpose;
-  /** What the peer gave of the parcel last time hashed to another name. */
+  /** What the peer gave of this parcel last time hashed to another name. */
   readonly doubted: boolean;
-  /** Bytes of the blob came over the wire. */
+  /** Called as bytes of the blob arrive. */
   readonly onReceived: (bytes: number) => void;
 }
 
 export type ChunkFetched =
-  /** In the store, whole. Its recipe, packed, if this fetch used one: to be kept once the blob is held. */
+  /** In the store, whole. `recipe` is the packed recipe, if this fetch used one; it is kept once the blob is held. */
   | { readonly is: 'here'; readonly recipe?: Uint8Array }
-  /** The peer gives no recipe of it: it may still give the bytes. */
+  /** The peer gives no recipe of the blob, but may still give the bytes. */
   | { readonly is: 'no-recipe' };
 
 /** @throws ClusterError as `askFetch` and `Assembly`; BlobsGone, PeerBusy. What came is kept for a while. */
 export async function fetchByChunks(order: ChunkFetchOrder, signal: AbortSignal): Promise<ChunkFetched> {
   const assembly = await order.store.assemble(order.blob, signal);
   if (assembly === undefined) return { is: 'here' };
-  // However this ends, no stream of it stays.
+  // However this ends, no stream of it stays open.
   const streams = lastingAbort();
   const onAbort = (): void => streams.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
@@ -62,7 +65,7 @@ export async function fetchByChunks(order: ChunkFetchOrder, signal: AbortSignal)
   const fetch = new ChunkFetch(order, assembly, streams.signal);
   try {
     const fetched = await fetch.run();
-    // It comes whole, into a file of its own: for both no room is kept.
+    // The blob comes whole, into a file of its own, and no room is reserved for both.
     if (fetched.is === 'no-recipe') assembly.discard();
     return fetched;
   } finally {
@@ -79,13 +82,13 @@ class ChunkFetch {
   readonly #order: ChunkFetchOrder;
   readonly #assembly: Assembly;
   readonly #signal: AbortSignal;
-  /** Asks of which all bytes are here, and which the peer has still to end. */
+  /** Asks whose bytes are all here but which the peer has yet to end. */
   readonly #ending: Promise<void>[] = [];
-  /** Behind the last chunk of the batches so far that is copied from here. */
+  /** What follows the last chunk of the batches so far that is copied from here. */
   #following: Following;
   #next: Batch | undefined;
   #ahead: Want | undefined;
-  /** All that were asked and have not ended. */
+  /** All asks that have not ended. */
   readonly #wants = new Set<Want>();
 
   constructor(order: ChunkFetchOrder, assembly: Assembly, signal: AbortSignal) {
@@ -97,7 +100,7 @@ class ChunkFetch {
   async run(): Promise<ChunkFetched> {
     const { net, peer, parcel, blob, purpose, doubted } = this.#order;
     const asked = askRecipe(net, peer, { parcel, blob, purpose, doubted }, { signal: this.#signal });
-    // Read at once, however slowly the bytes come: else its sender would wait for us, and give up.
+    // Read at once, however slowly the bytes come: otherwise the sender would wait for this host, and give up.
     const recipe = new Replay(pagesIn(asked));
     try {
       await this.#carryOut(this.#batches(recipe.read()));
@@ -111,7 +114,9 @@ class ChunkFetch {
     return { is: 'here', recipe: Buffer.concat(recipe.items) };
   }
 
-  /** A signal alone does not end an ask whose answer nobody waits for: its stream would stay, and its place at the peer. */
+  /**
+   * A signal alone does not end an ask whose answer nobody awaits: its stream would stay, and its place at the peer.
+   */
   leave(): void {
     for (const want of this.#wants) want.leave();
   }
@@ -133,13 +138,13 @@ class ChunkFetch {
         }
         offset += chunk.bytes;
       }
-      // Not held back for the next page, which may have to be made yet.
+      // Not held back for the next page, which the peer may still have to make.
       if (batch.steps.length > 0) yield this.#compared(batch);
     }
     return undefined;
   }
 
-  /** Finds out what of its missing chunks lies in their older version. */
+  /** Finds out which of its missing chunks this host's older version of the file contains. */
   async #compared(batch: Batch): Promise<Batch> {
     const gaps = gapsIn(batch.steps, this.#following);
     const last = batch.steps.findLast(({ place }) => place !== undefined);
@@ -179,7 +184,7 @@ class ChunkFetch {
         for await (const page of recipes.pieces(heldPlace(store, held), ranges, this.#signal)) pages.push(page);
       } catch {
         this.#signal.throwIfAborted();
-        // It cannot be read here: then more has to come.
+        // It cannot be read here, so more has to come from the peer.
         continue;
       }
       found.add(old, chunksOf(Buffer.concat(pages)));
@@ -213,7 +218,7 @@ class ChunkFetch {
     const { chunk, offset, place, pieces } = step;
     if (place === undefined && pieces === undefined) return this.#append(chunk, want);
     if (place !== undefined ? await this.#assembly.copy(chunk) : await this.#patch(chunk, pieces ?? [], want)) return;
-    // It is not there after all, which was not to be expected.
+    // It is unexpectedly not here after all.
     const alone = new Batch();
     alone.add({ chunk, offset, place: undefined });
     const asked = this.#ask(alone);
@@ -275,11 +280,11 @@ interface Wanted {
   readonly onEnd: () => void;
 }
 
-/** What was asked for at once, as it comes. */
+/** One ask, as its answer comes. */
 class Want {
   readonly #parts: AsyncGenerator<FetchPart, void, undefined>;
   readonly #wanted: Wanted;
-  /** The ask goes out with it, before anybody reads. */
+  /** Started with the ask, so that the ask goes out before anybody reads. */
   #first: Promise<IteratorResult<FetchPart, void>> | undefined;
   #data: Uint8Array = new Uint8Array();
   leftBytes: number;
@@ -292,7 +297,7 @@ class Want {
     this.#first.catch(() => {}); // thrown by whoever reads
   }
 
-  /** The next bytes, as many as there is room for. */
+  /** Reads the next bytes, as many as there is room for. */
   async read(into: Uint8Array): Promise<void> {
     for (let at = 0; at < into.length; ) {
       while (this.#data.length === 0) await this.#more();
@@ -304,7 +309,7 @@ class Want {
     this.leftBytes -= into.length;
   }
 
-  /** After the last byte. A word of the peer's that the file changed meanwhile is too late: each chunk is checked by its hash. */
+  /** After the last byte. A word of the peer that the file changed is too late now: each chunk is checked by its hash. */
   async end(): Promise<void> {
     try {
       for await (const _ of this.#parts);
@@ -314,7 +319,7 @@ class Want {
     this.#wanted.onEnd();
   }
 
-  /** Whatever comes is wanted no more. Not waited for: a wait that is under way ends by the signal first. */
+  /** Nothing more of it is wanted. Not waited for: a wait that is under way ends by the signal first. */
   leave(): void {
     this.#parts.return().catch(() => {}); // told to whoever reads
   }
@@ -332,7 +337,7 @@ class Want {
         if (part.bytes === this.#wanted.bytes) return;
         throw new ClusterError(
           'BLOB_MISMATCH',
-          `of blob ${this.#wanted.blob} ${this.#wanted.bytes} bytes were asked for, and ${part.bytes} are offered; nothing of them was used`,
+          `${this.#wanted.bytes} bytes of blob ${this.#wanted.blob} were asked for, but ${part.bytes} are offered; none of them was used`,
           { blame: 'peer' },
         );
       case 'data':

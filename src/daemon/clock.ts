@@ -1,7 +1,8 @@
 /**
- * Clock: the time that the machine is told. It runs steadily from the wall clock at our start on, so that a jump of the
- * wall clock (a time server, a person) ages nothing and brings nothing back. It stands still while the computer sleeps: also
- * where the system's own steady clock goes on, as on macOS (libuv reads mach_continuous_time there).
+ * Clock: the time that the machine gets. It starts at the wall clock's time when the service starts and runs steadily
+ * from there, so that a jump of the wall clock (a time server, a person) ages nothing and brings nothing back. It
+ * stands still while the computer sleeps, even where the system's own steady clock goes on, as on macOS (libuv reads
+ * mach_continuous_time there).
  */
 export interface Clock {
   /** Steady ms; at the start of the service the same as the wall clock. */
@@ -11,9 +12,9 @@ export interface Clock {
 }
 
 /**
- * So much time at the most passes between two looks at the clock, in ms: when more has, the computer slept, and holds, `gcGrace` and
- * others' silence must not run out by that. Twice what running-time.ts lets pass, which looks once a minute; a service that was
- * held up for longer only waits longer.
+ * The most time that passes between two looks at the clock, in ms. When more has passed, the computer slept, and
+ * holds, `gcGrace` and others' silence must not run out because of that. Twice what running-time.ts allows, which
+ * looks once a minute; a service that was held up for longer only waits longer.
  */
 const UNWATCHED_MS_MAX = 120_000;
 

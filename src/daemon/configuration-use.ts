@@ -1,8 +1,8 @@
 /**
- * Configuration use: what of a new configuration each part of this host is to know, and that every store gets a copy of it, so that
- * a disk alone says whose it is.
+ * Configuration use: tells each part of this host what it needs to know of a new configuration, and gives every store
+ * a copy, so that a disk alone says whose it is.
  *
- * Called once when all parts are there, and then at every change, which is durable by then.
+ * Called once when all parts exist, and then at every change, which is durable by then.
  */
 import type { Logger } from 'pino';
 import type { Membership } from '../membership/membership.js';
@@ -39,7 +39,7 @@ export class ConfigurationUse {
     this.#options = options;
   }
 
-  /** Who is no member any more goes first; the stores come last, for what they hold is judged by all the rest. */
+  /** Former members go first. The stores come last, because what they hold is judged by all the rest. */
   begin(): void {
     const { membership, roster, net, known, stores, storeHeads, sourceDisks, origin, sweeper, tell, log } =
       this.#options;

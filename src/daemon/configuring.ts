@@ -1,8 +1,8 @@
 /**
  * Configuring: what a person asks of the cluster's configuration: the policy and its one-line changes, invites, and members that leave.
  *
- * What it passes on is checked and signed by the membership; here is what only a running host can say before: which hosts there are,
- * where they answer, and what would be lost without one.
+ * The membership checks and signs what this passes on. Added here is what only a running host can say beforehand:
+ * which hosts there are, where they answer, and what would be lost without one of them.
  */
 import { ClusterError } from '../core/fault.js';
 import { type HostId, splitSourceId } from '../core/ids.js';
@@ -28,7 +28,10 @@ import type {
 } from './service.js';
 import type { SourceNames } from './source-names.js';
 
-/** Members are asked for the last heads of a host for so long, in ms, before it is shut out. It may be stolen, so no longer than a person waits. */
+/**
+ * How long members are asked for the last heads of a host before it is shut out, in ms. The host may be stolen, so this
+ * is no longer than a person waits.
+ */
 const ASK_MS_MAX = 10_000;
 
 export interface ConfiguringOptions {
@@ -38,13 +41,13 @@ export interface ConfiguringOptions {
   readonly stores: Pick<OwnStores, 'reports'>;
   readonly names: SourceNames;
   readonly catalog: CatalogKeeper;
-  /** Asks every other member that is connected what it has, but for this one; resolves when all have told, or failed to. */
+  /** Asks every other connected member, except `without`, what it has; resolves when all have answered or failed. */
   readonly askMembers: (without: HostId) => Promise<unknown>;
   /** Default: `ASK_MS_MAX`. */
   readonly askMsMax?: number;
   /** Where this host listens. */
   readonly addresses: () => readonly string[];
-  /** Where the other members can be reached, as far as we know. */
+  /** Where the other members can be reached, as far as this host knows. */
   readonly knownAddresses: () => Iterable<KnownPeer>;
 }
 
@@ -89,7 +92,7 @@ export class Configuring {
       lifeMs: expiresMs,
       trust,
       addresses: addresses(),
-      // Where they really answer, so that the token is good while this host is away.
+      // Where they really answer, so that the token works while this host is away.
       others: [...knownAddresses()],
     });
     return { token, untilMs };
@@ -108,14 +111,14 @@ export class Configuring {
     return { ...report, warnings: [...warnings, ...(report.warnings ?? [])] };
   }
 
-  /** What a person should know who lets a host be emptied: what it alone has, and where nothing can go. */
+  /** What a person who drains a host should know: what only that host has, and where nothing can go. */
   #homeless(name: string): readonly string[] {
     const { roster, known, names } = this.#options;
     const host = roster.named(name)?.host;
     const { under, lost } = host === undefined ? { under: 0, lost: 0 } : known.without(host);
     if (under === 0) return [];
     const gone = lost === 0 ? '' : `; with no copy elsewhere: ${lost}`;
-    const told = [`until others have made them anew, parcels with fewer copies than wanted: ${under}${gone}`];
+    const told = [`until other hosts have copied them again, parcels with fewer copies than wanted: ${under}${gone}`];
     for (const source of names.all()) {
       const domains = domainsFor(source, this.#options, host);
       const copies = known.copiesWanted(source) ?? 0;
@@ -140,7 +143,10 @@ export class Configuring {
     return this.show();
   }
 
-  /** What any of them has heard of it is to stay valid, not only what this host has. Its own word is not asked for: it may be stolen. */
+  /**
+   * Heads that any member has heard of the host are to stay valid, not only those this host has. The host itself is not
+   * asked: it may be stolen.
+   */
   async #askMembers(without: HostId): Promise<void> {
     const { askMembers, askMsMax = ASK_MS_MAX } = this.#options;
     let timer: NodeJS.Timeout | undefined;
@@ -151,7 +157,7 @@ export class Configuring {
     clearTimeout(timer);
   }
 
-  /** Parcels of the host's own sources that nobody has copied: its own files are all there is of them. */
+  /** Parcels of the host's own sources that nobody has copied: they exist only as its own files. */
   #ownAlone(host: HostId): number {
     const { known, names } = this.#options;
     const own = names.all().filter(source => splitSourceId(source).origin === host);
@@ -166,7 +172,9 @@ export class Configuring {
     const gone = lost === 0 ? '' : `, ${lost} of them with no copy elsewhere`;
     const told = [
       ...(under === 0 ? [] : [`without ${name}, ${under} parcels have fewer copies than wanted${gone}`]),
-      ...(own === 0 ? [] : [`of its own sources nobody has copied ${own} parcels yet, and nobody could from then on`]),
+      ...(own === 0
+        ? []
+        : [`${own} parcels of its own sources are not copied yet, and could not be copied from then on`]),
     ];
     const first = [
       ...(under === 0 ? [] : [`'cluster drain ${name}' moves them first`]),
@@ -202,13 +210,13 @@ export function needHost(roster: Roster, name: string): void {
   );
 }
 
-/** … one that is still a member. @throws ClusterError HOST_UNKNOWN */
+/** … a host that is still a member. @throws ClusterError HOST_UNKNOWN */
 function needMember(roster: Roster, name: string): void {
   needHost(roster, name);
   if (roster.named(name)?.state !== 'revoked') return;
   throw new ClusterError(
     'HOST_UNKNOWN',
-    `${JSON.stringify(name)} was revoked, which is for good: it is no host of this cluster any more. Nothing was changed`,
+    `${JSON.stringify(name)} was revoked, which is for good: it is no longer a host of this cluster. Nothing was changed`,
     { blame: 'operator' },
   );
 }

@@ -1,10 +1,10 @@
 /**
- * Content client: the command's end of a `content` call, the one call whose answer is large.
+ * Content client: the command's end of a `content` call, the only call with a large answer.
  *
- * Written to the socket by hand, as HTTP/1.0, for Node's client gives what it reads in fresh memory each time, 64 KiB at a
- * time, and tells its garbage collector of all of it. Here every read fills the same buffer, and the next one is made only
- * when the caller has done with the last: so a command that is slow holds up the service, with nothing in between but the
- * kernel's own buffers. Whose answer it is, and what else a call may throw, see control-client.ts.
+ * HTTP/1.0 is written to the socket by hand, because Node's client reads into fresh memory each time, 64 KiB at a
+ * time, and reports all of it to the garbage collector. Here every read fills the same buffer, and the next read is
+ * made only when the caller has finished with the last one. So a slow command holds up the service, with only the
+ * kernel's own buffers in between. For who answers, and what else a call may throw, see control-client.ts.
  */
 import { connect, type Socket } from 'node:net';
 import type { ContentFrame, ContentRequest } from '../catalog/restore-content.js';
@@ -20,13 +20,13 @@ import {
   toJson,
 } from './control-wire.js';
 
-/** What the kernel holds of a local socket, at the most; it stays in the processor's second cache with all that is made of it. */
+/** The most that the kernel buffers of a local socket; with what is made of it, it stays in the second-level cache. */
 const READ_BYTES = 192 * 1024;
 /** Status line and headers of an answer; Node's own limit for a request. */
 const HEAD_BYTES_MAX = 16 * 1024;
 const HEAD_END = '\r\n\r\n';
 
-/** As `Service.content`. What a frame holds is good until the next one is asked for. */
+/** As `Service.content`. The data of a frame is valid until the next frame is asked for. */
 export async function* contentAt(
   path: string,
   request: ContentRequest,
@@ -61,7 +61,7 @@ function requestText(body: string): string {
   return lines.join('\r\n') + HEAD_END + body;
 }
 
-/** The status, and what has come of the body. */
+/** The status, and what has already come of the body. */
 async function headOf(socket: ChunkSocket): Promise<{ readonly status: number; readonly rest: Buffer }> {
   let head = Buffer.alloc(0);
   for (;;) {
@@ -83,12 +83,12 @@ async function refusal(status: number, begun: Buffer, socket: ChunkSocket): Prom
     const answer = fromJson(Buffer.concat(body).toString());
     if (isErrorRecord(answer)) return errorFrom(answer);
   } catch {
-    // Not JSON: not of this program, or cut.
+    // Not JSON: not sent by this program, or cut off.
   }
   return protocolError(`status ${status}`);
 }
 
-/** A local socket that reads one chunk when it is asked for one. */
+/** A local socket that reads one chunk for each request. */
 class ChunkSocket {
   readonly #socket: Socket;
   #chunk: Buffer | undefined;
@@ -100,7 +100,7 @@ class ChunkSocket {
   constructor(path: string) {
     const onread = {
       buffer: Buffer.allocUnsafeSlow(READ_BYTES),
-      // False: no more until `next` is called, for the next bytes would come over these.
+      // False: no more until `next` is called, because the next bytes would overwrite these.
       callback: (bytes: number, buffer: Uint8Array): boolean => {
         this.#chunk = Buffer.from(buffer.buffer, buffer.byteOffset, bytes);
         this.#wake();
@@ -128,7 +128,7 @@ class ChunkSocket {
     this.#socket.write(text);
   }
 
-  /** What has come; undefined at the end. It is overwritten by the next one. */
+  /** The next chunk; undefined at the end. The chunk after it overwrites it. */
   async next(): Promise<Buffer | undefined> {
     for (;;) {
       const chunk = this.#chunk;

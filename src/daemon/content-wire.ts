@@ -1,10 +1,11 @@
 /**
  * Content wire: how the bytes of a restore cross the control socket.
  *
- * Frames: one byte of kind, four of payload length (big-endian), the payload. The last one is `over`, or an error: a stream
- * that ends without was cut. Both ends are this program on one machine, and every byte passes here once a restore: so the
- * service sends its data from where they lie, and the command reads each into the same few pages, which stay in the
- * processor's cache. Joined and copied as HTTP's own streams do it, they cost both processes a third of all their time.
+ * A frame is one byte of kind, four of payload length (big-endian), and the payload. The last frame is `over` or an
+ * error: a stream that ends without one was cut. Both ends are this program on one machine, and every byte of a
+ * restore passes here once. So the service sends data from where it lies, and the command reads it all into the same
+ * few pages, which stay in the processor's cache. Joining and copying it, as HTTP's own streams do, would cost both
+ * processes a third of their time.
  *
  * Driven by control-server.ts and content-client.ts.
  */
@@ -16,14 +17,14 @@ import { type ErrorRecord, errorFrom, fromJson, protocolError, toErrorRecord, to
 const KINDS = { start: 1, data: 2, end: 3, unavailable: 4, error: 5, over: 6, waiting: 7 } as const;
 const HEADER_BYTES = 5;
 const BLOB_BYTES = 32;
-/** Of a `start`: the blob, its size, and where the data begins. */
+/** Payload of a `start`: the blob, its size, and where the data begins. */
 const START_BYTES = BLOB_BYTES + 8 + 8;
-/** `data` is the largest payload; the others are an id and two sizes, a sentence, or names. */
+/** `data` has the largest payload; those of the others are an id and two sizes, a sentence, or names. */
 const PAYLOAD_BYTES_MAX = CONTENT_DATA_BYTES_MAX;
 
 // ── The service's end ───────────────────────────────────────────────────────────────────────────────────────────────
 
-/** An answer that has begun, to its end. What `frames` throws is told to the one who asked; when that one is gone, to nobody. */
+/** Sends an answer that has begun to its end. An error of `frames` goes to the client, unless the client is gone. */
 export async function sendContent(response: ServerResponse, frames: AsyncIterable<ContentFrame>): Promise<void> {
   response.writeHead(200, { 'content-type': 'application/octet-stream' });
   const send = async (pieces: Iterable<Uint8Array>): Promise<void> => {
@@ -44,7 +45,7 @@ export async function sendContent(response: ServerResponse, frames: AsyncIterabl
   response.end();
 }
 
-/** Until the other side has taken what it was sent, or is gone. */
+/** Resolves when the client has taken what it was sent, or is gone. */
 function takenBy(response: ServerResponse): Promise<void> {
   if (response.closed) return Promise.resolve();
   return new Promise(resolve => {
@@ -58,7 +59,7 @@ function takenBy(response: ServerResponse): Promise<void> {
   });
 }
 
-/** In pieces, for data is not copied to stand behind its header. Several frames for data above `CONTENT_DATA_BYTES_MAX`. */
+/** Yields pieces, so that data is not copied. Data above `CONTENT_DATA_BYTES_MAX` becomes several frames. */
 export function* encodeContentFrame(frame: ContentFrame | ErrorRecord): Generator<Uint8Array> {
   if ('message_type' in frame) return yield* withHeader(KINDS.error, Buffer.from(toJson(frame)));
   switch (frame.kind) {
@@ -97,9 +98,9 @@ function headerOf(kind: number, payloadBytes: number): Buffer {
 
 /** Makes frames of a byte stream that comes in chunks, cut anywhere. */
 export class ContentReader {
-  /** What has come of a header, or of a payload that is wanted whole. */
+  /** The bytes so far of a header, or of a payload that is wanted whole. */
   #begun: Buffer = EMPTY;
-  /** Of the data whose header was read last. */
+  /** Still to come of the data whose header was read last. */
   #dataBytesLeft = 0;
   #isOver = false;
 
@@ -108,8 +109,8 @@ export class ContentReader {
   }
 
   /**
-   * The frames that are complete with this chunk. Data comes as far as it is there, not copied: what a frame holds is good
-   * until its reader asks for the next one.
+   * The frames that are complete with this chunk. Data is yielded as far as it has come, without a copy: it is valid
+   * until the reader asks for the next frame.
    * @throws ClusterError what an error frame says, or CONTROL_PROTOCOL when the bytes are no frames
    */
   *frames(chunk: Buffer): Generator<ContentFrame> {
@@ -143,7 +144,7 @@ export class ContentReader {
 
 const EMPTY = Buffer.alloc(0);
 
-/** How long what begins so must be to make sense: a header, then that and its payload, unless it is data. */
+/** How many bytes must be here before they can be read: a header first, then header and payload, unless it is data. */
 function frameBytes(begun: Buffer): number {
   if (begun.length < HEADER_BYTES) return HEADER_BYTES;
   const payloadBytes = begun.readUInt32BE(1);

@@ -35,7 +35,7 @@ export function serviceAt(stateDir: string): Service {
   const path = join(stateDir, CONTROL_SOCKET_NAME);
   checkControlPath(path);
 
-  // The server is this same program and the socket ours, so its JSON is believed to have the declared shape.
+  // The server is this same program and the socket is this user's, so its JSON is trusted to have the declared shape.
   const plain = async <Result>(method: PlainMethod, body: unknown, signal: AbortSignal): Promise<Result> =>
     parseAnswer(await textOf(await post({ path, method, body, signal }), signal)) as Result;
   const stream = <Item>(method: StreamMethod, body: unknown, signal: AbortSignal): AsyncIterable<Item> =>
@@ -71,7 +71,10 @@ export function serviceAt(stateDir: string): Service {
   };
 }
 
-/** A time is of the time zone that it is typed in, which the service does not know. @throws ClusterError BAD_SOURCE_SPEC, BAD_PATH_TEXT */
+/**
+ * A time is in the time zone of the command, which the service does not know.
+ * @throws ClusterError BAD_SOURCE_SPEC, BAD_PATH_TEXT
+ */
 const inUtc = <Request extends { readonly spec?: string }>(request: Request): Request =>
   request.spec === undefined ? request : { ...request, spec: specInUtc(request.spec) };
 
@@ -96,10 +99,10 @@ async function post({ path, method, body, signal }: Call): Promise<IncomingMessa
   const text = body === undefined ? undefined : toJson(body);
   const bytes = Buffer.byteLength(text ?? '');
   if (bytes > REQUEST_BYTES_MAX) {
-    // The service would hang up in the midst of it.
+    // The service would hang up in the middle of it.
     throw new ClusterError(
       'CONTROL_BAD_REQUEST',
-      `${method}: ${bytes} bytes are too many to send; ${REQUEST_BYTES_MAX} are allowed`,
+      `${method}: ${bytes} bytes are too many to send; at most ${REQUEST_BYTES_MAX} are allowed`,
       {
         blame: 'operator',
       },
@@ -124,7 +127,7 @@ async function post({ path, method, body, signal }: Call): Promise<IncomingMessa
   throw isErrorRecord(answer) ? errorFrom(answer) : protocolError(`status ${response.statusCode}`);
 }
 
-/** The body's chunks. A body that was cut, or a caller's abort, ends it with the error that a caller should see. */
+/** The body's chunks. When the body is cut or the caller aborts, this ends with the error that a caller should see. */
 async function* chunksOf(response: IncomingMessage, signal: AbortSignal): AsyncIterable<Buffer> {
   try {
     for await (const chunk of response) yield chunk as Buffer;

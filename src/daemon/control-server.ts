@@ -1,9 +1,9 @@
 /**
- * Control server: a `Service`, spoken over STATE/control.sock (`control-wire.ts` has the words).
+ * Control server: serves a `Service` over STATE/control.sock (`control-wire.ts` describes the wire).
  *
- * Who can open the socket may do what the service can do, so its mode is 0660 and its group `scatterhoard`, where there is
- * one. Requests are checked here, once; the service gets well-formed ones. A client that goes away cancels its call: what
- * it asked for has no other reader.
+ * Anybody who can open the socket may do what the service can do, so its mode is 0660 and its group `scatterhoard`,
+ * where that group exists. Requests are checked here, once; the service gets well-formed ones. A client that goes away
+ * cancels its call, because nobody else reads the answer.
  *
  * Driven by the daemon, which has the state folder's lock and so is the only one to replace a socket there.
  */
@@ -48,7 +48,10 @@ export interface ControlServerOptions {
   readonly log: Logger;
 }
 
-/** Of an answer, handed to the kernel by one call, and kept ahead of a client that is slow: Node's 16 KiB are three small files. */
+/**
+ * How much of an answer one call hands to the kernel, and how much is kept ready for a slow client: Node's 16 KiB are
+ * three small files.
+ */
 const ANSWER_BYTES_AHEAD = 256 * 1024;
 /** A local socket answers at once or not at all; this only bounds a service that hangs. */
 const PROBE_MS = 2_000;
@@ -58,9 +61,9 @@ const SPEC_CHARS_MAX = 20_000;
 const NAME_CHARS_MAX = 200;
 const PATH_CHARS_MAX = 4096;
 const PATH_BYTES_MAX = 4096;
-/** Of a source; more are a restore. */
+/** Files of one source that a drill tries; for more, make a restore. */
 const DRILL_FILES_MAX = 10_000;
-/** That one command names. */
+/** Stores that one command names. */
 const STORES_MAX = 100;
 /** As in a policy. */
 const KEEP_MAX = 10_000;
@@ -145,7 +148,7 @@ const REQUESTS = {
     })
     .refine(({ blobs, from }) => from === undefined || blobs.length === 1, {
       path: ['from'],
-      message: 'it is of one blob, and several are asked for',
+      message: 'it belongs to one blob, but several blobs are asked for',
     }),
 } as const satisfies Record<keyof Service, z.ZodType>;
 
@@ -172,7 +175,7 @@ function checked<Id>(parse: (text: string) => Id): (text: string, context: z.Ref
   };
 }
 
-/** Requests are checked by zod. Without this fastify loads two compilers of JSON schemas, at each start of the service: 60 ms. */
+/** Requests are checked by zod. Without this, fastify loads two JSON schema compilers at each start: 60 ms. */
 function noSchemas(): never {
   throw new Error('bug: a route of the control server has a JSON schema');
 }
@@ -208,7 +211,7 @@ export async function startControlServer({ stateDir, service, log }: ControlServ
     return sendError(reply, error);
   });
   app.setNotFoundHandler((request, reply) => {
-    const text = `the service does not know ${request.method} ${request.url.slice(0, 100)}: it is of another version. Restart it.`;
+    const text = `the service does not know ${request.method} ${request.url.slice(0, 100)}: it is another version. Restart it.`;
     return sendError(reply, new ClusterError('CONTROL_PROTOCOL', text, { blame: 'operator' }));
   });
   for (const method of Object.keys(REQUESTS) as (keyof Service)[])
@@ -272,7 +275,7 @@ async function* linesOf(records: AsyncIterable<unknown>): AsyncIterable<string> 
   try {
     for await (const record of records) yield `${toJson(record)}\n`;
   } catch (error) {
-    // Reported to the one who asked. When that one is gone nobody reads this, and nobody need.
+    // Reported to the client. If the client is gone, nobody reads this, and nobody needs to.
     yield `${toJson(toErrorRecord(error))}\n`;
   }
 }
@@ -283,14 +286,14 @@ function sendError(reply: FastifyReply, error: unknown): FastifyReply {
   return reply.status(status).type('application/json').send(toJson(record));
 }
 
-/** Removes a socket that nobody answers on: its service was killed. Anything else at that path is not ours to remove. */
+/** Removes a socket that nobody answers on because its service was killed. Anything else at that path is left. */
 async function clearStaleSocket(path: string): Promise<void> {
   const found = await lstat(path).catch(ignoreAbsent);
   if (found === undefined) return;
   if (!found.isSocket()) {
     throw new ClusterError(
       'CONTROL_PATH_TAKEN',
-      `${path} is there and is no socket. It was left alone: move it away.`,
+      `${path} exists but is not a socket. It was left alone: move it away.`,
       {
         blame: 'operator',
       },
@@ -313,7 +316,7 @@ function ignoreAbsent(error: NodeJS.ErrnoException): undefined {
   return undefined;
 }
 
-/** Only a refusal proves that nobody listens; a service that hangs or forbids us is a service. */
+/** Only a refusal proves that nobody listens; a service that hangs or forbids access is still a service. */
 function answers(path: string): Promise<boolean> {
   return new Promise(resolve => {
     const socket = connect({ path, timeout: PROBE_MS });

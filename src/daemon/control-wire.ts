@@ -9,17 +9,17 @@
  * JSON has no bytes and no bigints, so they stand as `{ "$bytes": base64 }` and `{ "$int": digits }`.
  *
  * Both ends are this program on one machine, so what the *server* says is trusted; what a *client* says is checked
- * (`control-server.ts`), for the socket is open to a whole group.
+ * (`control-server.ts`), because the socket is open to a whole group.
  */
 import { dirname } from 'node:path';
 import { type Blame, ClusterError } from '../core/fault.js';
 import type { Service } from './service.js';
 import { notRunningText } from './state-owner.js';
 
-/** Raised when the shapes change, so that a command of another release says so instead of misreading. */
+/** Raised when the shapes change, so that a command of another release reports this instead of misreading. */
 const CONTROL_VERSION = 2;
 export const CONTROL_SOCKET_NAME = 'control.sock';
-/** sockaddr_un holds 104 bytes on macOS and 108 on Linux, and Node truncates in silence what is longer. */
+/** sockaddr_un holds 104 bytes on macOS and 108 on Linux, and Node silently truncates a longer path. */
 export const CONTROL_PATH_BYTES_MAX = 100;
 /** The largest request is a policy text. */
 export const REQUEST_BYTES_MAX = 1024 * 1024;
@@ -43,7 +43,7 @@ export function checkControlPath(path: string): void {
   if (bytes > CONTROL_PATH_BYTES_MAX) {
     throw new ClusterError(
       'CONTROL_PATH_TOO_LONG',
-      `the control socket's path has ${bytes} bytes, and sockets allow ${CONTROL_PATH_BYTES_MAX}: ${path}. ` +
+      `the control socket's path has ${bytes} bytes, but sockets allow ${CONTROL_PATH_BYTES_MAX}: ${path}. ` +
         'Nothing was changed. Use a state folder with a shorter path (--state DIR or $CLUSTER_STATE).',
       { blame: 'operator' },
     );
@@ -55,7 +55,7 @@ export function checkControlPath(path: string): void {
 export function toJson(value: unknown): string {
   return (
     JSON.stringify(value, function (this: Record<string, unknown>, key, shown: unknown) {
-      // `shown` has been through toJSON already, and Buffer has one; so look at the value itself.
+      // `shown` has already been through toJSON, which Buffer also has; so look at the value itself.
       const own = this[key];
       if (own instanceof Uint8Array) return { $bytes: Buffer.from(own).toString('base64') };
       if (typeof own === 'bigint') return { $int: own.toString() };

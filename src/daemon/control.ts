@@ -1,6 +1,6 @@
 /**
- * Control: what people can ask of the running host over its socket, and the self test, which asks the same by itself: can what is
- * held be restored?
+ * Control: what people can ask of the running host over its socket; and the self test, which asks by itself whether
+ * what is held can be restored.
  */
 import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
@@ -33,7 +33,7 @@ import type { TreeKeeper } from './tree-keeper.js';
 
 export interface ControlOptions {
   readonly stateDir: string;
-  /** For temporary files, on the state's disk. */
+  /** For temporary files; on the disk of the state folder. */
   readonly scratchFolder: string;
   readonly membership: Membership;
   readonly machine: Machine;
@@ -117,7 +117,7 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
           onCatalogUnread: (store, error) =>
             log.warn(
               { code: 'CATALOG_UNREAD', store: store.id, err: error },
-              'a scrub could not read what a store keeps of the catalog',
+              'a scrub could not read the part of the catalog that a store keeps',
             ),
         },
         until,

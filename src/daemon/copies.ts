@@ -1,8 +1,9 @@
 /**
- * Copies: how this host comes to hold a copy, gives of it, shows that it has it, and is rid of it. One part for each; this file makes
- * them and says who reads by whom: whatever must be shown is read from the disk by the dropper, and an origin reads its live files.
+ * Copies: how this host gets a copy, gives from it, proves that it has it, and removes it. There is one part for each;
+ * this file makes the parts and connects their reads: whatever must be proved is read from disk by the dropper, and an
+ * origin reads its live files.
  *
- * The machine decides all of it: carry-out.ts brings each effect here, and peers ask by the protocols that `serve` opens.
+ * The machine decides all of this: carry-out.ts brings each effect here; peers ask by the protocols of `serve`.
  */
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
@@ -37,7 +38,7 @@ import type { Teardown } from './teardown.js';
 
 export interface CopiesOptions {
   readonly signer: Signer;
-  /** Of this start. */
+  /** The number of this start. */
   readonly boot: number;
   readonly disk: StateDisk;
   readonly machine: Machine;
@@ -45,7 +46,7 @@ export interface CopiesOptions {
   readonly roster: Roster;
   readonly net: Net;
   readonly stores: OwnStores;
-  /** Records from wherever they are. */
+  /** Finds records wherever they are. */
   readonly finder: ObjectFinder;
   readonly origin: Origin;
   readonly timing: () => ClusterConfig['timing'];
@@ -57,16 +58,16 @@ export interface CopiesOptions {
 
 export interface Copies {
   readonly fetcher: Fetcher;
-  /** What a copy of a parcel would take. */
+  /** Measures what a copy of a parcel would take. */
   readonly measure: (effect: Extract<Effect, { do: 'measure' }>) => Promise<void>;
   readonly grants: GrantServer;
   readonly asker: GrantAsker;
-  /** Reads possession for all who must show it. */
+  /** Reads possession for every part that must prove it. */
   readonly dropper: Dropper;
   readonly auditor: Auditor;
   readonly relocator: Relocator;
   readonly doubted: DoubtedCopies;
-  /** Opens what peers may ask for. */
+  /** Opens the protocols by which peers ask. */
   readonly serve: () => Promise<void>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Damaged copies: a disk of ours that begins to fail is an alarm, until the next start. It will go on, and nobody but its owner can
- * look at it. Told of by the dropper, which reads whole copies for audits, drops and a scrub.
+ * Damaged copies: raises an alarm, until the next start, when a disk of this host begins to fail. The disk goes on
+ * failing, and only its owner can look at it. Reported by the dropper, which reads copies for audits, drops and scrubs.
  */
 import type { StoreId } from '../core/ids.js';
 import type { Alarms } from './alarms.js';
@@ -21,14 +21,14 @@ export class DamagedCopies {
     this.#alarms = alarms;
   }
 
-  /** A parcel in that store was found with wrong or missing bytes. */
+  /** Notes that a parcel in that store was found with wrong or missing bytes. */
   note(store: StoreId): void {
     const count = (this.#counts.get(store) ?? 0) + 1;
     this.#counts.set(store, count);
     this.#alarms.raise(
       'COPIES_DAMAGED',
       store,
-      `in ${this.#pathOf(store) ?? `store ${store}`} ${count === 1 ? 'a parcel was' : `${count} parcels were`} found with wrong or missing bytes since this service started: they count no more, and are fetched again from other hosts. Look at that disk (smartctl, the kernel's log); a disk that does this again is to be replaced`,
+      `in ${this.#pathOf(store) ?? `store ${store}`} ${count === 1 ? 'a parcel was' : `${count} parcels were`} found with wrong or missing bytes since this service started: they no longer count, and are fetched again from other hosts. Look at that disk (smartctl, the kernel's log); replace it if this happens again`,
     );
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Dated trees, as a person asks for them and has them removed: of which snapshot, in which of this host's stores. The
- * keeper (tree-keeper.ts) makes them and keeps them as they should be.
+ * Dated trees: makes and removes them as a person asks: of which snapshot, in which of this host's stores. The keeper
+ * (tree-keeper.ts) builds them and keeps them as they should be.
  */
 import { readSnapshot } from '../catalog/read-object.js';
 import { chooseSnapshot, parseSourceSpec, type SourceSpec } from '../catalog/source-spec.js';
@@ -37,7 +37,7 @@ export class DatedTrees {
     const { snapshots, objects, trees } = this.#of;
     const parsed = specOfAll(spec);
     const source = this.#of.names.named(nameIn(parsed));
-    // What other hosts can give is no matter here: `latest` is the newest.
+    // What other hosts can give does not matter here: `latest` is the newest snapshot.
     const { id, timeMs } =
       parsed.snapshot.kind === 'latest'
         ? snapshots.newest(source)
@@ -53,7 +53,7 @@ export class DatedTrees {
         const { placed, unplaced, left } = made;
         reports.push({ ...this.#reportOf(store, source, tree), files, placed, unplaced, left });
       } catch (error) {
-        // Of all stores, those that can have trees are meant.
+        // When no store is named, only the stores that can have trees are meant.
         if (paths.length > 0 || !(error instanceof ClusterError) || error.code !== 'NO_HARD_LINKS') throw error;
         noLinks ??= error;
       }
@@ -61,7 +61,7 @@ export class DatedTrees {
     if (reports.length === 0 && noLinks !== undefined) throw noLinks;
     if (reports.length > 0) return reports;
     const name = this.#of.names.nameOf(source);
-    const text = `no store named here holds anything of snapshot ${id.slice(0, 8)} of ${name}, so no tree was made; 'cluster ls-replicas ${name}@${id.slice(0, 8)}' names the hosts that do`;
+    const text = `no store named here holds any part of snapshot ${id.slice(0, 8)} of ${name}, so no tree was made; 'cluster ls-replicas ${name}@${id.slice(0, 8)}' names the hosts that do`;
     throw new ClusterError('NOTHING_HELD', text, { blame: 'operator' });
   }
 
@@ -95,12 +95,12 @@ export class DatedTrees {
     return { path, source: this.#of.names.nameOf(source), snapshot, timeMs: datedMs };
   }
 
-  /** All that are mounted, or those that are named. */
+  /** All mounted stores, or the named ones. */
   #stores(paths: readonly string[]): readonly Store[] {
     const { stores, roster } = this.#of;
     const own = stores.reports();
     if (own.length === 0) {
-      const text = `${roster.nameOf(roster.self)} has no store, so there is nothing to make a tree of; run this on a host that has one. See: hosts`;
+      const text = `${roster.nameOf(roster.self)} has no store, so there is nothing to make a tree from; run this on a host that has one. See: hosts`;
       throw new ClusterError('NO_STORE', text, { blame: 'operator' });
     }
     if (paths.length === 0) return [...stores.stores()];
@@ -108,7 +108,7 @@ export class DatedTrees {
       const report = own.find(one => one.path === path);
       if (report === undefined) {
         const known = own.map(one => one.path).join(', ');
-        const text = `${JSON.stringify(path)} is no store of this host; there are: ${known}. Nothing was done`;
+        const text = `${JSON.stringify(path)} is not a store of this host; there are: ${known}. Nothing was done`;
         throw new ClusterError('STORE_UNKNOWN', text, { blame: 'operator' });
       }
       const store = report.id === undefined ? undefined : stores.mounted(report.id);
@@ -119,7 +119,7 @@ export class DatedTrees {
   }
 }
 
-/** @throws ClusterError BAD_ARGUMENT of a path: half a tree would be taken for a whole one. */
+/** @throws ClusterError BAD_ARGUMENT for a path: half a tree would be taken for a whole one. */
 function specOfAll(spec: string): SourceSpec {
   const parsed = parseSourceSpec(spec);
   if (parsed.path.length === 0) return parsed;
@@ -127,7 +127,7 @@ function specOfAll(spec: string): SourceSpec {
   throw new ClusterError('BAD_ARGUMENT', text, { blame: 'operator' });
 }
 
-/** Those of one snapshot, by the words for snapshots. @throws ClusterError SNAPSHOT_AMBIGUOUS */
+/** The trees of one snapshot, chosen as snapshots are named. @throws ClusterError SNAPSHOT_AMBIGUOUS */
 function chosenOf({ snapshot: wanted }: SourceSpec, all: readonly DatedTreeOrder[]): readonly DatedTreeOrder[] {
   const snapshots = new Map(all.map(({ tree }) => [tree.snapshot, { id: tree.snapshot, timeMs: tree.datedMs }]));
   const choice = chooseSnapshot(wanted, [...snapshots.values()]);
@@ -137,7 +137,7 @@ function chosenOf({ snapshot: wanted }: SourceSpec, all: readonly DatedTreeOrder
     case 'none':
       return [];
     case 'ambiguous': {
-      const text = `trees of ${choice.snapshots.length} snapshots begin so; give more digits. Nothing was removed`;
+      const text = `there are trees of ${choice.snapshots.length} snapshots whose id begins like this; give more digits. Nothing was removed`;
       throw new ClusterError('SNAPSHOT_AMBIGUOUS', text, { blame: 'operator' });
     }
   }

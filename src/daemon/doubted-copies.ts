@@ -1,8 +1,8 @@
 /**
- * Doubted copies: a copy of ours of which a blob could not be given is read whole, now and not only when an audit comes by: what is
- * wrong in it counts no more from then on, and is fetched again.
+ * Doubted copies: when this host could not give a blob of one of its copies, the copy is read whole at once, not only
+ * at the next audit. What is wrong in it no longer counts from then on, and is fetched again.
  *
- * One look at a copy at a time, however many ask for it meanwhile. Told of by fetch-server.ts and blob-source.ts.
+ * A copy is read once at a time, however many ask for it meanwhile. fetch-server.ts and blob-source.ts report here.
  */
 import type { Nonce, ParcelId, StoreId } from '../core/ids.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
@@ -19,19 +19,19 @@ export class DoubtedCopies {
     this.#nonce = nonce;
   }
 
-  /** Not waited for. Nothing when the parcel is not held there. */
+  /** Not waited for. Does nothing when the parcel is not held there. */
   look({ parcel, store }: { readonly parcel: ParcelId; readonly store: StoreId }): void {
     const copy = `${parcel} in ${store}`;
     if (this.#ended.signal.aborted || this.#looks.has(copy)) return;
     const look = async (): Promise<void> => {
-      // Whatever it finds, and that it fails, is told where it is read.
+      // The result is reported where the copy is read, and so is a failure.
       await this.#reader.possess({ parcel, store, nonce: this.#nonce(), holders: [] }, this.#ended.signal);
       this.#looks.delete(copy);
     };
     this.#looks.set(copy, look());
   }
 
-  /** Ends every look. */
+  /** Ends every read. */
   async stop(): Promise<void> {
     this.#ended.abort(new Error('the service stops'));
     await Promise.all(this.#looks.values());

@@ -1,10 +1,12 @@
 /**
- * Drill: restores a few files that were picked by chance from the copies, and throws the bytes away: what a restore would do, on a
- * sample. Other hosts' copies first, then our own; never the origin's live file, which is what would be gone.
+ * Drill: restores a few randomly picked files from the copies, and throws the bytes away: a restore, on a sample. It
+ * asks other hosts' copies first, then this host's own; never the origin's live file, because that is the file that a
+ * restore would have to replace.
  *
- * A parcel is picked among the snapshot's pages, then a file in its record: a few objects are read, however large the snapshot is.
- * Without its record nobody knows what a parcel's bytes are called: that nobody gives it is a failure of all that is in it. So it
- * has to come as the bytes do: what this host's own catalog has, and the origin's, says nothing about the day when they are gone.
+ * It picks a parcel from the snapshot's pages, then a file in its record, so it reads a few objects, however large the
+ * snapshot is. Without its record nobody knows what the bytes of a parcel are called: a record that nobody gives is a
+ * failure of everything in the parcel. So the record must come as the bytes do. What this host's catalog or the
+ * origin's has says nothing about the day when both are gone.
  */
 
 import { readPage, readSnapshot } from '../catalog/read-object.js';
@@ -13,32 +15,34 @@ import type { ContentFrame } from '../catalog/restore-content.js';
 import type { BlobId, ObjectId, ParcelId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 
-/** Picks that found nothing new, for each file that is asked for: small sources have fewer files than that. */
+/**
+ * For each file asked for, how many picks may find nothing new: small sources may have fewer files than are asked for.
+ */
 const PICKS_PER_FILE = 8;
 
 export interface DrillOptions {
-  /** Snapshots and pages: every trusted host has them. */
+  /** Reads snapshots and pages: every trusted host has them. */
   readonly objects: ObjectReader;
-  /** From copies alone, those of others first. */
+  /** Reads a record from copies alone, those of other hosts first. */
   readonly record: (parcel: ParcelId, signal: AbortSignal) => Promise<Uint8Array | undefined>;
   readonly copies: (parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal) => AsyncIterable<ContentFrame>;
-  /** Names of the hosts that say that they hold it. */
+  /** Names of the hosts that say that they hold the parcel. */
   readonly holders: (parcel: ParcelId) => readonly string[];
-  /** A whole number from 0, below this. */
+  /** A random whole number from 0, below `count`. */
   readonly below: (count: number) => number;
 }
 
 export interface Drilled {
   readonly parcel: ParcelId;
-  /** Undefined: not even the names in the parcel could be had. */
+  /** Undefined when not even the names in the parcel could be read. */
   readonly path: Buffer | undefined;
-  /** Of the file, or of the parcel. */
+  /** Size of the file, or of the parcel. */
   readonly bytes: number;
-  /** Why it could not be had; undefined: it came, and is right. */
+  /** Why the file could not be read; undefined when it came and is right. */
   readonly failure?: { readonly because: string; readonly hosts: readonly string[] };
 }
 
-/** @param most how many files, and how large each may be */
+/** @param most how many files to try, and how large each may be */
 export async function* drill(
   { objects, record: recordOf, copies, holders, below }: DrillOptions,
   snapshot: ObjectId,
@@ -59,7 +63,7 @@ export async function* drill(
     if (record === undefined) {
       if (nameless.has(ref.id)) continue;
       nameless.add(ref.id);
-      const failure = { because: 'nobody gives the record that names what is in it', hosts: holders(ref.id) };
+      const failure = { because: 'no host gives the record that names the files in it', hosts: holders(ref.id) };
       yield { parcel: ref.id, path: undefined, bytes: ref.bytes, failure };
       continue;
     }
@@ -73,7 +77,7 @@ export async function* drill(
   }
 }
 
-/** Whoever gives frames has held the bytes against their hash before it says `end`. */
+/** A sender of frames has checked the bytes against their hash before it says `end`. */
 async function failureOf(frames: AsyncIterable<ContentFrame>): Promise<string | undefined> {
   let last: string | undefined = 'nothing came';
   for await (const frame of frames) {

@@ -1,18 +1,18 @@
 /**
  * Driver: runs the host machine on real time. It stamps inputs, keeps the one timer that the machine asks for, and hands
- * every effect to whoever carries it out.
+ * every effect to the part that carries it out.
  *
- * Nothing tells a program that the computer slept. Where the wall clock has gone on and the steady one has not, it did, or a person
- * has set the clock; the machine is told of it before anything else.
+ * Nothing tells a program that the computer slept. Where the wall clock has gone on and the steady clock has not, it
+ * slept, or a person has set the clock; the machine hears of that before anything else.
  *
- * An effect may bring about an input at once; inputs are queued, so that one step ends before the next begins.
+ * An effect may cause an input at once; inputs are queued, so that one step ends before the next begins.
  */
 import type { Effect, Input } from '../core/effects.js';
 import type { Machine } from '../core/machine.js';
 import { TIMER_MS_MAX } from '../platform/long-timer.js';
 import type { Clock } from './clock.js';
 
-/** Less than this is a clock that was put right, in ms. */
+/** A smaller difference, in ms, is a clock that was corrected. */
 const SLEPT_MS_LEAST = 60_000;
 
 /** An input before it is stamped. */
@@ -26,7 +26,7 @@ export class Driver {
   #stepping = false;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
-  /** The wall clock less the steady one, at the last input. */
+  /** The wall clock minus the steady clock, at the last input. */
   #aheadMs: number;
 
   constructor({
@@ -36,7 +36,7 @@ export class Driver {
   }: {
     readonly machine: Machine;
     readonly clock: Clock;
-    /** Must not throw: what fails comes back as an input. */
+    /** Must not throw: a failure comes back as an input. */
     readonly carryOut: (effect: Effect) => void;
   }) {
     this.#machine = machine;
@@ -78,7 +78,7 @@ export class Driver {
   #wakeAt(atMs: number): void {
     clearTimeout(this.#timer);
     if (atMs === Number.POSITIVE_INFINITY) return;
-    // Woken early, the machine asks again.
+    // When woken early, the machine asks again.
     const delayMs = Math.min(TIMER_MS_MAX, Math.max(0, Math.ceil(atMs - this.#clock.nowMs())));
     this.#timer = setTimeout(() => this.tell({ is: 'wake' }), delayMs);
   }

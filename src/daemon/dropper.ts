@@ -1,16 +1,18 @@
 /**
- * Dropper: carries out what the machine decides about removing copies: reads our own copy before we ask, reads it for others
- * who ask, drops with a proof, expires with a warrant, and finds out whose a parcel is.
+ * Dropper: carries out what the machine decides about removing copies. It reads this host's copy before other hosts
+ * are asked, reads it for other hosts that ask, drops with a proof, expires with a warrant, and finds out which source
+ * a parcel is of.
  *
- * Every effect ends in exactly one input, whatever happens: a failing disk, a store that is unmounted meanwhile, a service
- * that stops. What a drop or an expiry entered into the log is told as that input, in the order of the log. What a read finds
- * corrupt is told first (`own-ops`), so that the machine knows of it when it hears how the read ended.
+ * Every effect ends in exactly one input, whatever happens: a disk fails, a store is unmounted meanwhile, the service
+ * stops. A log entry of a drop or an expiry reaches the machine in that input, in the order of the log. Corruption
+ * that a read finds is reported first (`own-ops`), so that the machine knows of it when it hears how the read ended.
  *
- * "Not dropped" is said only of what is PRESENT as before. Where a failed write leaves that open, and where `del` is in the
- * log but could not be told, the store is closed and opened again first: its log says what is so.
+ * "Not dropped" is said only of a copy that is PRESENT as before. Where a failed write leaves that open, and where
+ * `del` is in the log but could not be reported, the store is first closed and opened again: its log says what is
+ * true.
  *
- * A read takes a whole parcel off the disk: at most two at once a store, and the others wait; how many wait is limited by
- * the machine (ATTEMPTS_MAX for our own, GRANT_READS_MAX for others).
+ * A read takes a whole parcel off the disk: at most two run at once in a store, and the others wait. The machine
+ * limits how many wait (ATTEMPTS_MAX for this host's own, GRANT_READS_MAX for other hosts').
  */
 import type { Logger } from 'pino';
 import { decodeRecord } from '../catalog/record.js';
@@ -27,19 +29,19 @@ import type { Unstamped } from './driver.js';
 import { Places } from './places.js';
 import type { ShortBlobs } from './short-blobs.js';
 
-/** Whole parcels read at once from one store, so that fetches and restores still get at its disk. */
+/** Whole parcels read at once from one store, so that fetches and restores still get their share of its disk. */
 const READS_PER_STORE_MAX = 2;
-/** Records looked for at once. */
+/** Records searched for at once. */
 const IDENTIFIED_AT_ONCE = 8;
 /** A parcel of 10 TB at 150 MB/s takes 18 h. */
 const READ_MS_MAX = 24 * 3_600_000;
 
 type EffectTo<Do extends Effect['do']> = Extract<Effect, { do: Do }>;
 
-/** What is asked of a mounted store. */
+/** What the dropper asks of a mounted store. */
 export interface RemovingStore {
   isPresent(parcel: ParcelId): boolean;
-  /** Why it takes nothing more and must be opened again; undefined while all is well. */
+  /** Why the store takes nothing more and must be opened again; undefined while all is well. */
   whyGone(): Promise<string | undefined>;
   drop(proof: DropProof): Promise<LogPosition>;
   expire(warrant: ExpiryWarrant, isSpared: (blob: string) => boolean): Promise<LogPosition>;
@@ -53,12 +55,12 @@ export interface RemovingStore {
   >;
 }
 
-/** `OwnStores`, as far as it is needed here. */
+/** The part of `OwnStores` that is needed here. */
 export interface RemovingStores {
   mounted(id: StoreId): RemovingStore | undefined;
   usedBytes(id: StoreId): Promise<number>;
   tellOps(id: StoreId, completion: (segment: LogSegment) => Unstamped): Promise<void>;
-  /** Tells that the store is gone, then its whole log; nothing when it is another one that is mounted now, or none. */
+  /** Reports that the store is gone, then its whole log; does nothing when another store, or none, is mounted now. */
   reopen(id: StoreId, store: RemovingStore): Promise<void>;
 }
 
@@ -66,7 +68,7 @@ export interface RemovingStores {
 interface Removal {
   readonly parcel: ParcelId;
   readonly store: StoreId;
-  /** The code by which a failure is logged. */
+  /** The code under which a failure is logged. */
   readonly failed: string;
   readonly remove: (store: RemovingStore) => Promise<LogPosition>;
   readonly done: (segment: LogSegment, usedBytes: number) => Unstamped;
@@ -75,13 +77,13 @@ interface Removal {
 export interface DropperOptions {
   readonly self: HostId;
   readonly stores: RemovingStores;
-  /** A record from our own catalogs, or from whoever has it. */
+  /** Finds a record in this host's catalogs, or at any host that has it. */
   readonly findRecord: (parcel: ParcelId, signal: AbortSignal) => Promise<Uint8Array | undefined>;
-  /** Fires when nobody waits for the answer any more; undefined when that is so already. */
+  /** Fires once nobody waits for the answer any longer; undefined when that is already so. */
   readonly signalOf: (ask: number) => AbortSignal | undefined;
   readonly short: Pick<ShortBlobs, 'recent'>;
   readonly notes: Pick<UnwantedNotes, 'note' | 'forget'>;
-  /** A copy in that store was found with wrong or missing bytes. */
+  /** Called when a copy in that store was found with wrong or missing bytes. */
   readonly onCorrupt: (store: StoreId) => void;
   readonly nameOf: (host: HostId) => string;
   readonly tell: (input: Unstamped) => void;
@@ -93,7 +95,7 @@ export class Dropper {
   readonly #reads = new Places<StoreId>(READS_PER_STORE_MAX);
   readonly #looks = new Places<'records'>(IDENTIFIED_AT_ONCE);
   readonly #running = new Set<Promise<void>>();
-  /** Reads of our own copies, by the attempts that they are for. */
+  /** Reads of this host's own copies, by the attempt that each is for. */
   readonly #proving = new Map<Nonce, AbortController>();
   readonly #ended = lastingAbort();
 
@@ -106,12 +108,12 @@ export class Dropper {
     this.#running.add(running);
   }
 
-  /** Carries out `cancel-attempt`, as far as our own disk is at it. */
+  /** Carries out `cancel-attempt` for a read on this host's disk. */
   cancel(attempt: Nonce): void {
     this.#proving.get(attempt)?.abort(new Error('the attempt is over'));
   }
 
-  /** Ends every read, begins nothing new, and waits for what a store is about to write. */
+  /** Ends every read, begins nothing new, and waits for the writes that stores are about to make. */
   async stop(): Promise<void> {
     this.#ended.abort(new Error('the service stops'));
     await Promise.all(this.#running);
@@ -163,9 +165,10 @@ export class Dropper {
   }
 
   /**
-   * Reads a copy of ours whole, and makes the possession of each of these holders for the nonce. What is wrong is told first.
+   * Reads a copy of this host whole, and makes the possession of each of these holders for the nonce. Corruption is
+   * reported first.
    *
-   * @param needed fires when nobody waits for it any more
+   * @param needed fires when nobody waits for the result any longer
    */
   async possess(
     {
@@ -190,7 +193,7 @@ export class Dropper {
             const read = await this.#mounted(id).possess(parcel, { nonce, holders, signal });
             if (read.kind === 'whole') return read.possessions;
             if (read.kind === 'absent') return 'unreadable';
-            log.error({ code: 'PARCEL_CORRUPT', parcel, store: id }, 'a copy is not what it was: it counts no more');
+            log.error({ code: 'PARCEL_CORRUPT', parcel, store: id }, 'a copy is damaged and no longer counts');
             onCorrupt(id);
             const usedBytes = await stores.usedBytes(id);
             await stores.tellOps(id, segment => ({ is: 'own-ops', segment, usedBytes }));
@@ -219,10 +222,7 @@ export class Dropper {
       done: (segment, usedBytes) => ({ is: 'dropped', attempt, segment, usedBytes }),
     });
     if (removed)
-      log.info(
-        { code: 'PARCEL_DROPPED', parcel, store, granters: granters.map(nameOf) },
-        'a copy too many was dropped',
-      );
+      log.info({ code: 'PARCEL_DROPPED', parcel, store, granters: granters.map(nameOf) }, 'a surplus copy was dropped');
     else tell({ is: 'not-dropped', attempt });
   }
 
@@ -239,12 +239,15 @@ export class Dropper {
     if (removed)
       log.info(
         { code: 'PARCEL_EXPIRED', parcel, store, source, headSeq },
-        'a copy that nobody wants any more was removed',
+        'a copy that nobody wants any longer was removed',
       );
     else tell({ is: 'not-expired', parcel });
   }
 
-  /** @returns whether the machine was told of it as done. If not, the copy is there, or its store has said what it has. */
+  /**
+   * @returns whether the machine heard that it is done. If not, the copy is still there, or its store has reported what
+   * it has.
+   */
   async #remove(removal: Removal): Promise<boolean> {
     const store = this.#beginRemoval(removal);
     if (store === undefined) return false;
@@ -255,7 +258,7 @@ export class Dropper {
     return false;
   }
 
-  /** A removal belongs to its attempt: none is begun after the stop, and none is put off past a restart. */
+  /** A removal belongs to its attempt: none begins after the stop, and none is put off past a restart. */
   #beginRemoval({ parcel, store: id, failed }: Removal): RemovingStore | undefined {
     if (this.#ended.signal.aborted) return undefined;
     const store = this.#options.stores.mounted(id);
@@ -320,7 +323,7 @@ export class Dropper {
       if (!signal.aborted)
         this.#options.log.warn(
           { code: 'NOT_IDENTIFIED', parcel, err: error },
-          'whose a parcel is could not be told; it is kept',
+          'the source of a parcel could not be found out; the parcel is kept',
         );
     }
     this.#options.tell({ is: 'identified', parcel, source });
@@ -334,7 +337,7 @@ export class Dropper {
     } catch (error) {
       log.error(
         { code: 'UNWANTED_NOT_NOTED', parcel, err: error },
-        'since when nobody wants a parcel was not written down',
+        'the time since which nobody wants a parcel could not be recorded',
       );
     }
   }

@@ -1,17 +1,21 @@
 /**
- * Fetch batch: some of a large blob's chunks, in order, and what of them has to be asked for. Made by chunk-fetch.ts.
+ * Fetch batch: some of a large blob's chunks, in order, and which parts of them must be asked for. Made by
+ * chunk-fetch.ts.
  */
 import type { ByteRange } from '../core/byte-range.js';
 import type { Chunk } from '../core/recipe.js';
 import { RANGES_PER_FETCH_MAX } from '../net/wire-ranges.js';
 import type { ChunkPlace } from '../store/recipe-index.js';
 
-/** Of one ask: its round trip is 1 % of the time that this takes on a gigabit. */
+/** Bytes of one ask: on a gigabit line the round trip is 1 % of the time that these take. */
 const BATCH_BYTES = 64 * 1024 * 1024;
-/** From a batch's first byte to its last, with what is copied between: at 20 MB/s less than its sender waits for a reader. */
+/**
+ * From a batch's first byte to its last, with what is copied in between: at 20 MB/s this takes less time than its
+ * sender waits for a reader.
+ */
 const BATCH_SPAN_BYTES = 1024 * 1024 * 1024;
 
-/** A part of a chunk: from a place here, or to be asked for. */
+/** A part of a chunk: copied from a place on this host, or asked for. */
 export interface Piece {
   readonly at: number;
   readonly bytes: number;
@@ -21,15 +25,15 @@ export interface Piece {
 export interface Step {
   readonly chunk: Chunk;
   readonly offset: number;
-  /** Where a blob of ours is said to have it. */
+  /** Where a blob on this host is said to have the chunk. */
   readonly place: ChunkPlace | undefined;
-  /** What is known of its parts; undefined: it is taken as a whole. */
+  /** What is known of its parts; undefined when it is taken as a whole. */
   pieces?: readonly Piece[];
 }
 
 export class Batch {
   readonly steps: Step[] = [];
-  /** Of chunks that are not here. */
+  /** Bytes of the chunks that are not here. */
   #bytes = 0;
 
   add(step: Step): void {
@@ -43,7 +47,9 @@ export class Batch {
     return place !== undefined || this.#bytes + chunk.bytes <= BATCH_BYTES;
   }
 
-  /** What has to be asked for, adjoining parts in one. Should the parts be too many for one ask, chunks are asked for whole. */
+  /**
+   * The ranges to ask for, adjoining parts merged. When the parts are too many for one ask, chunks are asked for whole.
+   */
   ranges(): readonly ByteRange[] {
     const ranges = rangesOf(this.steps);
     if (ranges.length <= RANGES_PER_FETCH_MAX) return ranges;

@@ -1,14 +1,15 @@
 /**
- * Fetch server: gives blobs of a parcel to members: from our stores, or, at the origin, from the live file.
+ * Fetch server: gives blobs of a parcel to members: from this host's stores or, at the origin, from the live file.
  *
- * The origin keeps no second copy, so it can find that a blob is gone (live-parcels.ts). If nobody holds the parcel yet,
- * the snapshot is cut anew without that file. What a disk of ours cannot read is gone too: whoever asks gets all that stands
- * behind it, and the copy is looked at (doubted-copies.ts). What lies here and counts for nothing is given too, as the last
- * resort: whoever gets it hashes it. Who is served at all is decided by
- * core/serve.ts, from what this host alone can see: the fetchers themselves.
+ * The origin keeps no second copy, so it may find that a blob is gone (live-parcels.ts). If nobody holds the parcel
+ * yet, the snapshot is cut again without that file. A blob that this host's disk cannot read counts as gone too: the
+ * peer gets everything that comes after it, and the copy is looked at (doubted-copies.ts). Blobs that lie here but
+ * count for nothing are given too, as the last resort; the receiver hashes them. core/serve.ts decides who is served
+ * at all, from what this host alone can see: the fetchers themselves.
  *
- * A large blob is fetched by one ask for its recipe and many for ranges of it, several at once: to all rules here they are one
- * fetch. Who has begun one is served to its end, unless it hardly moves while others wait (served-rates.ts).
+ * A large blob is fetched by one ask for its recipe and many for its ranges, several at once: to all rules here they
+ * are one fetch. A peer that has begun a fetch is served to its end, unless it hardly moves while others wait
+ * (served-rates.ts).
  */
 import type { Logger } from 'pino';
 import { NoRecipe } from '../catalog/recipe-maker.js';
@@ -39,23 +40,26 @@ import type { Roster } from './roster.js';
 import { endSlowest, ServedRate } from './served-rates.js';
 import { type Located, type Run, runsOf } from './serving-runs.js';
 
-/** A peer that fetches a parcel: by so many streams now, and counted as one of its fetchers until then. */
+/** A peer that fetches a parcel: by `streams` streams now, and counted as one of its fetchers until `untilMs`. */
 interface Fetching {
   readonly peer: PeerName;
   readonly rate: ServedRate;
   streams: number;
-  /** Infinity while it goes on. */
+  /** Infinity while the fetch goes on. */
   untilMs: number;
 }
 
-/** How long whoever has had all that it asked for counts as a fetcher of the parcel: its copy, or its next ask, comes sooner. In ms. */
+/**
+ * How long a peer that got all it asked for still counts as a fetcher of the parcel, in ms: its copy, or its next ask,
+ * comes sooner.
+ */
 const HEARD_MS = 10_000;
-/** Runs of blobs that are read before their turn: a pack is at most 256 KiB. */
+/** Runs of blobs that are read ahead of their turn: a pack is at most 256 KiB. */
 const RUNS_AHEAD = 3;
-/** When a fetcher that is one too many may ask again, in ms. */
+/** When a surplus fetcher may ask again, in ms. */
 const BUSY_RETRY_MS = 2_000;
 
-/** A disk of ours does not give a blob that it holds. */
+/** A disk of this host does not give a blob that this host holds. */
 class HeldUnreadable extends Error {}
 
 export class FetchServer {
@@ -68,9 +72,9 @@ export class FetchServer {
   readonly #doubted: Pick<DoubtedCopies, 'look'>;
   readonly #clock: Clock;
   readonly #log: Logger;
-  /** Who is being served what. */
+  /** Which peers are being served which parcel. */
   readonly #fetchers = new Map<ParcelId, Map<PeerName, Fetching>>();
-  /** Fetches served now, however many streams each has. */
+  /** Fetches being served now; one with several streams counts once. */
   #served = 0;
 
   constructor({
@@ -148,7 +152,7 @@ export class FetchServer {
     return served;
   }
 
-  /** Somebody waits: for one of this parcel's fetchers, or, where as many are served as may be, for any. */
+  /** Somebody waits for the place of a fetcher of this parcel; where the limit for all fetches is reached, of any. */
   #endSlowest(parcel: ParcelId, asker: PeerName): void {
     const isServed = ({ streams }: Fetching): boolean => streams > 0;
     const served = [...this.#fetchers.values()].flatMap(fetchers => [...fetchers.values()].filter(isServed));
@@ -159,7 +163,7 @@ export class FetchServer {
     const host = this.#roster.hostOf(ended.peer);
     this.#log.info(
       { code: 'FETCHER_GAVE_WAY', host },
-      'a fetch that hardly moves is ended, for others wait for its place',
+      'a fetch that hardly moves was ended, because others wait for its place',
     );
   }
 
@@ -168,7 +172,7 @@ export class FetchServer {
     return fetching !== undefined && fetching.untilMs > this.#clock.nowMs();
   }
 
-  /** Other peers that are being served the parcel, or were just now and are not known to hold it yet. */
+  /** Other peers that are being served the parcel, or were just now and are not yet known to hold it. */
   #othersFetching(parcel: ParcelId, asker: PeerName): number {
     const holders = new Set(this.#known.holders(parcel).map(({ host }) => host));
     const nowMs = this.#clock.nowMs();
@@ -211,7 +215,7 @@ export class FetchServer {
     return fetching;
   }
 
-  /** Who has had all of it is about to say that it holds it, or to ask for more; who has not, asks again. */
+  /** A peer that got all of it will soon say that it holds it, or ask for more; one that did not asks again. */
   #ended(parcel: ParcelId, from: PeerName, whole: boolean): void {
     const fetching = this.#fetchingOf(parcel, from);
     const untilMs = whole ? this.#clock.nowMs() + HEARD_MS : 0;
@@ -251,7 +255,7 @@ export class FetchServer {
     for await (const run of runs) yield* run;
   }
 
-  /** In the first of our stores that can open it. */
+  /** In the first of this host's stores that can open it. */
   async #inStores(open: (store: Store) => Promise<StoredBlob | undefined>): Promise<InStore | undefined> {
     for (const store of this.#stores.stores()) {
       const blob = await open(store);
@@ -296,7 +300,7 @@ export class FetchServer {
     return { blob, bytes: bytesOf(opened.bytes, ranges), content: opened.content };
   }
 
-  /** @throws HeldUnreadable for whatever the disk says */
+  /** @throws HeldUnreadable for whatever error the disk gives */
   async *#read(
     held: StoredBlob,
     { parcel, blob, ranges }: WantedBlob,
@@ -309,14 +313,14 @@ export class FetchServer {
       signal.throwIfAborted();
       this.#log.warn(
         { code: 'BLOB_UNREADABLE', parcel, blob, store, err: error },
-        'a blob cannot be read here; whoever asked for it is told so, and all of its parcel is read',
+        'a blob cannot be read here; the peer that asked for it is told so, and its whole parcel is read',
       );
       this.#doubted.look({ parcel, store });
       throw new HeldUnreadable(`blob ${blob}`, { cause: error });
     }
   }
 
-  /** @throws NoRecipe, whatever the reason: the bytes can be asked for all the same */
+  /** @throws NoRecipe, whatever the reason: the bytes can still be asked for */
   async *#pages(
     { parcel, blobs, ranges, doubted = false }: FetchRequest,
     signal: AbortSignal,
@@ -348,7 +352,7 @@ export class FetchServer {
   }
 }
 
-/** Tells of the bytes before each of these goes. */
+/** Reports the bytes of each part before the part goes out. */
 type Metered<T> = (parts: AsyncIterable<T>, moves: (bytes: number) => void) => AsyncIterable<T>;
 
 const meteredPages: Metered<Uint8Array> = async function* (pages, moves) {
@@ -367,7 +371,7 @@ const meteredParts: Metered<FetchedBlob> = async function* (parts, moves) {
 
 const isOffence = (error: unknown): boolean => error instanceof ClusterError && error.blame === 'peer';
 
-/** Of a blob of this size, how many bytes are asked for. @throws ClusterError MALFORMED_MESSAGE (peer) */
+/** How many bytes of a blob of this size are asked for. @throws ClusterError MALFORMED_MESSAGE (peer) */
 function bytesOf(blobBytes: number, ranges: readonly ByteRange[] | undefined): number {
   const last = ranges?.at(-1);
   if (ranges === undefined || last === undefined) return blobBytes;
@@ -380,16 +384,16 @@ async function* noRecipe(): AsyncGenerator<never> {
   throw new NoRecipe('not for a host that is not trusted');
 }
 
-/** A blob of the parcel that is asked for, or ranges of it. */
+/** A blob of the parcel that is asked for, whole or in ranges. */
 interface WantedBlob {
   readonly parcel: ParcelId;
   readonly blob: BlobId;
   readonly ranges?: readonly ByteRange[];
-  /** What we gave of the parcel last time hashed to another name. */
+  /** What this host gave of the parcel last time hashed to another name. */
   readonly doubted: boolean;
 }
 
-/** Where a blob is read from: a store of ours, or the files of a source of ours. */
+/** Where a blob is read from: a store of this host, or the files of one of its sources. */
 type Place = Store | LiveParcel;
 
 interface InStore {

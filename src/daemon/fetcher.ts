@@ -1,9 +1,10 @@
 /**
- * Fetcher: carries out the machine's `fetch` effects: a parcel from one peer into one of our stores.
+ * Fetcher: carries out the machine's `fetch` effects: brings a parcel from one peer into one of this host's stores.
  *
- * Record first (checked against the parcel's id), then only the blobs that the store lacks, in one stream, each verified
- * as it lands, a large one chunk by chunk (chunk-fetch.ts); then the store commits: bytes durable and in place, `add` in its log. Whatever came whole before a failure
- * stays in the store's incoming folder for the next try.
+ * The record comes first (checked against the parcel's id), then only the blobs that the store lacks, in one stream,
+ * each verified as it lands, a large one chunk by chunk (chunk-fetch.ts). Then the store commits: bytes durable and in
+ * place, `add` in its log. Blobs that came whole before a failure stay in the store's incoming folder for the next
+ * try.
  */
 import type { Logger } from 'pino';
 import { MalformedObject } from '../catalog/malformed-object.js';
@@ -31,25 +32,25 @@ import type { Roster } from './roster.js';
 
 type FetchEffect = Extract<Effect, { do: 'fetch' }>;
 
-/** Parcels that lack no more than this share a stream. */
+/** Parcels that lack no more bytes than this share a stream. */
 const SHARED_STREAM_BYTES_MAX = 8 * 1024 * 1024;
 /** How often the machine hears of progress, in bytes: often enough to renew a claim at 100 kB/s. */
 const PROGRESS_BYTES = 4 * 1024 * 1024;
-/** After which a peer that could not give all is asked again, in ms. */
+/** A peer that could not give everything is asked again after this, in ms. */
 const GONE_RETRY_MS = 5_000;
 
-/** Parcels of peers whose bytes were wrong that are remembered: more than are fetched at once many times over. */
+/** How many (peer, parcel) pairs with wrong bytes are remembered: many times more than are fetched at once. */
 const WRONG_MAX = 1_000;
 
-/** More is to be written than the machine keeps room for: what lay here of it when that was measured has left. */
+/** More must be written than the machine has reserved room for: bytes that lay here when that was measured are gone. */
 class Outgrown extends Error {}
 
-/** What a store of ours lacks of a parcel, and who is to give it. */
+/** What a store of this host lacks of a parcel, and which peer is to give it. */
 interface Missing {
   readonly store: Store;
   readonly peer: PeerName;
   readonly missing: readonly BlobRef[];
-  /** What came from there last time hashed to another name. */
+  /** What came from that peer last time hashed to another name. */
   readonly doubted: boolean;
 }
 
@@ -65,7 +66,7 @@ export class Fetcher {
   readonly #log: Logger;
   readonly #sessions: FetchSessions;
   readonly #landingRoom = new LandingRoom();
-  /** Of which peer which parcel's bytes were wrong the last time they came, by `wrongKey`. */
+  /** Which parcels' bytes were wrong the last time they came, and from which peer, as `wrongKey`. */
   readonly #wrong = new Set<string>();
   #stopped = false;
   readonly #running = new Map<number, { readonly abort: AbortController; readonly done: Promise<void> }>();
@@ -86,9 +87,9 @@ export class Fetcher {
     readonly objects: ObjectFinder;
     readonly roster: Roster;
     readonly recipes: Recipes;
-    /** The other parcels of its key, the newest first. */
+    /** The other parcels of its key, newest first. */
     readonly family: (parcel: ParcelId) => Iterable<ParcelId>;
-    /** False when a page says otherwise of the parcel. */
+    /** False when a page contradicts this reference to the parcel. */
     readonly fits: (ref: ParcelRef) => boolean;
     readonly tell: (input: Unstamped) => void;
     readonly log: Logger;
@@ -116,7 +117,7 @@ export class Fetcher {
     this.#running.get(fetch)?.abort.abort(new Error('not needed any more'));
   }
 
-  /** Ends every fetch; what came whole stays. */
+  /** Ends every fetch; blobs that came whole stay. */
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const { abort } of this.#running.values()) abort.abort(new Error('the service stops'));
@@ -168,7 +169,7 @@ export class Fetcher {
     if (first !== undefined && this.#wrong.size > WRONG_MAX) this.#wrong.delete(first);
   }
 
-  /** What is missing, and the commit. @returns how many bytes came over the wire */
+  /** Fetches what is missing, and commits. @returns how many bytes came over the wire */
   async #bring(
     effect: FetchEffect,
     { store, peer, record }: { readonly store: Store; readonly peer: PeerName; readonly record: Uint8Array },
@@ -179,7 +180,7 @@ export class Fetcher {
     try {
       const bytes = bytesToWrite(store, missing);
       if (bytes > roomBytes)
-        throw new Outgrown(`${bytes} bytes of parcel ${parcel} are to be written, and room is kept for ${roomBytes}`);
+        throw new Outgrown(`${bytes} bytes of parcel ${parcel} must be written, but room is reserved for ${roomBytes}`);
       if (missing.length > 0) await this.#stores.makeRoom(effect.store);
       const doubted = this.#wrong.has(wrongKey(effect));
       const large = await this.#fillLarge(effect, { store, peer, missing, doubted }, signal);
@@ -193,7 +194,7 @@ export class Fetcher {
     }
   }
 
-  /** Takes how many bytes have come, and tells the machine now and then: its claim holds as long as they do. */
+  /** Takes the number of bytes that have come; reports now and then, because a claim lasts as long as bytes come. */
   #progressOf(fetch: number): (bytes: number) => void {
     let doneBytes = 0;
     let toldBytes = 0;
@@ -205,7 +206,9 @@ export class Fetcher {
     };
   }
 
-  /** From the peer that we fetch from, which must have it; if it does not, from anybody. */
+  /**
+   * Reads the record from the peer that the parcel is fetched from, which must have it; if it does not, from any host.
+   */
   async #record(parcel: ParcelId, peer: PeerName, signal: AbortSignal): Promise<Uint8Array> {
     const record = (await this.#objects.from(peer, signal).get(parcel)) ?? (await this.#objects.get(parcel, signal));
     if (record === undefined) {
@@ -214,7 +217,7 @@ export class Fetcher {
       });
     }
     const ref = parcelRefOf(record);
-    if (ref.id !== parcel) throw new MalformedObject(`not the record of parcel ${parcel}`);
+    if (ref.id !== parcel) throw new MalformedObject(`this is not the record of parcel ${parcel}`);
     if (!this.#fits(ref)) throw new MalformedObject(`record ${parcel}: its page gives it another key or size`);
     return record;
   }
@@ -236,7 +239,7 @@ export class Fetcher {
       : askFetch(this.#net, peer, request, { signal });
   }
 
-  /** What has a recipe, by that. What is still missing then has to come as a whole. */
+  /** Fetches by its recipe each blob that has one. What is still missing after that must come whole. */
   async #fillLarge(
     { fetch, parcel, purpose }: FetchEffect,
     { store, peer, missing, doubted }: Missing,
@@ -272,7 +275,7 @@ export class Fetcher {
     return { missing: whole, recipes, receivedBytes };
   }
 
-  /** The newest version that is held, if its recipe was lost, or never made: reading it costs less than fetching what it has. */
+  /** Readies the newest version held here if its recipe was lost or never made: reading it costs less than fetching. */
   async #readyLastVersion(parcel: ParcelId, store: Store, signal: AbortSignal): Promise<void> {
     for (const other of this.#family(parcel)) {
       if (!store.isPresent(other)) continue;
@@ -284,7 +287,7 @@ export class Fetcher {
         }
       } catch (error) {
         signal.throwIfAborted();
-        this.#log.warn({ code: 'RECIPE_NOT_MADE', parcel: other, err: error }, 'more than what changed is fetched');
+        this.#log.warn({ code: 'RECIPE_NOT_MADE', parcel: other, err: error }, 'more is fetched than what changed');
       }
       return;
     }
@@ -294,7 +297,7 @@ export class Fetcher {
     try {
       await store.keepRecipe(ref, recipe);
     } catch (error) {
-      // The copy is made. When a later version comes, more of it comes over the wire.
+      // The copy is made. Only more bytes of its next version will come over the wire.
       this.#log.warn({ code: 'RECIPE_NOT_KEPT', blob: ref.blob, err: error }, 'a recipe could not be kept');
     }
   }
@@ -308,7 +311,7 @@ export class Fetcher {
     const sizes = new Map(missing.map(({ blob, bytes }) => [blob, bytes]));
     const landing = new Landing(this.#landingRoom);
     const file = new ReceivedFile(store);
-    // Who waits for a disk that hangs would keep the stream from the next one, and from those who share it.
+    // Waiting for a disk that hangs would keep the stream from the next fetch, and from those that share it.
     const untilAborted = <T>(work: Promise<T>): Promise<T> => orAborted(work, signal);
     const came = this.#progressOf(fetch);
     let gone = 0;
@@ -361,7 +364,7 @@ function mustHave(sizes: ReadonlyMap<string, number>, blob: BlobId, bytes: numbe
   if (sizes.get(blob) === bytes) return;
   throw new ClusterError(
     'BLOB_MISMATCH',
-    `blob ${blob} is offered with ${bytes} bytes, its record says ${sizes.get(blob)}`,
+    `blob ${blob} is offered with ${bytes} bytes, but its record says ${sizes.get(blob)}`,
     { blame: 'peer' },
   );
 }

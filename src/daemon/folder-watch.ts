@@ -1,16 +1,17 @@
 /**
- * Folder watch: says that something changes in a source's folder, at once. What has changed is the scan's to find: a watch only
- * says when to look.
+ * Folder watch: reports at once that something changes in a source's folder. It only says when to look; finding out
+ * what changed is left to the scan.
  *
- * The kernel of Linux watches folders, one by one. So each folder of the tree is watched by itself, but for what is never scanned:
- * excluded folders, stores and state folders, other file systems. (Node's own `recursive` watches each file there, and the kernel's
- * limit is soon reached.) New folders are looked for by `catchUp`, before each scan: what comes into one before it is watched is
- * in that scan. macOS watches whole trees by itself.
+ * The Linux kernel watches folders one by one. So each folder of the tree is watched by itself, except those that are
+ * never scanned: excluded folders, stores and state folders, other file systems. (Node's own `recursive` watches each
+ * file there, and the kernel's limit is soon reached.) `catchUp` looks for new folders before each scan: files that
+ * enter a folder before it is watched are in that scan. macOS watches whole trees by itself.
  *
- * A folder that cannot be watched is passed over, like one that cannot be read; when it is for a limit, nothing of the source is
- * watched, for half a watch would be taken for a whole one. The kernel drops changes when too many come at once, and Node does
- * not tell, so nobody may rely on this alone. Nor is a folder listened to all the time in which a program writes very fast: Node
- * gives no other event its turn while there are more of these.
+ * A folder that cannot be watched is passed over, like one that cannot be read. But if a limit is the reason, nothing
+ * of the source is watched, because half a watch would be taken for a whole one. The kernel drops changes when too
+ * many come at once, and Node does not report that, so nobody may rely on this watch alone. While a program writes
+ * very fast, a folder is listened to only part of the time, because Node gives no other event its turn while more such
+ * events wait.
  *
  * Driven by source-watch.ts, one call at a time.
  */
@@ -28,7 +29,7 @@ export interface FolderWatchOptions {
   /** Patterns as in .gitignore. */
   readonly exclude: readonly string[];
   readonly crossMounts: boolean;
-  /** Stores and state folders: what changes in them is our own doing. */
+  /** Stores and state folders: changes in them are made by this service. */
   readonly forbidden: readonly ForbiddenFolder[];
   /** Default: where the system watches whole trees by itself. */
   readonly recursive?: boolean;
@@ -37,27 +38,27 @@ export interface FolderWatchOptions {
 }
 
 interface Folder {
-  /** Relative to the source's folder; empty for that itself. */
+  /** Relative to the source's folder; empty for that folder itself. */
   readonly path: Buffer;
   readonly device: bigint;
   readonly identity: string;
-  /** Undefined while it is not listened to. */
+  /** Undefined while the folder is not listened to. */
   watcher: FSWatcher | undefined;
-  /** Heard since it was last begun to be listened to. */
+  /** Events heard since listening last began. */
   events: number;
   /** By name, as Latin-1. */
   readonly children: Map<string, Folder>;
-  /** It was moved or removed. Another one may have its inode since. */
+  /** The folder was moved or removed. Another one may have its inode by now. */
   gone: boolean;
   closed: boolean;
 }
 
-/** Of one folder: then it is not listened to for a while. These take some 10 ms. */
+/** After this many events of one folder, which take some 10 ms, it is not listened to for a while. */
 export const EVENTS_MAX = 1_000;
-/** In ms. Two programs that wrote as fast as they could stopped all else for 2 s without this. */
+/** How long it is not listened to, in ms. Without this, two fast writers stopped all else for 2 s. */
 const PAUSE_MS = 100;
 
-/** The user's or the machine's. */
+/** Errors for a limit of the user or of the machine. */
 const LIMITS = ['ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM'];
 
 const SLASH = Buffer.from('/');
@@ -67,7 +68,7 @@ export class FolderWatch {
   readonly #root: Buffer;
   readonly #recursive: boolean;
   readonly #exclusion: Exclusion;
-  /** In which names came or went. */
+  /** Folders in which names came or went. */
   readonly #restless = new Set<Folder>();
   readonly #paused = new Set<Folder>();
   #pauseTimer: NodeJS.Timeout | undefined;
@@ -81,7 +82,7 @@ export class FolderWatch {
     this.#exclusion = new Exclusion(options.exclude);
   }
 
-  /** When it returns, all that changes from now on is told. @throws a system error; the signal's reason */
+  /** Once it returns, every later change is reported. @throws a system error; the signal's reason */
   static async begin(options: FolderWatchOptions): Promise<FolderWatch> {
     const root = await realpath(Buffer.from(options.path), { encoding: 'buffer' });
     diskOf(options.path)?.alsoAt(root.toString());
@@ -97,8 +98,8 @@ export class FolderWatch {
   }
 
   /**
-   * Watches the folders that are new, and listens to all.
-   * @returns false when it must begin anew: another folder stands under the source's name, or the watching broke
+   * Watches the new folders, and listens to all.
+   * @returns false when it must begin again: another folder stands under the source's name, or the watching broke
    * @throws a system error: a limit was reached
    */
   async catchUp(): Promise<boolean> {
@@ -122,13 +123,13 @@ export class FolderWatch {
     if (!this.#recursive) await this.#enter(this.#top);
   }
 
-  /** Watches what is new below a folder that is watched. */
+  /** Watches new folders below a watched one. */
   async #enter(folder: Folder): Promise<void> {
     const todo = [folder];
     for (let next = todo.pop(); next !== undefined; next = todo.pop()) todo.push(...(await this.#lookInto(next)));
   }
 
-  /** Gives the folders in it that are watched from now on. */
+  /** Returns the folders in it that are watched from now on. */
   async #lookInto(folder: Folder): Promise<Folder[]> {
     const found = new Map<string, BigIntStats>();
     for (const { name } of await this.#foldersIn(folder)) {
@@ -160,7 +161,7 @@ export class FolderWatch {
       return entries.filter(entry => entry.isDirectory());
     } catch (error) {
       if (folder === this.#top) throw error;
-      return []; // gone, or not for us: the scan says which
+      return []; // gone, or not readable: the scan says which
     }
   }
 
@@ -172,7 +173,7 @@ export class FolderWatch {
     );
   }
 
-  /** Undefined when it cannot be watched, for a reason of its own. */
+  /** Undefined when it cannot be watched for a reason of its own, which is no limit. */
   #watchBelow(path: Buffer, stats: BigIntStats): Folder | undefined {
     try {
       return this.#watch(path, stats);
@@ -242,16 +243,16 @@ export class FolderWatch {
     folder.events += 1;
     if (folder.events === EVENTS_MAX) this.#pause(folder);
     const path = name === undefined ? folder.path : below(folder.path, name);
-    // It is told of itself under its own name, like something in it.
+    // A folder hears of itself under its own name, like something in it.
     if (kind === 'rename' && name?.equals(nameOf(this.#full(folder.path)))) folder.gone = true;
-    // Whether it is a folder is not known; when it is one that is left out, a scan is made in vain.
+    // It is not known whether this is a folder; if it is an excluded folder, a scan is made in vain.
     if (path.length > 0 && this.#exclusion.excludes(path, { isDirectory: false })) return;
     if (this.#recursive && this.#isForbidden(path)) return;
     if (kind === 'rename' && !this.#recursive) this.#restless.add(folder);
     this.#options.onChange();
   }
 
-  /** By its path: nothing is asked of it, for its disk may hang. */
+  /** Judged by the path alone, not even with a stat: its disk may hang. */
   #isForbidden(path: Buffer): boolean {
     const full = `${this.#full(path).toString('latin1')}/`;
     return this.#options.forbidden.some(forbidden => full.startsWith(`${forbidden.path}/`));

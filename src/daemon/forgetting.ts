@@ -1,9 +1,9 @@
 /**
- * Forgetting: what a person asks to be let go: snapshots that the rules do not keep, at once those that are unlisted and held
- * still, those that a clock which was ahead has dated into the future, and archived sources. What is listed is the origin's to judge; the others go round what holders have promised to keep, so an
- * admin's key signs them.
+ * Forgetting: what a person asks to let go: snapshots that the rules do not keep (with `--now`, also those that are
+ * unlisted but still held), those that a clock which was ahead has dated into the future, and archived sources. The
+ * origin decides what is listed. The rest overrides what holders have promised to keep, so an admin's key signs it.
  *
- * Nothing is deleted here: holders let go of what nobody wants, each by its own running time.
+ * Nothing is deleted here: each holder lets go of what nobody wants, by its own running time.
  */
 import { ClusterError } from '../core/fault.js';
 import { type ObjectId, type SourceId, splitSourceId } from '../core/ids.js';
@@ -24,7 +24,7 @@ import type {
 } from './service.js';
 import type { SourceNames } from './source-names.js';
 
-/** Of a source of another host: what is listed is not judged. */
+/** For a source of another host: what is listed is not judged. */
 const NOT_JUDGED: Retention = { snapshots: [], stopped: undefined };
 
 export interface ForgettingOptions {
@@ -61,14 +61,14 @@ export class Forgetting {
     if (!dryRun && !yes) {
       if (keep !== undefined && leaving.length > 0)
         throw needsYes(
-          `by these rules ${leaving.length} of ${planned.snapshots.length} snapshots of ${source} are listed no more; nothing was changed. --dry-run shows which; --yes unlists them`,
+          `these rules would unlist ${leaving.length} of ${planned.snapshots.length} snapshots of ${source}; nothing was changed. --dry-run shows which; --yes unlists them`,
         );
       if (leaving.length + held.length > 0 && now)
         throw needsYes(
-          `snapshots of ${source} that are unlisted by this (${leaving.length}) and that are unlisted already (${held.length}) are held no longer: nobody gets them back. Nothing was changed. --dry-run shows which; --yes lets them go`,
+          `this would end the hold of the snapshots of ${source} that it unlists (${leaving.length}) and of those that are unlisted already (${held.length}): nobody could get them back. Nothing was changed. --dry-run shows which; --yes lets them go`,
         );
     }
-    // As it is told so it is: what changed meanwhile is judged anew.
+    // What was reported is what is done; whatever changed meanwhile is judged again.
     const reports = new Map<ObjectId, SnapshotReport>();
     for (const { listed } of planned.snapshots)
       reports.set(listed.id, await this.#o.snapshots.report(id, listed, signal));
@@ -101,7 +101,7 @@ export class Forgetting {
       });
     if (!dryRun && !yes && leaving.size > 0)
       throw needsYes(
-        `${leaving.size} of ${snapshots.length} snapshots of ${source} are from the future by this host's clock: a snapshot is taken in their place, and they are listed no more. Nothing was changed. --dry-run shows which; --yes does it`,
+        `${leaving.size} of ${snapshots.length} snapshots of ${source} are from the future by this host's clock: this would take a new snapshot and unlist them. Nothing was changed. --dry-run shows which; --yes does it`,
       );
     if (!dryRun && leaving.size > 0) await origin.forgetFuture(id);
     return { source, snapshots, released: [], graceMs: this.#graceMs };
@@ -114,7 +114,7 @@ export class Forgetting {
     if (!membership.configuration.archived.some(other => other.source === id))
       throw new ClusterError(
         'NOT_ARCHIVED',
-        `${source} is not archived: the policy of ${roster.nameOf(splitSourceId(id).origin)} has it. Take it out of the policy first; nothing was changed`,
+        `${source} is not archived: it is in the policy of ${roster.nameOf(splitSourceId(id).origin)}. Take it out of the policy first; nothing was changed`,
         { blame: 'operator' },
       );
     if (!dryRun) membership.admin.mustHaveKey();
@@ -123,7 +123,7 @@ export class Forgetting {
     const released = await this.#held(id, signal);
     if (!dryRun && !yes)
       throw needsYes(
-        `the copies of ${source} (snapshots: ${listed.length + released.length}) may be all that is left of it: nobody gets them back. Nothing was changed. --dry-run shows them; --yes forgets the source`,
+        `the copies of ${source} (snapshots: ${listed.length + released.length}) may be all that is left of it: once forgotten, nobody can get them back. Nothing was changed. --dry-run shows them; --yes forgets the source`,
       );
     if (!dryRun) await membership.admin.forgetArchived(id, catalog.get(id)?.head.seq ?? 0);
     return {
@@ -151,7 +151,7 @@ export class Forgetting {
     return reports;
   }
 
-  /** Of those that are held here and were asked for: a head that came meanwhile adds nothing. */
+  /** Releases those that are held here and were asked for: a head that came meanwhile adds nothing. */
   async #release(id: SourceId, mayGo: ReadonlySet<ObjectId>, signal: AbortSignal): Promise<readonly SnapshotReport[]> {
     const held = await this.#held(id, signal);
     const released = held.filter(snapshot => mayGo.has(snapshot.id)).slice(0, RELEASED_MAX);

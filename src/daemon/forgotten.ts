@@ -1,8 +1,9 @@
 /**
- * Forgotten: what an admin has let go by the configuration: archived sources, and snapshots before their hold has run out.
+ * Forgotten: what an admin has let go through the configuration: archived sources, and snapshots before their hold has
+ * ended.
  *
- * A forgotten source stays known: its head is still told and taken, so that all hosts agree on it, but it wants nothing. Should the
- * policy have the source again one day, it begins anew, above that head.
+ * A forgotten source stays known: its head is still passed on and taken, so that all hosts agree on it, but it wants
+ * nothing. If the policy names the source again one day, it starts afresh, above that head.
  */
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { Configuration } from '../membership/configuration.js';
@@ -14,7 +15,7 @@ export class Forgotten {
 
   constructor(
     configuration: Pick<Configuration, 'forgotten' | 'released'>,
-    /** The policy has it, or it is archived. */
+    /** The source is in the policy, or it is archived. */
     isConfigured: (source: SourceId) => boolean,
   ) {
     this.#isConfigured = isConfigured;
@@ -26,23 +27,23 @@ export class Forgotten {
     this.#released = new Set(released);
   }
 
-  /** Heads of this source are taken: no member can make up others. */
+  /** Heads of this source are taken: no member can invent others. */
   isSource(source: SourceId): boolean {
     return this.#isConfigured(source) || this.#seqs.has(source);
   }
 
-  /** What this head lists is wanted by nobody. */
+  /** Nobody wants what this head lists. */
   isVoid(source: SourceId, seq: number): boolean {
     const forgottenSeq = this.#seqs.get(source);
     return forgottenSeq !== undefined && (seq <= forgottenSeq || !this.#isConfigured(source));
   }
 
-  /** Snapshots that were listed first by this head or before are listed no more; 0 for none. */
+  /** Snapshots first listed by this head or an earlier one are void; 0 for none. */
   seqOf(source: SourceId): number {
     return this.#seqs.get(source) ?? 0;
   }
 
-  /** Not held once its source's head does not list it. */
+  /** The snapshot is not held once its source's head does not list it. */
   isReleased(snapshot: ObjectId): boolean {
     return this.#released.has(snapshot);
   }

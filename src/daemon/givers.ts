@@ -1,38 +1,39 @@
 /**
- * Givers: which holder is asked for the next parcel of a restore.
+ * Givers: decides which holder is asked for the next parcel of a restore.
  *
- * A restore asks for a few parcels at once. As long as the holder gives faster than the reader takes, it is the only one: a
- * second one would make nothing faster and cost both their memory (measured with 256 MiB and four hosts on two processors: 9.5 s
- * of CPU instead of 5.8). Where the reader waits for the holder more than the holder for it, the others are asked as well.
+ * A restore asks for a few parcels at once. As long as one holder gives faster than the reader takes, it is the only
+ * one asked: a second one would make nothing faster and cost the memory of both (measured with 256 MiB and four hosts
+ * on two processors: 9.5 s of CPU instead of 5.8). Where the reader waits for the holder more than the holder for the
+ * reader, other holders are asked as well.
  *
- * A holder that failed, gave wrong bytes, or gave nothing until its ask was given up, comes behind all others for a while: what
- * begins with it waits for nothing, up to a minute, or comes twice.
+ * A holder that failed, gave wrong bytes, or gave nothing until its ask was given up comes after all others for a
+ * while: a parcel that begins with it waits for nothing, up to a minute, or comes twice.
  *
  * Pure but for the clock. Driven by blob-source.ts.
  */
 import type { PeerName } from '../core/ids.js';
 import type { Clock } from './clock.js';
 
-/** As many as one restore asks for at once. */
+/** As many streams as one restore asks for at once. */
 const STREAMS_MAX = 4;
-/** Of a holder that is waited for: the others have the rest, and it is never idle between two parcels. */
+/** Streams of a holder that the reader waits for: the others get the rest, and it is never idle between two parcels. */
 const STREAMS_OF_SLOW_MAX = 2;
-/** What is remembered of how long was waited, in ms: disks and lines change. */
+/** How much of the waiting is remembered, in ms: disks and lines change. */
 const REMEMBERED_MS = 4_000;
 /**
- * So long after a failure, in ms, somebody else is asked first: with four parcels at once, a holder that gives nothing holds up a
- * restore for one minute in six at the most, and one that is well again is soon in use.
+ * For this long after a failure, in ms, other holders are asked first. With four parcels at once, a holder that gives
+ * nothing holds up a restore for at most one minute in six, and one that has recovered is soon in use.
  */
 const LAST_MS = 5 * 60_000;
 
 interface Giver {
   streams: number;
-  /** Turns are counted over all givers. */
+  /** Turns are counted across all givers. */
   lastTurn: number;
-  /** How long we waited for its bytes, and how long its bytes waited for us, in ms of each stream. */
+  /** How long the reader waited for its bytes, and its bytes for the reader, in ms, summed over its streams. */
   waitedMs: number;
   keptMs: number;
-  /** Until then it is the last that is asked; 0: it did not fail. */
+  /** Until then it is asked last; 0 when it did not fail. */
   lastUntilMs: number;
 }
 
@@ -46,8 +47,8 @@ export class Givers {
   }
 
   /**
-   * One that gives us something and can give more, of equals the one whose turn was longest ago; when all are full, the one
-   * that gives us least.
+   * Prefers a giver that is in use and can give more; among equals, the one whose turn was longest ago. When all are
+   * full, the one that gives least.
    */
   best(among: Iterable<PeerName>): PeerName | undefined {
     const [best] = [...among].sort((a, b) => {
@@ -59,17 +60,17 @@ export class Givers {
     return best;
   }
 
-  /** Its ask ended with an error, or brought wrong bytes: others are asked before it. */
+  /** Its ask ended with an error or brought wrong bytes: others are asked before it. */
   failed(peer: PeerName): void {
     this.#of(peer).lastUntilMs = this.#clock.nowMs() + LAST_MS;
   }
 
-  /** It failed, and others should be asked before it. */
+  /** True when it failed and others should be asked before it. */
   comesLast(peer: PeerName): boolean {
     return this.#of(peer).lastUntilMs > this.#clock.nowMs();
   }
 
-  /** What it gives, as it comes; counted as its stream until that ends, or is left. */
+  /** Passes on what it gives, as it comes; this counts as one of its streams until it ends or is left. */
   async *from<Part>(
     peer: PeerName,
     parts: AsyncGenerator<Part, void, undefined>,
@@ -96,7 +97,7 @@ export class Givers {
       }
       giver.lastUntilMs = 0;
     } finally {
-      // A wait that ended without a part was one, too.
+      // A wait that ended without a part counts too.
       if (isWaitedFor) giver.waitedMs += passed();
       giver.streams -= 1;
     }

@@ -1,13 +1,14 @@
 /**
  * Grant asker: carries out `ask-grants`: asks the holders of parcels that this host is about to drop.
  *
- * What is asked of one holder in one turn goes in one message, and what comes while all streams to it are taken waits and
- * goes with the next. Each question has exactly one `grant-answered`, whatever happens: without an answer when the holder is
- * out of reach, breaks off, says nothing until the attempt that asked is over by any clock, or is not to be waited for any
- * more (`cancel-attempt`). The machine ends attempts by itself; what comes later counts for nothing there.
+ * The questions to one holder in one turn go in one message. Questions that come while all streams to it are taken
+ * wait and go with the next message. Each question ends in exactly one `grant-answered`, whatever happens. It carries
+ * no answer when the holder is out of reach, breaks off, says nothing until the attempt is over by any clock, or need
+ * not be waited for any longer (`cancel-attempt`). The machine ends attempts by itself; an answer that comes later
+ * counts for nothing there.
  *
- * A holder hears of an end only by the end of its stream: when no question of a message is open any more. Until then it
- * reads on for questions that nobody waits for, which costs its disk time and nothing else.
+ * A holder learns of an end only by the end of its stream, once no question of a message is open any longer. Until
+ * then it goes on reading for questions that nobody waits for, which costs its disk time and nothing else.
  */
 import type { Logger } from 'pino';
 import type { Timing } from '../core/cluster-config.js';
@@ -25,19 +26,19 @@ import type { Roster } from './roster.js';
 
 type AskEffect = Extract<Effect, { do: 'ask-grants' }>;
 
-/** Messages to one holder at once: it serves eight, and refuses what is beyond. */
+/** Messages to one holder at once: it serves eight, and refuses any more. */
 const STREAMS_PER_HOLDER_MAX = 6;
-/** Questions that wait for one holder. Beyond, it is taken for out of reach. */
+/** Questions that wait for one holder. With more, it is taken to be out of reach. */
 const WAITING_MAX = 4_096;
-/** How fast a holder reads at least, as attempts reckon: 20 MB/s. */
+/** The slowest that a holder may read, as attempts reckon: 20 MB/s. */
 const READ_BYTES_PER_MS = 20_000;
 
 interface Question extends ParcelAsk {
-  /** No answer is of use after this. */
+  /** After this no answer is of use. */
   readonly untilMs: number;
 }
 
-/** One message to a holder, and the stream that it went on. */
+/** One message to a holder, and the stream that carries it. */
 interface Batch {
   readonly open: Map<Nonce, Question>;
   readonly end: AbortController;
@@ -66,7 +67,7 @@ export class GrantAsker {
     readonly roster: Roster;
     readonly clock: Clock;
     readonly timing: () => Timing;
-    /** By the parcel's page; undefined where it is not known. */
+    /** From the parcel's page; undefined where the page is not known. */
     readonly bytesOf: (parcel: ParcelId) => number | undefined;
     readonly tell: (input: Unstamped) => void;
     readonly log: Logger;
@@ -98,7 +99,7 @@ export class GrantAsker {
     }
   }
 
-  /** Carries out `cancel-attempt`: none of its questions is open any more. */
+  /** Carries out `cancel-attempt`: none of its questions stays open. */
   cancel(attempt: Nonce): void {
     for (const [id, holder] of this.#holders) {
       const waiting = holder.waiting.findIndex(({ nonce }) => nonce === attempt);
@@ -144,7 +145,7 @@ export class GrantAsker {
 
   async #ask(id: HostId, { open, end }: Batch): Promise<void> {
     const nowMs = this.#clock.nowMs();
-    // They waited for a stream until their attempts were over.
+    // These waited for a stream until their attempts were over.
     for (const { nonce, untilMs } of open.values())
       if (untilMs <= nowMs && open.delete(nonce)) this.#answered(nonce, id, undefined);
     const asks = [...open.values()];
@@ -176,4 +177,4 @@ export class GrantAsker {
   }
 }
 
-const unneeded = (): Error => new Error('nobody waits for an answer any more');
+const unneeded = (): Error => new Error('nobody waits for an answer any longer');

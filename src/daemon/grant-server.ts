@@ -1,9 +1,9 @@
 /**
- * Grant server: what other hosts ask before they drop a copy becomes `grant-asked`, and `answer-grant` becomes the signed
- * answer on the stream that asked.
+ * Grant server: turns what other hosts ask before they drop a copy into `grant-asked`, and `answer-grant` into the
+ * signed answer on the stream that asked.
  *
- * Which copies there are, what is read, and whether a grant may be given after the read is decided by the machine. A question
- * whose asker has gone is answered to nobody.
+ * The machine decides which copies there are, what is read, and whether a grant may be given after the read. When the
+ * asker has gone, its question is answered to nobody.
  */
 import type { Effect } from '../core/effects.js';
 import { assert } from '../core/fault.js';
@@ -35,7 +35,7 @@ export class GrantServer {
     readonly net: Net;
     readonly roster: Roster;
     readonly signer: Signer;
-    /** This start's number. */
+    /** The number of this start. */
     readonly boot: number;
     readonly tell: (input: Unstamped) => void;
   }) {
@@ -50,7 +50,7 @@ export class GrantServer {
     await serveGrants(this.#net, (asks, from, signal) => this.#answers(asks, from, signal));
   }
 
-  /** Fires when nobody waits for the answer any more; undefined when that is so already. */
+  /** Fires once nobody waits for the answer any longer; undefined when that is already so. */
   signalOf(ask: number): AbortSignal | undefined {
     return this.#open.get(ask)?.signal;
   }
@@ -72,14 +72,14 @@ export class GrantServer {
 
   async *#answers(asks: readonly ParcelAsk[], from: PeerName, signal: AbortSignal): AsyncGenerator<GivenAnswer> {
     const to = this.#roster.hostOf(from);
-    if (to === undefined) throw new Error(`${from} is no member any more`);
+    if (to === undefined) throw new Error(`${from} is no longer a member`);
     const given: GivenAnswer[] = [];
     let wake: () => void = () => undefined;
     const give = (answer: GivenAnswer): void => {
       given.push(answer);
       wake();
     };
-    // Of its own, for the reads of up to 64 asks listen to it.
+    // A signal of its own, because the reads of up to 64 asks listen to it.
     const asker = lastingAbort();
     const onAbort = (): void => {
       asker.abort(signal.reason);

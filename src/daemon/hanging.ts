@@ -1,14 +1,16 @@
-/** Hanging: how long a disk of this host may keep whoever asks it waiting (platform/disk.ts), and what people are told of it. */
+/** Hanging: how long a disk of this host may keep a caller waiting (platform/disk.ts), and what people are told. */
 import { LOOK_EVERY_MS } from '../core/hanging.js';
 import type { Disk, Patience } from '../platform/disk.js';
 
-/** When the service ends, a disk is waited for so long, in ms: well below the 90 s after which systemd and launchd kill it. */
+/**
+ * How long the end of the service waits for a disk, in ms: well below the 90 s after which systemd and launchd kill it.
+ */
 const END_MS_MAX = 30_000;
 export const END_PATIENCE: Patience = { callMs: END_MS_MAX, flushMs: END_MS_MAX };
 
 /**
- * Has disks looked at until its timer is cleared. A look that comes late is that of a process which stood still: it was stopped, or the
- * machine slept; and timers run before what ended meanwhile is heard of.
+ * Has disks looked at until its timer is cleared. A late look means that this process stood still (it was stopped, or
+ * the machine slept); and timers run before the process hears of what ended meanwhile.
  */
 export function watchDisks(disks: () => Iterable<Disk>, look: () => void): NodeJS.Timeout {
   let dueMs = performance.now() + LOOK_EVERY_MS;
@@ -21,5 +23,5 @@ export function watchDisks(disks: () => Iterable<Disk>, look: () => void): NodeJ
   }, LOOK_EVERY_MS);
 }
 
-/** Of a store or a source. */
+/** For the text about a store or a source. */
 export const HANGS = 'its disk does not answer. Look at its cable, its power and what the system says of it';

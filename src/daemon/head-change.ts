@@ -1,10 +1,10 @@
 /**
- * Head change: what a new head, or the end of a hold, changes in what is wanted. Pages are content-addressed, so only pages
- * that are wanted before or after and not both are read, but where something leaves: then the rest must be asked whether it
- * stays.
+ * Head change: what a new head, or the end of a hold, changes in what is wanted. Pages are content-addressed, so
+ * usually only the pages that are wanted either before or after, but not both, are read. Where parcels leave, the
+ * other pages are read too, because a parcel may stay through them.
  *
- * What the head lists must be read, or there is no change. What is held, or was wanted before, may be lost everywhere: what only
- * lost pages lead to is neither added nor removed.
+ * What the head lists must be readable, or there is no change. What is held, or was wanted before, may be lost
+ * everywhere: parcels that only lost pages lead to are neither added nor removed.
  */
 import { ifReadable, readPage, readSnapshot } from '../catalog/read-object.js';
 import type { ObjectId, ParcelId } from '../core/ids.js';
@@ -13,39 +13,39 @@ import type { ParcelRef } from '../core/parcel.js';
 
 /** The snapshots of a source that are wanted. */
 export interface WantedSnapshots {
-  /** By its newest head, oldest first. */
+  /** Listed by its newest head, oldest first. */
   readonly listed: readonly ObjectId[];
-  /** Not listed any more, and in their hold (core/hold.ts). */
+  /** No longer listed, but in their hold (core/hold.ts). */
   readonly held: readonly ObjectId[];
 }
 
 export interface WantedBefore extends WantedSnapshots {
-  /** Could not be read when they became so: what these pages lead to may not be known to be wanted. */
+  /** Unreadable when they became wanted: what these pages lead to may not be known to be wanted. */
   readonly lost: ReadonlySet<ObjectId>;
 }
 
 export interface HeadChange {
-  /** In a page that is new; some may have been wanted before. */
+  /** In a new page; some may have been wanted before. */
   readonly add: readonly ParcelRef[];
   readonly remove: readonly ParcelId[];
-  /** Wanted, and not in the newest snapshot (any more). */
+  /** Wanted, and not, or no longer, in the newest snapshot. */
   readonly notNewest: readonly ParcelId[];
-  /** Wanted before, and in the newest snapshot now. */
+  /** Wanted before, and now in the newest snapshot. */
   readonly newestAgain: readonly ParcelId[];
-  /** Wanted, and in no snapshot that is listed (any more). */
+  /** Wanted, and not, or no longer, in any listed snapshot. */
   readonly notListed: readonly ParcelId[];
-  /** Wanted before, and listed now. */
+  /** Wanted before, and now listed. */
   readonly listedAgain: readonly ParcelId[];
 }
 
 export interface JudgedChange {
   readonly change: HeadChange;
-  /** Snapshots and pages that no listed snapshot leads to, and that cannot be read. */
+  /** Unreadable snapshots and pages that no listed snapshot leads to. */
   readonly lost: ReadonlySet<ObjectId>;
 }
 
 /**
- * Grows with the parcels of the pages that changed: some 300 bytes each, for the time of the call.
+ * Takes memory for the parcels of the pages that changed: some 300 bytes each, for the time of the call.
  * @throws ObjectMissing, MalformedObject for what is listed
  */
 export async function headChange(
@@ -65,11 +65,11 @@ export async function headChange(
     for await (const ref of pages.eachRef(intersection(now.all, old.all))) left.delete(ref.id);
   }
 
-  /** Of what is wanted, what is not in these pages (any more), and what is in them again. */
+  /** Of what is wanted: the parcels that are not, or no longer, in these pages, and those that are in them again. */
   const among = async (which: 'newest' | 'listed'): Promise<{ not: ParcelId[]; again: ParcelId[] }> => {
     const again = await pages.refsOf(minus(now[which], old[which]));
     const not = await pages.refsOf(minus(old[which], now[which]));
-    // A snapshot that was not wanted before brings parcels that never were in them.
+    // A snapshot that was not wanted before brings parcels that were never in these pages.
     const addedElsewhere = await pages.refsOf(minus(come, now[which]));
     for (const [id, ref] of addedElsewhere) not.set(id, ref);
     if (not.size > 0) {
@@ -105,14 +105,14 @@ const NO_PAGES: PagesOf = { all: new Set(), listed: new Set(), newest: new Set()
 class Pages {
   readonly lost = new Set<ObjectId>();
   readonly #reader: ObjectReader;
-  /** Snapshots and pages without which there is no change. */
+  /** Snapshots and pages that must be readable, or there is no change. */
   readonly #needed = new Set<ObjectId>();
 
   constructor(reader: ObjectReader) {
     this.#reader = reader;
   }
 
-  /** Comes first: what is listed then is needed. */
+  /** Must be called first: what is listed then is needed. */
   after(wanted: WantedSnapshots): Promise<PagesOf> {
     return this.#of(wanted, { isNeeded: true });
   }

@@ -1,6 +1,6 @@
 /**
- * Head forks: sources that had two heads with one number, until the origin's answer is in force: a later head that lists what both list.
- * A person is told meanwhile.
+ * Head forks: sources with two heads of one number, until the origin's answer is in force: a later head that lists
+ * what both list. Until then an alarm tells a person.
  */
 import type { Head } from '../catalog/head.js';
 import type { ObjectId, SourceId } from '../core/ids.js';
@@ -8,14 +8,14 @@ import type { Alarms } from './alarms.js';
 
 export class HeadForks {
   readonly #alarms: Alarms;
-  /** With all that the heads of that number list. */
+  /** Each with everything that the heads of that number list. */
   readonly #forks = new Map<SourceId, { readonly seq: number; readonly listed: ReadonlySet<ObjectId> }>();
 
   constructor(alarms: Alarms) {
     this.#alarms = alarms;
   }
 
-  /** Of one source and number. */
+  /** Both are of one source and number. */
   note(one: Head, other: Head): void {
     const { source, seq } = one;
     const both = [...one.snapshots, ...other.snapshots].map(({ id }) => id);

@@ -1,8 +1,8 @@
 /**
- * Head objects: the snapshots and pages that a head lists: brought here from a peer that knows the head, looked for everywhere when a
- * held snapshot has lost one, and copied into another catalog.
+ * Head objects: the snapshots and pages that a head lists. They are fetched from a peer that knows the head, searched
+ * for everywhere when a held snapshot has lost one, and copied into another catalog.
  *
- * A reader checks what it brings against its hash; a snapshot is checked against the key of its origin here.
+ * A reader checks an object against its hash; here a snapshot is checked against the key of its origin.
  */
 import type { Logger } from 'pino';
 import { decodePage } from '../catalog/page.js';
@@ -13,21 +13,23 @@ import type { ObjectId, SourceId } from '../core/ids.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { withDeadline } from '../net/deadline.js';
 
-/** Pages asked of a peer at a time: it serves 8 such streams of one host, and records are asked for besides. */
+/**
+ * Pages asked of a peer at a time: it serves 8 such streams to one host, and records are asked for at the same time.
+ */
 const PAGES_AT_ONCE = 4;
-/** For what is lost of one source, in ms: its newer heads wait for it. */
+/** How long the lost objects of one source are searched for, in ms: its newer heads wait for it. */
 const SEEK_MS_MAX = 30_000;
 
-/** Where to look for objects of held snapshots that are lost here: at this peer, then everywhere. */
+/** Where to look for lost objects of held snapshots: at this peer, then everywhere. */
 export interface Seek {
   readonly reader: ObjectReader | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
 export interface HeadObjectsOptions {
-  /** Where they are to be. */
+  /** The catalog that they are fetched into. */
   readonly objects: ObjectWriter;
-  /** From whoever is there. */
+  /** Reads from any host that is up. */
   readonly find: (object: ObjectId, signal: AbortSignal) => Promise<Uint8Array | undefined>;
   readonly log: Logger;
   /** Ends every search. */
@@ -48,7 +50,7 @@ export class HeadObjects {
   }
 
   /**
-   * Those of these snapshots, and of their pages, that are not here; nothing when there is no reader.
+   * Fetches those of these snapshots, and of their pages, that are not here; does nothing when there is no reader.
    * @throws ClusterError OBJECT_MISSING (passing), FOREIGN_SNAPSHOT (peer); BadSignature, MalformedObject
    */
   async fetch(
@@ -83,7 +85,10 @@ export class HeadObjects {
     }
   }
 
-  /** Looks for what is lost of held snapshots. @returns those that lack something still: a page, or all, as nobody knows which */
+  /**
+   * Looks for the lost objects of held snapshots.
+   * @returns the snapshots that still lack something: a page, or all, as nobody knows which
+   */
   async seek(held: readonly ObjectId[], seek: Seek | undefined): Promise<ReadonlyMap<ObjectId, 'page' | 'all'>> {
     const lacking = new Map<ObjectId, 'page' | 'all'>();
     const looked = new Map<ObjectId, boolean>();
@@ -108,9 +113,9 @@ export class HeadObjects {
   }
 
   /**
-   * Snapshots, with their pages, into another catalog (a store's own), durably; a snapshot after its pages.
-   * @param complete those that should be there with all their pages. They are read, and of the pages the names are looked at, for a
-   *   disk loses some
+   * Copies snapshots with their pages into another catalog (a store's own), durably; a snapshot after its pages.
+   * @param complete those that should be there with all their pages. The snapshots are read, and their pages are looked
+   *   up by name, because a disk loses some
    * @throws ClusterError OBJECT_MISSING (passing)
    */
   async copy(
@@ -143,7 +148,7 @@ export class HeadObjects {
     return bytes;
   }
 
-  /** @returns whether it was found, and is here now */
+  /** @returns whether it was found and is here now */
   async #sought(id: ObjectId, seek: Seek | undefined, until: AbortSignal): Promise<boolean> {
     if (seek === undefined) return false;
     const places = [() => seek.reader?.get(id), () => this.#find(id, until)];
@@ -156,7 +161,7 @@ export class HeadObjects {
         return true;
       } catch (error) {
         seek.signal?.throwIfAborted();
-        // Another may have it, and it is looked for again.
+        // Another host may have it, and it is looked for again.
         this.#log.debug({ code: 'OBJECT_NOT_READ', object: id, err: error }, 'a lost object was not found');
       }
     }
@@ -174,7 +179,7 @@ export class HeadObjects {
   }
 }
 
-/** `there`: pages that were looked for already; snapshots share most of theirs. */
+/** `there`: pages that were already looked for; snapshots share most of theirs. */
 async function isWhole(id: ObjectId, objects: ObjectWriter, there: Set<ObjectId>): Promise<boolean> {
   const sealed = await objects.get(id);
   if (sealed === undefined) return false;

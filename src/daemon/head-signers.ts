@@ -1,6 +1,6 @@
 /**
- * Head signers: by whose key the heads and snapshots of a source are signed: its origin's, also of one that was revoked, as far as its
- * revocation lets its word stand.
+ * Head signers: whose key signs the heads and snapshots of a source: its origin's, also that of a revoked origin, as
+ * far as the revocation lets its heads stand.
  */
 import type { Head } from '../catalog/head.js';
 import { ClusterError } from '../core/fault.js';
@@ -17,7 +17,7 @@ export class HeadSigners {
     this.#revocations = revocations;
   }
 
-  /** Undefined for a source of nobody who is, or was, a member. */
+  /** Undefined for a source whose host is not, and never was, a member. */
   keyOf(source: SourceId): Uint8Array | undefined {
     const { origin } = splitSourceId(source);
     return this.#roster.keyOf(origin) ?? this.#revocations.keyOf(origin);
@@ -27,15 +27,16 @@ export class HeadSigners {
   needKey(source: SourceId): Uint8Array {
     const key = this.keyOf(source);
     if (key === undefined)
-      throw new ClusterError('HEAD_OF_STRANGER', `${source} is of no member, and of none that was one`, {
+      throw new ClusterError('HEAD_OF_STRANGER', `${source} belongs to no present or former member`, {
         blame: 'peer',
       });
     return key;
   }
 
   /**
-   * Its origin is revoked, and this is the last head of the source that stays valid: no other one of its number goes before it.
-   * @throws ClusterError HEAD_OF_REVOKED (peer) for a later one, or another one of its number
+   * True when its origin is revoked and this is the last head that stays valid: no other head of its number replaces
+   * it.
+   * @throws ClusterError HEAD_OF_REVOKED (peer) for a later head, or another one of its number
    */
   isLastOfRevoked({ source, seq }: Pick<Head, 'source' | 'seq'>, hash: string): boolean {
     const { origin } = splitSourceId(source);
@@ -46,12 +47,12 @@ export class HeadSigners {
     const valid = last === undefined ? 'none of its heads is' : `head ${last.seq} is the last one that is`;
     throw new ClusterError(
       'HEAD_OF_REVOKED',
-      `head ${seq} of ${source} is not valid, for ${this.#roster.nameOf(origin)} was revoked: ${valid}; what is held stays`,
+      `head ${seq} of ${source} is not valid, because ${this.#roster.nameOf(origin)} was revoked: ${valid}; what is held stays`,
       { blame: 'peer' },
     );
   }
 
-  /** Its origin is revoked, and this head is later than the last one that stays valid, or another one of its number. */
+  /** True when its origin is revoked and this head is later than the last valid one, or another one of that number. */
   isVoided({ source, seq }: Pick<Head, 'source' | 'seq'>, hash: string): boolean {
     if (!this.#isOfRevoked(source)) return false;
     const last = this.#revocations.lastHead(source);

@@ -1,8 +1,9 @@
 /**
- * Held snapshots: which snapshots this host has seen listed, of each source, and which of them it keeps wanted though a later head does
- * not list them (core/hold.ts). What was seen is durable, in `<source>.seen` beside the source's head.
+ * Held snapshots: which snapshots of each source this host has seen listed, and which of them it keeps wanted although
+ * a later head does not list them (core/hold.ts). What was seen is durable, in `<source>.seen` beside the source's
+ * head.
  *
- * Driven by the catalog keeper, in the source's turn.
+ * Driven by the catalog keeper, while it has the source's turn.
  */
 import type { Logger } from 'pino';
 import type { Head } from '../catalog/head.js';
@@ -22,16 +23,16 @@ export interface HeldSnapshotsOptions {
   readonly fileOf: (source: SourceId) => string;
   readonly objects: ObjectReader;
   readonly forgotten: Pick<Forgotten, 'isReleased'>;
-  /** This host's running time: holds are counted in it. */
+  /** This host's running time, in which holds are counted. */
   readonly runMs: () => number;
-  /** Somebody holds it, or may: then no re-cut takes it out of its hold. */
+  /** Somebody holds the parcel, or may hold it: then no re-cut takes the parcel out of its hold. */
   readonly hasCopy: (parcel: ParcelId) => boolean;
   readonly alarms: Alarms;
   readonly log: Logger;
 }
 
 export interface Holding {
-  /** All that was seen listed and is not let go. */
+  /** Every snapshot that was seen listed and is not let go. */
   readonly seen: readonly SeenListed[];
   /** Those of them that are not listed. */
   readonly held: readonly ObjectId[];
@@ -41,25 +42,28 @@ export interface Holding {
 
 export class HeldSnapshots {
   readonly #options: HeldSnapshotsOptions;
-  /** As they are on our disk. */
+  /** As on this host's disk. */
   readonly #seen = new Map<SourceId, readonly SeenListed[]>();
 
   constructor(options: HeldSnapshotsOptions) {
     this.#options = options;
   }
 
-  /** As far as it can be read. */
+  /** As far as the file can be read. */
   seenOf(source: SourceId): readonly SeenListed[] {
     let seen = this.#seen.get(source);
     if (seen !== undefined) return seen;
     try {
       seen = readSeen(this.#options.fileOf(source), this.#options.runMs());
     } catch (error) {
-      this.#options.log.error({ code: 'HOLDS_DAMAGED', source, err: error }, 'what was seen listed cannot be read');
+      this.#options.log.error(
+        { code: 'HOLDS_DAMAGED', source, err: error },
+        'the list of snapshots that were seen listed cannot be read',
+      );
       this.#options.alarms.raise(
         'HOLDS_DAMAGED',
         source,
-        `which snapshots of ${source} are in their hold cannot be read: of what its head does not list any more, nothing is held beyond gcGrace`,
+        `the list of held snapshots of ${source} cannot be read: snapshots that its head no longer lists are held for gcGrace and no longer`,
       );
       seen = [];
     }
@@ -67,7 +71,7 @@ export class HeldSnapshots {
     return seen;
   }
 
-  /** How many more snapshots of a source a head may list that lists these; below 0 where these are too many. */
+  /** How many more snapshots a head that lists these may list; below 0 when these are too many. */
   roomBeside(source: SourceId, listed: readonly ObjectId[]): number {
     const { runMs, forgotten } = this.#options;
     const seen = this.seenOf(source);
@@ -81,8 +85,8 @@ export class HeldSnapshots {
   }
 
   /**
-   * What is held once this head is in force. Nothing is changed. `head`: undefined where it wants nothing.
-   * @param recuts what a re-cut took the place of may be let go
+   * What is held once this head is in force. Changes nothing. `head`: undefined where it wants nothing.
+   * @param recuts whether snapshots that a re-cut has replaced may be let go
    * @throws ClusterError HOLDS_FULL (peer)
    */
   async judge(head: Head | undefined, { recuts }: { readonly recuts: boolean }): Promise<Holding> {
@@ -115,7 +119,7 @@ export class HeldSnapshots {
     this.#seen.set(source, seen);
   }
 
-  /** All that was seen listed so far, by this head too. */
+  /** Every snapshot that was seen listed so far, including those of this head. */
   async #sawListed({ source, snapshots }: Head): Promise<readonly SeenListed[]> {
     const seen = [...this.seenOf(source)];
     const known = new Set(seen.map(({ id }) => id));
@@ -135,15 +139,16 @@ export class HeldSnapshots {
       alarms.clear('HOLDS_FULL', source);
       return;
     }
-    const why = `source ${source} has ${count} snapshots that are listed or in their hold, which ends by the time that this host runs (at most ${SEEN_MAX}): its newer heads are not taken. They are taken too often for their hold, or this host is on too seldom; if neither, is its origin itself?`;
+    const why = `source ${source} has ${count} snapshots that are listed or in their hold, which is counted in this host's running time (at most ${SEEN_MAX}): its newer heads are refused. Either its snapshots are too frequent for their hold, or this host is on too seldom; if neither, its origin may be compromised`;
     alarms.raise('HOLDS_FULL', source, why);
     throw new ClusterError('HOLDS_FULL', why, { blame: 'peer' });
   }
 
   /**
-   * A re-cut takes out of a snapshot what nobody can give any more, and takes its place at the same time. What was cut out
-   * would stay wanted, in vain, for as long as the hold; so the old one is let go if nobody holds what it alone has: there
-   * is no copy that the hold could keep. Were there one, a hijacked origin could make "re-cuts" to be rid of it.
+   * A re-cut takes out of a snapshot what nobody can give any longer, and replaces it at the same time. What was cut
+   * out would stay wanted, in vain, for as long as the hold. So the old snapshot is let go if nobody holds what only
+   * it has: then there is no copy that the hold could keep. If there were one, a hijacked origin could use "re-cuts"
+   * to get rid of it.
    */
   async #recutWithoutCopy(
     head: Head,
@@ -161,7 +166,7 @@ export class HeldSnapshots {
         { ...wanted, held: before.filter(other => other !== id) },
       );
       const pages = lost.has(id) ? [] : (await readSnapshot(this.#options.objects, id)).pages;
-      // Of what cannot be read nobody knows whether somebody holds it.
+      // Nobody knows whether somebody holds what cannot be read.
       if (lost.has(id) || pages.some(page => lost.has(page))) continue;
       if (!change.remove.some(parcel => this.#options.hasCopy(parcel))) released.push(id);
     }

@@ -1,4 +1,4 @@
-/** Hold text: for how long holders keep a source's snapshots whatever later heads say, for a sentence. */
+/** Hold text: how long holders keep a source's snapshots whatever later heads say, as part of a sentence. */
 import { HOLD_DAYS_FIRST, HOLD_DAYS_OTHER } from '../core/hold.js';
 
 export const holdText = (holdDays: number | undefined): string =>

@@ -1,12 +1,12 @@
 /**
  * Hooked run: a run of a source with its hooks around it.
  *
- * `before`, without which there is no run; `after`, whatever became of the run, once `before` was done, for that may have stopped
- * something that must go on; and `onFailure`, when any of it failed. A snapshot that was taken stays when only what came after it
- * failed.
+ * `before` comes first: without it there is no run. Once `before` is done, `after` follows whatever became of the run,
+ * because `before` may have stopped something that must start again. `onFailure` follows when any of these failed. A
+ * snapshot that was taken stays when only what came after it failed.
  *
- * A hook that fails is an alarm until it does not, whatever becomes of the run; that of `onFailure` ends with a run of which nothing
- * failed, too, for then there is nothing that it should tell.
+ * A hook that fails is an alarm until it succeeds, whatever becomes of the run. The alarm of `onFailure` also ends
+ * with a run in which nothing failed, because then there is nothing for it to report.
  */
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
@@ -15,10 +15,10 @@ import type { SourceSetting } from '../membership/policy.js';
 import type { Alarms } from './alarms.js';
 import type { HookMoment, Hooks } from './hooks.js';
 
-/** So long may `after` go on once the service stops, in ms: systemd waits for 90 s. */
+/** How long `after` may go on once the service stops, in ms: systemd waits for 90 s. */
 const STOPPING_MS = 30_000;
 const MOMENTS: readonly HookMoment[] = ['before', 'after', 'onFailure'];
-/** What fails so is an alarm already. */
+/** A failure with one of these codes already is an alarm. */
 const OWN_ALARM: readonly string[] = ['HEAD_DAMAGED', 'HOLDS_FULL', 'HOOK_FAILED', 'SOURCE_MISSING'];
 
 export interface HookedRunOptions {
@@ -27,11 +27,11 @@ export interface HookedRunOptions {
   readonly hooks: Pick<Hooks, 'run'>;
   readonly alarms: Alarms;
   readonly log: Logger;
-  /** The service stops. */
+  /** Fires when the service stops. */
   readonly signal: AbortSignal;
 }
 
-/** @throws ClusterError HOOK_FAILED (`before`), and what the run throws */
+/** @throws ClusterError HOOK_FAILED (`before`), and whatever the run throws */
 export async function runWithHooks<T extends { readonly snapshot: string }>(
   options: HookedRunOptions,
   run: () => Promise<T>,
@@ -45,7 +45,7 @@ export async function runWithHooks<T extends { readonly snapshot: string }>(
   );
   const isAfterDone = await failingLoudly(options, () => after(options, outcome)).then(
     () => true,
-    () => false, // it is an alarm, and does not undo the snapshot
+    () => false, // it is an alarm already, and does not undo the snapshot
   );
   const taken = await running;
   alarms.clear('BACKUP_FAILED', source);
@@ -53,15 +53,15 @@ export async function runWithHooks<T extends { readonly snapshot: string }>(
   return taken;
 }
 
-/** The source has left the policy. */
+/** For a source that has left the policy. */
 export function clearHookAlarms(alarms: Alarms, source: SourceId): void {
   for (const moment of MOMENTS) alarms.clear('HOOK_FAILED', subjectOf(source, moment));
 }
 
-/** Each has its own, which ends with it. */
+/** Each hook of a source has an alarm of its own, which ends when that hook succeeds. */
 const subjectOf = (source: SourceId, moment: HookMoment): string => `${source} ${moment}`;
 
-/** What fails there is told to the hook for it, and is an alarm. */
+/** Reports a failure to the `onFailure` hook, and raises an alarm. */
 async function failingLoudly<T>(options: HookedRunOptions, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -73,13 +73,13 @@ async function failingLoudly<T>(options: HookedRunOptions, work: () => Promise<T
     if (code === undefined || !OWN_ALARM.includes(code))
       alarms.raise('BACKUP_FAILED', source, `source ${setting.name} could not be backed up: ${text}`);
     await hook(options, 'onFailure', { CLUSTER_ERROR: text }, signal).catch((hookError: unknown) => {
-      log.warn({ code: 'HOOK_FAILED', source, err: hookError }, 'the hook that is told of failures failed');
+      log.warn({ code: 'HOOK_FAILED', source, err: hookError }, 'the hook for failures failed');
     });
     throw error;
   }
 }
 
-/** It goes on for a while when the service stops. */
+/** Goes on for a while when the service stops. */
 async function after(options: HookedRunOptions, outcome: Readonly<Record<string, string>>): Promise<void> {
   const { signal } = options;
   const late = new AbortController();

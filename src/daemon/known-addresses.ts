@@ -1,5 +1,5 @@
 /**
- * Known addresses: where each member may be dialled: as configured, as remembered, as it last said itself.
+ * Known addresses: where each member may be dialled: as configured, as remembered, and as the member last said itself.
  */
 import type { Logger } from 'pino';
 import type { PeerName } from '../core/ids.js';
@@ -35,7 +35,7 @@ export class KnownAddresses {
     yield* this.#membership.doors();
   }
 
-  /** A member is connected, and says that it listens there. */
+  /** A member is connected, and says that it listens at these addresses. */
   remember(peer: PeerName, addresses: readonly string[]): void {
     if (addresses.length === 0 || this.#remembered.get(peer)?.join() === addresses.join()) return;
     this.#remembered.set(peer, addresses);
@@ -50,12 +50,12 @@ export class KnownAddresses {
       .catch((error: unknown) => {
         this.#log.warn(
           { code: 'PEERS_NOT_KEPT', err: error },
-          'peers.json could not be written; after a restart peers are found by other ways',
+          'peers.json could not be written; after a restart peers are found in other ways',
         );
       });
   }
 
-  /** Waits for what is being written. */
+  /** Waits for the write that is under way. */
   async close(): Promise<void> {
     await this.#turns.take('write', async () => undefined);
   }

@@ -1,9 +1,9 @@
 /**
- * Known sources: what this host knows of every source of the cluster: the heads in force, where the objects that they list are read
- * from, and the records that it keeps of them.
+ * Known sources: what this host knows of every source of the cluster: the heads in force, where the objects that they
+ * list are read from, and the records that it keeps of them.
  *
- * An object comes from here, from the mounted stores, or from whoever is likely to have it; what the state folder has lost comes back
- * to it from there.
+ * An object comes from the state folder, from the mounted stores, or from a peer that is likely to have it. What the
+ * state folder has lost is restored from there.
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -28,7 +28,7 @@ import type { Teardown } from './teardown.js';
 export interface KnownSourcesOptions {
   readonly stateDir: string;
   readonly membership: Membership;
-  /** The state folder's. */
+  /** The catalog of the state folder. */
   readonly objects: ObjectFolder;
   readonly stores: OwnStores;
   readonly machine: Machine;
@@ -44,11 +44,11 @@ export interface KnownSourcesOptions {
 export interface KnownSources {
   /** Objects that are on a disk of this host. */
   readonly local: LocalObjects;
-  /** As `local`, for peers: what may be on a disk that fails is missing. */
+  /** As `local`, for peers: an object that may be on a failing disk counts as missing. */
   readonly served: ObjectReader;
-  /** From wherever they are; nothing is kept. */
+  /** Finds objects wherever they are; keeps nothing. */
   readonly finder: ObjectFinder;
-  /** As the finder, and what comes from elsewhere is kept. */
+  /** As the finder, but keeps what comes from elsewhere. */
   readonly mending: MendingObjects;
   readonly forgotten: Forgotten;
   readonly revocations: Revocations;
@@ -58,9 +58,9 @@ export interface KnownSources {
 export async function makeKnownSources(options: KnownSourcesOptions, teardown: Teardown): Promise<KnownSources> {
   const { stateDir, membership, objects, stores, machine, roster, net, running, alarms, tell, log, signal } = options;
   const quick = (): ObjectReader[] => [objects, ...[...stores.answering()].map(store => store.objects)];
-  // One that hangs keeps nobody from what another one has.
+  // A disk that hangs keeps nobody from what another one has.
   const here = (): ObjectReader[] => [...new Set([...quick(), ...stores.catalogs()])];
-  // An object that is no record is nobody's parcel, and then nobody is likelier than another.
+  // An object that is not a record belongs to no parcel, so no peer is likelier than another.
   const likely = (id: ObjectId): PeerName[] => {
     const parcel = id as ParcelId;
     const hosts = [machine.known.originOf(parcel), ...machine.known.holders(parcel).map(({ host }) => host)];
@@ -76,7 +76,7 @@ export async function makeKnownSources(options: KnownSourcesOptions, teardown: T
     find: (object, until) => finder.get(object, until),
     forgotten,
     runMs: () => running.nowMs(),
-    // A disk that is not there, or is being read again, may have a copy.
+    // A disk that is away, or is being read again, may have a copy.
     hasCopy: parcel => !stores.logsTellAll || machine.known.isClaimed(parcel),
     roster,
     revocations,
@@ -105,7 +105,7 @@ export async function makeKnownSources(options: KnownSourcesOptions, teardown: T
   });
   return {
     local: new LocalObjects(here),
-    // A peer asks others too.
+    // The peer can ask other hosts itself.
     served: { get: id => passingOver(here(), id, log) },
     finder,
     mending: new MendingObjects({ own: objects, finder }),

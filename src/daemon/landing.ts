@@ -1,5 +1,5 @@
 /**
- * Landing: blobs all of whose bytes have come, on their way to disk while the next ones come in.
+ * Landing: writes complete blobs to disk while the next ones come in.
  *
  * A blob that hashes to another name does not keep the others from landing: a live file may have changed under its reader.
  * Any other failure is thrown by the next call.
@@ -9,10 +9,10 @@ import type { SmallBlob } from '../store/incoming.js';
 import type { IncomingBlob } from '../store/receiving.js';
 import type { Store } from '../store/store.js';
 
-/** Bytes of all fetches that wait for the disk: enough to write some hundred small files at once. */
+/** Bytes of all fetches together that wait for the disk: enough to write about a hundred small files at once. */
 const LANDING_BYTES_MAX = 8 * 1024 * 1024;
 
-/** What all fetches of this host together have under way to its disks. */
+/** What all fetches of this host together are writing to its disks. */
 export class LandingRoom {
   bytes = 0;
 
@@ -21,7 +21,7 @@ export class LandingRoom {
   }
 }
 
-/** Of one fetch, which waits only for what it has under way itself: so each of them goes on, a blob at a time at least. */
+/** The landing of one fetch. It waits only for its own writes, so every fetch goes on, at least one blob at a time. */
 export class Landing {
   readonly #room: LandingRoom;
   readonly #under = new Set<Promise<void>>();
@@ -32,17 +32,17 @@ export class Landing {
     this.#room = room;
   }
 
-  /** Of the blobs that have landed: one whose bytes were not its own. */
+  /** Set when the bytes of a blob that has landed were not its own. */
   get mismatch(): ClusterError | undefined {
     return this.#mismatch;
   }
 
-  /** `finish`: of a blob that was received. Returns when there is room for more. */
+  /** `finish`es a received blob. Returns when there is room for more. */
   add(incoming: IncomingBlob, bytes: number): Promise<void> {
     return this.#take(bytes, () => incoming.finish());
   }
 
-  /** Small blobs that came whole. Returns when there is room for more. */
+  /** Writes small blobs that came whole. Returns when there is room for more. */
   addSmall(store: Pick<Store, 'receiveSmall'>, blobs: readonly SmallBlob[]): Promise<void> {
     return this.#take(
       blobs.reduce((sum, { content }) => sum + content.length, 0),
@@ -51,7 +51,7 @@ export class Landing {
         if (wrong !== undefined)
           throw new ClusterError(
             'BLOB_MISMATCH',
-            `blob ${wrong.blob}: the bytes that came are others; they were not kept`,
+            `blob ${wrong.blob}: other bytes than its own came; they were not kept`,
             {
               blame: 'peer',
             },
@@ -71,13 +71,13 @@ export class Landing {
     this.#throwFailure();
   }
 
-  /** Returns when all have landed. */
+  /** Returns when all blobs have landed. */
   async all(): Promise<void> {
     await this.settled();
     this.#throwFailure();
   }
 
-  /** As `all`, and never throws: for whoever has failed already. */
+  /** As `all`, but never throws: for a caller that has already failed. */
   async settled(): Promise<void> {
     await Promise.all(this.#under);
   }

@@ -1,4 +1,7 @@
-/** Lending: in how many domains the copies of a source can be, whatever room is left there. Two copies in one domain count once. */
+/**
+ * Lending: in how many domains the copies of a source can be, however little room is left there. Two copies in one
+ * domain count once.
+ */
 import { type HostId, type SourceId, splitSourceId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { OwnStores } from './own-stores.js';
@@ -10,7 +13,7 @@ export interface LendingOptions {
   readonly stores: Pick<OwnStores, 'reports'>;
 }
 
-/** @param without as if this host lent nothing */
+/** @param without a host to leave out, as if it lent nothing */
 export function domainsFor(source: SourceId, { roster, known, stores }: LendingOptions, without?: HostId): number {
   const domains = new Set<string>();
   for (const { host, domain, state, trust } of roster.members()) {

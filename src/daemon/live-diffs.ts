@@ -1,8 +1,8 @@
 /**
- * Live diffs: how a source's folder differs from a snapshot, told to the person who asks on its origin.
+ * Live diffs: how a source's folder differs from a snapshot, for the person who asks on its origin.
  *
- * The source's runs wait while its folder is looked at, so that takes as long as a scan and no longer: what is found is put
- * into a temporary file, and read from there at the pace of the one who asked. So nothing is told either of a folder that
+ * The source's runs wait while its folder is looked at. To keep that as short as a scan, what is found goes into a
+ * temporary file, and is read from there at the pace of the person's command. So nothing is reported of a folder that
  * turns out not to be the source.
  */
 import { FrameSpool } from '../catalog/frame-spool.js';
@@ -47,14 +47,14 @@ export class LiveDiffs {
     };
     try {
       await origin.compare(source, { choose, under, signal }, tell);
-      // What this file wrote itself.
+      // This process wrote the file itself.
       for await (const frame of found.frames()) yield fromJson(frame.toString()) as LiveDiffReport;
     } finally {
       await found.close();
     }
   }
 
-  /** Copies are no matter here: `latest` is the newest, also before anybody has one. */
+  /** Copies do not matter here: `latest` is the newest, even before anybody has a copy. */
   async #listed(source: SourceId, wanted: WantedSnapshot, signal: AbortSignal): Promise<ListedSnapshot> {
     const { snapshots } = this.#of;
     if (wanted.kind === 'latest') return snapshots.newest(source);
@@ -67,7 +67,7 @@ export class LiveDiffs {
     const name = names.nameOf(source);
     const owner = splitSourceId(source).origin;
     if (owner === roster.self) {
-      const text = `source ${name} is in the policy no more, so there is no folder to compare with; its snapshots are compared by: diff A B`;
+      const text = `source ${name} is no longer in the policy, so there is no folder to compare with; to compare two of its snapshots: diff A B`;
       throw new ClusterError('SOURCE_UNKNOWN', text, { blame: 'operator' });
     }
     const host = roster.nameOf(owner);

@@ -1,7 +1,8 @@
 /**
- * Live parcels: blobs of our own sources' parcels, read from the live files, for the origin keeps no second copy.
+ * Live parcels: blobs of parcels of this host's own sources, read from the live files, because the origin keeps no
+ * second copy.
  *
- * A blob that no file has any more is told of to `onTorn`, once a file that should have had it.
+ * `onTorn` hears of a blob that no file has any longer, after it was looked for in a file that should have it.
  */
 import type { Entry } from '../catalog/entry.js';
 import type { RecipeFile } from '../catalog/recipe-maker.js';
@@ -24,7 +25,7 @@ import { possessionHasher } from '../core/possession.js';
 
 export interface OwnSource {
   readonly source: SourceId;
-  /** The folder. */
+  /** The source's folder. */
   readonly path: string;
 }
 
@@ -36,9 +37,9 @@ export type TornListener = (torn: {
 
 export interface LiveBlob {
   readonly bytes: number;
-  /** @throws SourceGone when the file changes meanwhile: what came of it does not count */
+  /** @throws SourceGone when the file changes meanwhile: then what came of it does not count */
   readonly content: AsyncIterable<Uint8Array>;
-  /** What its recipe is made of; undefined for a small file. */
+  /** What the recipe is made from; undefined for a small file. */
   readonly file: RecipeFile | undefined;
 }
 
@@ -46,7 +47,7 @@ export interface LiveParcel {
   readonly own: OwnSource;
   readonly parcel: ParcelId;
   readonly record: Uint8Array;
-  /** The files that have each blob. */
+  /** For each blob, the files that have it. */
   readonly files: ReadonlyMap<BlobId, readonly Entry[]>;
 }
 
@@ -74,7 +75,7 @@ export class LiveParcels {
     this.#onTorn = onTorn;
   }
 
-  /** Undefined when the parcel is not of a source of ours. */
+  /** Undefined when the parcel belongs to none of this host's sources. */
   async find(parcel: ParcelId): Promise<LiveParcel | undefined> {
     const record = await this.#catalog.get(parcel);
     if (record === undefined) return undefined;
@@ -91,7 +92,7 @@ export class LiveParcels {
     return { own, parcel, record, files };
   }
 
-  /** Small blobs, all read at once; undefined for each that `open` has to look at more closely. */
+  /** Reads small blobs, all at once; undefined for each blob that `open` has to look at more closely. */
   async readSmall({ own, files }: LiveParcel, blobs: readonly BlobId[]): Promise<readonly (Uint8Array | undefined)[]> {
     const entries = blobs.flatMap(blob => files.get(blob)?.slice(0, 1) ?? []);
     const contents = await readSmallSourceFiles({ root: own.path, source: own.source, entries, cache: this.#cache });
@@ -100,8 +101,8 @@ export class LiveParcels {
   }
 
   /**
-   * The first of the parcel's files with this content that can still be read as it was. `ranges`: default all of it; `doubted`: default
-   * false, and the scan cache is believed.
+   * The first of the parcel's files with this content that can still be read as it was. `ranges`: default the whole
+   * file; `doubted`: default false, and the scan cache is trusted.
    */
   async open(
     { own, parcel, files }: LiveParcel,
@@ -138,8 +139,8 @@ export class LiveParcels {
   }
 
   /**
-   * What a holder of the parcel must answer to the nonce, by the live files. Undefined when one of them is not as it was: of
-   * the holder's copy nothing is known then.
+   * What a holder of the parcel must answer to the nonce, according to the live files. Undefined when one of them has
+   * changed: then nothing is known about the holder's copy.
    */
   async possession(
     { parcel, nonce, holder }: { readonly parcel: ParcelId; readonly nonce: Nonce; readonly holder: HostId },

@@ -1,4 +1,7 @@
-/** Log doubt: holds a store's log on its disk against what other hosts remember of it (core/remembered-logs.ts), and says it in words. */
+/**
+ * Log doubt: compares a store's log on its disk with what other hosts remember of it (core/remembered-logs.ts), and
+ * words the result.
+ */
 import { unreachable } from '../core/fault.js';
 import type { LogDoubt, RememberedLogs } from '../core/remembered-logs.js';
 import type { Store } from '../store/store.js';
@@ -17,9 +20,9 @@ export function wordsOf({ because, theirs }: LogDoubt, store: JudgedStore): stri
     case 'later-epoch':
       return 'other hosts remember a later log of it, which this host signed';
     case 'beyond-end':
-      return `other hosts remember operation ${theirs.seq} of its log, which this host signed, and it ends at ${store.position().seq}`;
+      return `other hosts remember operation ${theirs.seq} of its log, which this host signed, but the log ends at ${store.position().seq}`;
     case 'other-operation':
-      return `other hosts remember another operation ${theirs.seq} of its log, which this host signed, than it has`;
+      return `operation ${theirs.seq} of its log is not the one that other hosts remember and that this host signed`;
     default:
       return unreachable(because);
   }

@@ -1,20 +1,21 @@
 /**
- * Loop delay: how late this service's event loop comes round, as heartbeats and grants feel it. Told of are the last one to two
- * minutes: what the histogram says at the end of a minute is kept while the next one is filled.
+ * Loop delay: how late this service's event loop comes round, as heartbeats and grants feel it. The report covers the
+ * last one to two minutes: what the histogram holds at the end of a minute is kept while the next one is filled.
  */
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 
 /**
- * How often the loop is looked at, in ms. A histogram has this much in it when nothing is late. Each look wakes the process: a hundred a
- * second take 0.6 % of a core, more than all else does at rest, and ten two thirds of all its wakes then and 0.04 % (measured). What holds
- * the loop up is seen by as much less as had passed since the last look: less than this, which no heartbeat and no grant would feel.
+ * How often the loop is looked at, in ms. A histogram records this much when nothing is late. Each look wakes the
+ * process: a hundred a second take 0.6 % of a core, more than all else does at rest; ten take 0.04 %, and are two
+ * thirds of all wakes at rest (measured). A delay is recorded too short by the time since the last look. That is less
+ * than this interval, and no heartbeat or grant would feel it.
  */
 export const RESOLUTION_MS = 250;
 const PERIOD_MS = 60_000;
 const NS_PER_MS = 1e6;
 
 export interface LoopDelayReport {
-  /** In ms: of a hundred looks one was later than this. 0 when nothing was late. */
+  /** In ms: one of a hundred looks was later than this. 0 when nothing was late. */
   readonly p99Ms: number;
   readonly maxMs: number;
 }

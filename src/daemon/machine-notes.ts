@@ -1,7 +1,7 @@
 /**
- * Machine notes: what the machine has noticed of other hosts and a person should know, as alarms and log lines.
+ * Machine notes: what the machine has noticed about other hosts and a person should know, as alarms and log lines.
  *
- * Each note tells how it stands now: it also takes an alarm back.
+ * Each note reports the present state, so it also clears an alarm.
  */
 import type { Logger } from 'pino';
 import type { Effect } from '../core/effects.js';
@@ -34,7 +34,7 @@ export class MachineNotes {
     this.#alarms.raise(
       'OUTAGE',
       '',
-      `${hosts.length} hosts vanished at about the same time (${names}): their power or network may have failed, or this host's own; what they hold is made again only after twice the usual wait`,
+      `${hosts.length} hosts vanished at about the same time (${names}): their power or network may have failed, or this host's own; what they hold is copied again only after twice the usual wait`,
     );
   }
 
@@ -45,21 +45,21 @@ export class MachineNotes {
       this.#alarms.raise(
         'AUDIT_FAILED',
         subject,
-        `${this.#roster.nameOf(host)} says that its store ${store} holds ${copies === 1 ? 'a parcel' : `${copies} parcels`} and could not show the bytes when another host asked: these copies do not count, and are made again elsewhere. Look at that disk; if its files are right, stop the service there and see whether somebody has changed it`,
+        `${this.#roster.nameOf(host)} says that its store ${store} holds ${copies === 1 ? 'a parcel' : `${copies} parcels`} but could not prove it when another host asked: these copies do not count, and are made again elsewhere. Look at that disk; if its files are right, stop the service there and find out whether somebody has changed that service`,
       );
   }
 
   distrustFull({ copies }: Note<'note-distrust-full'>): void {
     this.#log.warn(
       { code: 'DISTRUST_FULL', copies },
-      'so many copies failed their audit that no more can be remembered: those of hosts that are dead, and of stores that are gone, are forgotten first; then others go on counting',
+      'too many copies failed their audit for all of them to be remembered: those of dead hosts and of stores that are gone are forgotten first; any others then go on counting',
     );
   }
 
   unansweredFull({ copies }: Note<'note-unanswered-full'>): void {
     this.#log.warn(
       { code: 'UNANSWERED_FULL', copies },
-      'so many copies had no answer to their audit that no more can be remembered: those of hosts that are dead, and of stores that are gone, are forgotten first; then others go on counting',
+      'too many copies did not answer their audit for all of them to be remembered: those of dead hosts and of stores that are gone are forgotten first; any others then go on counting',
     );
   }
 
@@ -69,7 +69,7 @@ export class MachineNotes {
       this.#alarms.raise(
         'DUPLICATE_IDENTITY',
         host,
-        `two machines run as ${this.#roster.nameOf(host)}: its copies count for nothing until one of them is off. Switch off the copy, or revoke it and let it join anew`,
+        `two machines run as ${this.#roster.nameOf(host)}: its copies do not count until one of the machines is off. Switch off the copy, or revoke it and let it join again`,
       );
   }
 }

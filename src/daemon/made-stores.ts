@@ -1,4 +1,7 @@
-/** Made stores: where this host has made stores, and which: a marker is made once and never again. Kept in STATE/stores.json. */
+/**
+ * Made stores: which stores this host has made, and where: a store's marker is made once and never again. Kept in
+ * STATE/stores.json.
+ */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClusterError } from '../core/fault.js';
@@ -17,7 +20,7 @@ export class MadeStores {
     this.#stateDir = stateDir;
   }
 
-  /** What was made in earlier runs. @throws ClusterError STATE_DAMAGED */
+  /** Reads what was made in earlier runs. @throws ClusterError STATE_DAMAGED */
   recall(): void {
     this.#byPath = readMade(join(this.#stateDir, FILE));
   }
@@ -28,7 +31,7 @@ export class MadeStores {
 
   remember(path: string, id: StoreId): Promise<void> {
     this.#byPath.set(path, id);
-    // One after the other, or an older list would take the place of a newer one.
+    // One write at a time, or an older list would replace a newer one.
     return this.#turns.take('write', async () => {
       await mkdir(this.#stateDir, { recursive: true });
       const text = `${JSON.stringify(Object.fromEntries(this.#byPath), null, 2)}\n`;
@@ -46,7 +49,7 @@ function readMade(path: string): Map<string, StoreId> {
   } catch (cause) {
     throw new ClusterError(
       'STATE_DAMAGED',
-      `${path} does not say which stores this host has made: ${JSON.stringify(text.slice(0, 60))}; nothing was changed. Plug in the disks of all of its stores, then remove the file: each store is taken as it is, but where a disk is missing an empty one would be made in its place`,
+      `${path} does not say which stores this host has made: ${JSON.stringify(text.slice(0, 60))}; nothing was changed. Plug in the disks of all of its stores, then remove the file: each store is taken as it is; where a disk is missing, an empty store would be made in its place`,
       { blame: 'operator', cause },
     );
   }

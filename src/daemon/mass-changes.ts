@@ -1,13 +1,14 @@
 /**
- * Mass changes: pulls the brake of a source of which so much left or changed that a person should look: in one run, or within a day in
- * steps that are each too small for that, as of somebody who encrypts a tenth of the files in each hour.
+ * Mass changes: pulls the brake of a source that lost or changed so much that a person should look: in one run, or
+ * within a day in steps that are each too small for that, as when somebody encrypts a tenth of the files every hour.
  *
- * For the latter a run's snapshot is compared with one that is a day old, which is in its hold if it is not listed any more. How often a
- * file changed does not count: ten that are written all day are ten.
+ * For the second case a run's snapshot is compared with one that is a day old, which is in its hold if it is no longer
+ * listed. How often a file changed does not count: ten files that are written all day are ten.
  *
- * Comparing reads the records of all that changed within the day. What the runs since the last time had lost, together with what was
- * found then, is never less than what would be found now; so it is made when that sum is too much, which costs a run no more
- * than its own changes on the average. That sum is in memory alone: after a start the first run with a change is compared.
+ * Comparing reads the records of everything that changed within the day. An upper bound saves that: what the last
+ * comparison found, plus what the runs since have lost, is never less than what a comparison would find now. The
+ * comparison is made when that sum is too large, which on average costs a run no more than its own changes. The sum is
+ * kept in memory alone: after a start the first run with a change is compared.
  *
  * Driven by the origin, in each run of a source, before its snapshot is listed.
  */
@@ -29,7 +30,7 @@ interface DatedSnapshot {
 export interface RunToLookAt extends ChangeView {
   readonly snapshot: ObjectId;
   readonly timeMs: number;
-  /** What there was before it, listed or in its hold. */
+  /** The snapshots before this one, listed or in their hold. */
   readonly wanted: readonly DatedSnapshot[];
 }
 
@@ -37,7 +38,7 @@ export class MassChanges {
   readonly #brakes: Brakes;
   readonly #objects: ObjectReader;
   readonly #log: Logger;
-  /** By how many files the last snapshot differs from that of a day before, at the most. */
+  /** The most files by which the last snapshot may differ from the one a day before it. */
   readonly #lostMax = new Map<SourceId, number>();
 
   constructor({
@@ -54,7 +55,11 @@ export class MassChanges {
     this.#log = log;
   }
 
-  /** What is pulled is durable when this returns. @returns whether this run has pulled it @throws the signal's reason */
+  /**
+   * A pulled brake is durable when this returns.
+   * @returns whether this run has pulled it
+   * @throws the signal's reason
+   */
   async look(source: SourceId, run: RunToLookAt, signal: AbortSignal): Promise<boolean> {
     const { snapshot, timeMs, filesBefore, filesGone, filesChanged } = run;
     const change = { snapshot, timeMs, filesBefore, filesGone, filesChanged };
@@ -62,11 +67,11 @@ export class MassChanges {
       await this.#brakes.pull(source, change);
       return true;
     }
-    // What is as it was in the last snapshot was looked at with that one.
+    // A run without changes needs no look: the last snapshot had one.
     return filesGone + filesChanged > 0 && (await this.#lookAtDay(source, run, signal));
   }
 
-  /** A person has looked, and meant are this snapshot and all before it. */
+  /** A person has looked and accepts this snapshot and all before it. */
   async accept(source: SourceId, timeMs: number): Promise<void> {
     this.#lostMax.delete(source);
     await this.#brakes.release(source, timeMs);
@@ -95,14 +100,17 @@ export class MassChanges {
       if (!(error instanceof ObjectMissing)) throw error;
       this.#log.warn(
         { code: 'DAY_NOT_COMPARED', source, err: error },
-        'how much changed within a day is not known, for a part of the older snapshot is lost; the next run tries again',
+        'how much changed within a day is not known, because a part of the older snapshot is lost; the next run tries again',
       );
       return false;
     }
   }
 }
 
-/** The newest that is a day older; while none is, the oldest of all. Nothing from before what a person has accepted. */
+/**
+ * The newest snapshot that is at least a day older; while there is none, the oldest of all. None from before the last
+ * that a person accepted.
+ */
 function aDayBefore({ timeMs, wanted }: RunToLookAt, acceptedMs = 0): DatedSnapshot | undefined {
   const before = wanted
     .filter(other => other.timeMs < timeMs && other.timeMs >= acceptedMs)

@@ -1,4 +1,4 @@
-/** Measure: how many bytes of a parcel a store lacks, for the machine, which is to know before it claims a copy. */
+/** Measure: how many bytes of a parcel a store lacks; the machine must know that before it claims a copy. */
 import type { Logger } from 'pino';
 import { recordBlobs } from '../catalog/record.js';
 import type { Effect } from '../core/effects.js';
@@ -10,13 +10,13 @@ import type { OwnStores } from './own-stores.js';
 
 export interface MeasureOptions {
   readonly stores: Pick<OwnStores, 'mounted'>;
-  /** Records from wherever they are. */
+  /** Reads records from wherever they are. */
   readonly objects: ObjectReader;
   readonly tell: (input: Unstamped) => void;
   readonly log: Logger;
 }
 
-/** Never rejects: what could not be told is told as that. */
+/** Never rejects: when the bytes could not be found out, that is what the machine hears. */
 export async function measure(
   { parcel, store: id }: Extract<Effect, { do: 'measure' }>,
   { stores, objects, tell, log }: MeasureOptions,
@@ -31,12 +31,12 @@ export async function measure(
   } catch (error) {
     log.debug(
       { code: 'NOT_MEASURED', parcel, err: error },
-      'what is missing of a parcel could not be told; it is tried again',
+      'how much of a parcel is missing could not be found out; this is tried again',
     );
   }
   tell({ is: 'measured', parcel, store: id, missingBytes });
 }
 
-/** Of a large file all is written anew, however little of it has to come; but what an earlier fetch left is there. */
+/** A large file is written again as a whole, however little of it has to come; earlier fetches' bytes are there. */
 export const bytesToWrite = (store: Pick<Store, 'partialBytes'>, missing: readonly BlobRef[]): number =>
   missing.reduce((sum, ref) => sum + ref.bytes - store.partialBytes(ref), 0);

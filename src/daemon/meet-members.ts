@@ -1,13 +1,13 @@
 /**
- * Meet members: the wait, once after our start, until every member is connected, before the first head of ours is signed: what they
- * remember of our heads may be above what this disk has. Who is off is not waited for.
+ * Meet members: waits, once after a start, until every member is connected, before this host signs its first head: the
+ * heads that members remember may be above what this disk has. A member that is off is not waited for.
  */
 import type { PeerName } from '../core/ids.js';
 import type { Clock } from './clock.js';
 import { pause } from './pause.js';
 import type { Roster } from './roster.js';
 
-/** In ms. Connections are made within one, in a house. */
+/** In ms. In a house, connections are made within a second. */
 const MEET_MS_MAX = 5_000;
 const MEET_LOOK_MS = 100;
 

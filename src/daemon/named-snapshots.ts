@@ -1,8 +1,8 @@
 /**
- * Named snapshots: which one a person means, and what is told of it.
+ * Named snapshots: which snapshot a person means, and what is reported about it.
  *
- * Those that the head lists, and by their ids also those that it lists no more and that are in their hold here: an origin in
- * foreign hands may have left them out, and they are what its history is then.
+ * A name may mean a snapshot that the head lists. An id may also mean one that is no longer listed but in its hold
+ * here: an origin in foreign hands may have left such snapshots out, and then they are its history.
  */
 import type { ListedSnapshot } from '../catalog/head.js';
 import { ifReadable, readSnapshot } from '../catalog/read-object.js';
@@ -21,9 +21,9 @@ import type { SourceNames } from './source-names.js';
 
 export interface NamedSnapshotsOptions {
   readonly catalog: CatalogKeeper;
-  /** Records too: from here or from whoever has them. */
+  /** Also reads records: from this host or from any host that has them. */
   readonly objects: ObjectReader;
-  /** Snapshots and pages: what is lost or damaged here comes from whoever has it, and is kept again. */
+  /** Snapshots and pages: what is lost or damaged on this host is fetched from a host that has it, and kept again. */
   readonly mending: ObjectReader;
   readonly names: SourceNames;
   readonly protections: Protections;
@@ -37,18 +37,18 @@ export class NamedSnapshots {
     this.#of = options;
   }
 
-  /** By the head in force, oldest first. */
+  /** As the head in force lists them, oldest first. */
   listed(source: SourceId): readonly ListedSnapshot[] {
     return this.#of.catalog.get(source)?.head.snapshots ?? [];
   }
 
-  /** Listed no more, and still kept here; oldest first. No head stands for them: a copy counts whatever its holder knows. */
+  /** No longer listed but still kept here; oldest first. No head stands for them: any holder's copy counts. */
   held(source: SourceId): readonly ListedSnapshot[] {
     const held = this.#of.catalog.heldSnapshots(source);
     return held.map(({ id, timeMs }) => ({ id, timeMs, complete: true, firstSeq: 0 }));
   }
 
-  /** Also of one that cannot be read: what is told of the others does not wait for a disk that is mended. */
+  /** Also works for a snapshot that cannot be read: the report on the others must not wait until a disk is mended. */
   async report(source: SourceId, listed: ListedSnapshot, signal: AbortSignal): Promise<SnapshotReport> {
     const { mending, protections, roster } = this.#of;
     const named = {
@@ -82,9 +82,9 @@ export class NamedSnapshots {
   }
 
   /**
-   * The snapshot that a spec names. `latest` is the newest of which every parcel has a copy on a host that is up.
+   * The snapshot that a spec names. `latest` is the newest one whose parcels all have a copy on a host that is up.
    *
-   * @param under what is unreachable is counted at and below this path; default: all
+   * @param under unreachable files are counted at and below this path; default: all
    */
   async choose(
     source: SourceId,
@@ -117,12 +117,12 @@ export class NamedSnapshots {
     const advice = hosts.length > 0 ? `switch on: ${hosts.join(', ')}` : 'no host is known to hold what is missing';
     throw new ClusterError(
       'UNREACHABLE',
-      `no snapshot of ${this.#of.names.nameOf(source)} has a reachable copy of everything; ${advice}. To restore what there is, name the snapshot: ${this.#of.names.nameOf(source)}@${newest.id.slice(0, 8)}`,
+      `no snapshot of ${this.#of.names.nameOf(source)} has a reachable copy of everything; ${advice}. To restore the part that is reachable, name the snapshot: ${this.#of.names.nameOf(source)}@${newest.id.slice(0, 8)}`,
       { blame: 'passing' },
     );
   }
 
-  /** Of the files whose names can be read: what else there may be is told where they are listed. */
+  /** Covers the files whose names can be read; any others are reported where they are listed. */
   async #reachBelow(snapshot: ObjectId, under: Buffer, signal: AbortSignal): Promise<Reach> {
     const { objects, protections } = this.#of;
     const unreachable = new Set<ParcelId>();
@@ -157,7 +157,7 @@ export class NamedSnapshots {
     const { objects } = this.#of;
     const isThere = await ifReadable(findEntry(objects, snapshot, path).then(found => found !== undefined));
     if (isThere !== undefined) return isThere;
-    // A gap may hold it.
+    // A gap may contain the path.
     for await (const _ of walkReadable(objects, snapshot, { under: path })) return true;
     return false;
   }
@@ -169,7 +169,7 @@ function notChosen(
   choice: Exclude<ChosenSnapshot<ListedSnapshot>, { kind: 'chosen' }>,
 ): ClusterError {
   if (choice.kind === 'ambiguous') {
-    const text = `${choice.snapshots.length} snapshots of ${source} begin so; give more digits`;
+    const text = `${choice.snapshots.length} snapshots of ${source} have an id that begins like this; give more digits`;
     return new ClusterError('SNAPSHOT_AMBIGUOUS', text, { blame: 'operator' });
   }
   const what = spec.kind === 'id' ? `snapshot ${spec.prefix}` : 'snapshot from that time or before';

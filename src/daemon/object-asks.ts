@@ -1,8 +1,9 @@
 /**
- * Object asks: catalog objects from one peer at a time, those that are wanted while others are under way asked for together.
+ * Object asks: asks one peer at a time for catalog objects; objects that are wanted while other asks are under way are
+ * asked for together.
  *
- * A stream costs both sides more than a record does. Two asks of a peer run at once, so that one large answer does not hold
- * up the small ones; what comes meanwhile waits for the next.
+ * A stream costs both sides more than a record does. Two asks to a peer run at once, so that one large answer does not
+ * hold up the small ones; objects wanted meanwhile wait for the next ask.
  */
 import { ClusterError } from '../core/fault.js';
 import type { ObjectId, PeerName } from '../core/ids.js';
@@ -10,11 +11,11 @@ import { withDeadline } from '../net/deadline.js';
 import type { Net } from '../net/net.js';
 import { askObjects } from '../net/object-protocol.js';
 
-/** Of one peer at once: it serves eight. */
+/** Asks to one peer at once: it serves eight. */
 const ASKS_PER_PEER_MAX = 2;
-/** Objects of one ask: records of small files, 10 kB each. */
+/** Objects of one ask. Most are records of small files, of 10 kB each. */
 const OBJECTS_PER_ASK = 64;
-/** For one ask, in ms: an object is at most 1 MiB, most are a hundredth. */
+/** Time for one ask, in ms: an object has at most 1 MiB, and most have a hundredth of that. */
 const ASK_MS_MAX = 30_000;
 
 interface Wanted {
@@ -60,7 +61,7 @@ export class ObjectAsks {
       const queue = this.#queues.get(peer) ?? { waiting: [], running: 0 };
       this.#queues.set(peer, queue);
       queue.waiting.push(wanted);
-      // One turn of the event loop later, so that all who are ready in this one come along.
+      // One turn of the event loop later, so that everything that is wanted in this turn comes along.
       setImmediate(() => void this.#askOn(peer, queue));
     });
   }
@@ -73,7 +74,7 @@ export class ObjectAsks {
     if (queue.running === 0 && this.#queues.get(peer) === queue) this.#queues.delete(peer);
   }
 
-  /** Never throws: what fails is told to those who are still without an answer. */
+  /** Never throws: an error goes to every caller that is still without an answer. */
   async #ask(peer: PeerName, wanted: readonly Wanted[]): Promise<void> {
     const byId = new Map<ObjectId, Wanted[]>();
     for (const one of wanted) byId.set(one.id, [...(byId.get(one.id) ?? []), one]);

@@ -1,9 +1,11 @@
 /**
- * Object finder: a catalog object from wherever it is: this host's own catalog, its stores, or a peer that should have it.
+ * Object finder: finds a catalog object wherever it is: in this host's own catalog, in its stores, or at a peer that
+ * should have it.
  *
- * Snapshots and pages of every head in force are here; a record is at its origin and with every copy of its parcel, so
- * that is where it is asked for. What comes from a peer is checked against its hash and not kept. A disk of this host that keeps whoever
- * asks it waiting is asked last, and one that fails is passed over: others may have the object.
+ * Snapshots and pages of every head in force are on this host. A record is at its origin and with every copy of its
+ * parcel, so those are asked for it. What comes from a peer is checked against its hash and not kept. A disk of this
+ * host that keeps callers waiting is asked last, and one that fails is passed over, because others may have the
+ * object.
  */
 import type { Logger } from 'pino';
 import type { ObjectId, ParcelId, PeerName } from '../core/ids.js';
@@ -12,14 +14,17 @@ import type { Net } from '../net/net.js';
 import { ObjectAsks } from './object-asks.js';
 import { pause } from './pause.js';
 
-/** Peers that are asked for one object before it is given up. */
+/** How many peers are asked for one object before it is given up. */
 const PEERS_ASKED_MAX = 6;
-/** Before what nobody gave is asked for again, in ms: connections break and come back. */
+/** Wait before an object that nobody gave is asked for again, in ms: connections break and come back. */
 const SECOND_ASK_MS = 2_000;
-/** When so many in a row did not come the second time either, the first answer counts: who restores most of a snapshot waits no hours. */
+/**
+ * After this many objects in a row that did not come the second time either, the first answer counts, so that restoring
+ * most of a snapshot does not take hours of waiting.
+ */
 const SECOND_ASKS_IN_VAIN_MAX = 16;
 
-/** For who can ask elsewhere too: a place that fails is passed over, and the log says so. */
+/** For a caller that can also ask elsewhere: a place that fails is passed over, and logged. */
 export async function passingOver(
   places: Iterable<ObjectReader>,
   id: ObjectId,
@@ -32,14 +37,17 @@ export async function passingOver(
     } catch (error) {
       log.warn(
         { code: 'OBJECT_NOT_READ', object: id, err: error },
-        'a catalog object could not be looked for on one of the disks of this host; it is asked for elsewhere',
+        'a catalog object could not be looked for on one of this host’s disks; it is looked for elsewhere',
       );
     }
   }
   return undefined;
 }
 
-/** Reads from several places here, one after the other. What it does not give is in none of them. @throws what a place said that may have it */
+/**
+ * Reads from several places on this host, one after the other. `undefined` means that none of them has it.
+ * @throws the error of a place that may have it
+ */
 export class LocalObjects implements ObjectReader {
   readonly #places: () => Iterable<ObjectReader>;
 
@@ -77,13 +85,13 @@ export class ObjectFinder implements ObjectReader {
     likely,
     log,
   }: {
-    /** Places here that keep nobody waiting: they are asked first. */
+    /** Places on this host that keep nobody waiting: they are asked first. */
     readonly quick: () => Iterable<ObjectReader>;
-    /** All places here: the others are asked when no peer has it either. */
+    /** All places on this host: the others are asked when no peer has the object either. */
     readonly here: () => Iterable<ObjectReader>;
     readonly net: Net;
     readonly log: Logger;
-    /** Peers that should have the object, the likeliest first; others are asked after them. */
+    /** Peers that should have the object, likeliest first; other peers are asked after them. */
     readonly likely: (id: ObjectId) => Iterable<PeerName>;
   }) {
     this.#quick = quick;
@@ -102,7 +110,7 @@ export class ObjectFinder implements ObjectReader {
     return passingOver(slow, id, this.#log);
   }
 
-  /** Not from here, and not from `except` either. */
+  /** From no place on this host, and not from `except` either. */
   async fromOthers(id: ObjectId | ParcelId, signal?: AbortSignal, except?: PeerName): Promise<Uint8Array | undefined> {
     const connected = new Set(this.#net.connected().filter(peer => peer !== except));
     const peers = new Set<PeerName>();
@@ -114,19 +122,20 @@ export class ObjectFinder implements ObjectReader {
         if (bytes !== undefined) return bytes;
       } catch {
         signal?.throwIfAborted();
-        // Another peer may have it. A false answer is one offence, however many waited for it, and is counted by the net itself.
+        // Another peer may have it. The net itself counts a false answer: as one offence, however many callers waited
+        // for it.
       }
     }
     return undefined;
   }
 
-  /** One peer alone. */
+  /** Asks one peer alone. */
   from(peer: PeerName, signal?: AbortSignal): ObjectReader {
     return { get: id => this.#asks.get(peer, id, signal) };
   }
 }
 
-/** For one walk: what nobody gives is asked for once more, a little later. */
+/** For one walk: asks once more, a little later, for what nobody gives. */
 export class AskedTwice implements ObjectReader {
   readonly #reader: ObjectReader;
   readonly #signal: AbortSignal;
@@ -147,7 +156,7 @@ export class AskedTwice implements ObjectReader {
   }
 }
 
-/** This host's own catalog; what is lost or damaged there comes from wherever it is, and is kept. */
+/** This host's own catalog; what is lost or damaged in it is fetched from wherever it is, and kept. */
 export class MendingObjects implements ObjectWriter {
   readonly #own: ObjectWriter;
   readonly #finder: ObjectReader;

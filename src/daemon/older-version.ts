@@ -1,9 +1,10 @@
 /**
- * Older version: what probably lay where some missing chunks of a new version of a file lie now.
+ * Older version: finds what probably lay where some missing chunks of a new version of a file lie now.
  *
- * A small change costs its whole chunk, a MiB or two. But when the chunks before and behind it are copied from one older blob,
- * what lies between them there is most likely the same with another middle. Both are cut into small pieces, and only those
- * come that the older one lacks. A wrong guess costs the hashes of the pieces; each chunk is checked as a whole all the same.
+ * A small change costs its whole chunk, a MiB or two. But when the chunks before and behind it are copied from one
+ * older blob, the bytes between them in that blob are most likely the same, with a changed middle. Both versions are cut
+ * into small pieces, and only the pieces that the older one lacks are fetched. A wrong guess costs the hashes of the
+ * pieces; each chunk is still checked as a whole.
  *
  * Pure. Driven by chunk-fetch.ts.
  */
@@ -13,22 +14,22 @@ import { type Chunk, chunksOf } from '../core/recipe.js';
 import type { ChunkPlace } from '../store/recipe-index.js';
 import type { Piece, Step } from './fetch-batch.js';
 
-/** Of one gap, on either side: more has changed than small pieces are for. */
+/** Most bytes of one gap, on either side: with more, too much has changed for small pieces. */
 const GAP_BYTES_MAX = 16 * 1024 * 1024;
 
-/** Missing chunks that follow each other, and what lies in their place in an older blob. */
+/** Consecutive missing chunks, and what lies in their place in an older blob. */
 export interface Gap {
   readonly steps: readonly Step[];
   readonly old: ChunkPlace & { readonly bytes: number };
 }
 
-/** Where the chunk that comes next lies in the older blob, if nothing has changed there. */
+/** Where the next chunk lies in the older blob, if nothing has changed there. */
 export type Following = ChunkPlace | undefined;
 
 export const followingOf = ({ place, chunk }: Step): Following =>
   place && { blob: place.blob, offset: place.offset + chunk.bytes };
 
-/** @param before of the last chunk before these that is copied from here */
+/** @param before what follows the last chunk, before these steps, that is copied from here */
 export function gapsIn(steps: readonly Step[], before: Following): Gap[] {
   const gaps: Gap[] = [];
   let from = before;
@@ -65,7 +66,7 @@ function oldOf(from: Following, to: ChunkPlace | undefined, bytes: number): Gap[
 export class OldPieces {
   readonly #places = new Map<string, ChunkPlace>();
 
-  /** @param pieces of that part of a blob, in order */
+  /** @param pieces the pieces of that part of a blob, in order */
   add({ blob, offset }: ChunkPlace, pieces: Iterable<Chunk>): void {
     let at = offset;
     for (const { hash, bytes } of pieces) {

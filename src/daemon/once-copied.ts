@@ -1,13 +1,17 @@
 /**
- * Once copied: the snapshots of this host's sources of which each parcel has had a holder. What they list is cut out of no
- * snapshot (recut.ts is for what is gone *before* anybody has it), though nobody may say any more that he holds it: a log that
- * was begun anew says nothing of what lies in its store until all of that has been read again, which takes hours.
+ * Once copied: the snapshots of this host's sources whose every parcel has had a holder. Nothing that they list is cut
+ * out of a snapshot (recut.ts is for files that are gone *before* anybody has them), even when no host says any longer
+ * that it holds it: a log that was begun again says nothing about what lies in its store until all of that has been
+ * read again, which takes hours.
  *
- * For that time the same goes for every snapshot older than the new log: how much of it the store has is not known.
+ * During that time the same applies to every snapshot older than the new log, because nobody knows how much of it the
+ * store has.
  *
- * Retention asks, too: nothing is protected while its holders are away, and what they have is not to be unlisted for that.
+ * Retention asks here too: nothing is protected while its holders are away, and what they have must not be unlisted
+ * because of that.
  *
- * Kept in `STATE/copied.json`. Where that is damaged, all that is wanted then counts as copied. Driven by the origin.
+ * Kept in `STATE/copied.json`. If that file is damaged, everything that is wanted then counts as copied. Driven by the
+ * origin.
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -28,13 +32,13 @@ import { readIfThere, writeDurable } from '../platform/durable.js';
 import { Turns } from '../store/turns.js';
 
 const FILE = 'copied.json';
-/** A disk of 4 TB is read in a day and a half by a Pi that hashes 30 MB/s; and its host may be off meanwhile. */
+/** A Pi that hashes 30 MB/s reads a disk of 4 TB in a day and a half, and its host may be off meanwhile. */
 const READ_AGAIN_MS = 3 * 86_400_000;
 
 const seenLog = z.strictObject({
-  /** Of its epoch. */
+  /** The counter of the log's epoch. */
   counter: z.int().nonnegative(),
-  /** When this host first met the epoch, having met an earlier one. Wall clock. */
+  /** When this host first met this epoch, after it had met an earlier one. Wall clock. */
   anewAtMs: z.int().optional(),
 });
 type SeenLog = z.infer<typeof seenLog>;
@@ -48,7 +52,7 @@ interface Copied {
   readonly logs: Map<StoreId, SeenLog>;
 }
 
-/** Whether all that a page lists has a holder: snapshots share most of their pages. */
+/** Whether everything that a page lists has a holder: snapshots share most of their pages. */
 type PageLooks = Map<ObjectId, boolean>;
 
 interface WantedSnapshot {
@@ -70,7 +74,7 @@ export class OnceCopied {
   readonly #sources: Copied['sources'];
   readonly #logs: Copied['logs'];
   readonly #isDamaged: boolean;
-  /** Or nothing was noted: then there is no file. */
+  /** Also true when nothing was noted: then there is no file. */
   #isWritten = true;
   readonly #turns = new Turns<'write'>();
 
@@ -83,9 +87,9 @@ export class OnceCopied {
   }
 
   /**
-   * Notes which of a source's wanted snapshots are copied now, durably. What is wanted no more is let go.
-   * @param options.areAll these are all that are wanted; else some more may be, and nothing is let go
-   * @returns whether all of them are, or were
+   * Notes durably which of a source's wanted snapshots are copied now. Forgets those that are no longer wanted.
+   * @param options.areAll whether these are all that are wanted; if not, more may be, and nothing is forgotten
+   * @returns whether all wanted ones are, or once were, copied
    */
   async look(
     source: SourceId,
@@ -103,7 +107,7 @@ export class OnceCopied {
     return areAll && copied.size === wanted.length;
   }
 
-  /** Those of a source's wanted snapshots of which a host may have what no host says that it holds. */
+  /** The wanted snapshots of a source of which a host may have parts that no host says it holds. */
   mayHaveCopies(source: SourceId, wanted: readonly WantedSnapshot[]): ReadonlySet<ObjectId> {
     this.#meetLogs();
     const noted = this.#noted(source, wanted);
@@ -115,7 +119,7 @@ export class OnceCopied {
     return new Set(wanted.flatMap(({ id, timeMs }) => (noted.has(id) || timeMs <= anewAtMs ? [id] : [])));
   }
 
-  /** Those that were copied by all that is known now. Nothing is noted. */
+  /** The snapshots that were copied, by all that is known now. Notes nothing. */
   async copied(
     source: SourceId,
     wanted: readonly WantedSnapshot[],
@@ -155,7 +159,7 @@ export class OnceCopied {
     for (const { host, position } of known.positions()) {
       const { store, epoch } = position;
       const known = this.#logs.get(store);
-      // Our own stores have no copies of our own sources.
+      // This host's stores have no copies of this host's own sources.
       if (host === self || (known !== undefined && epoch.counter <= known.counter)) continue;
       this.#logs.set(store, { counter: epoch.counter, ...(known && { anewAtMs: wallMs() }) });
       this.#isWritten = false;
@@ -166,7 +170,7 @@ export class OnceCopied {
     await this.#turns.take('write', async () => {
       const sources = Object.fromEntries([...this.#sources].map(([source, copied]) => [source, [...copied]]));
       const text = JSON.stringify({ sources, logs: Object.fromEntries(this.#logs) });
-      // What is noted from here on is not in it.
+      // What is noted from here on is not in `text`.
       this.#isWritten = true;
       try {
         await writeDurable(join(this.#options.stateDir, FILE), `${text}\n`, { mode: 0o600 });
@@ -183,7 +187,7 @@ const NONE: ReadonlySet<ObjectId> = new Set();
 const isSame = (a: ReadonlySet<ObjectId>, b: ReadonlySet<ObjectId>): boolean =>
   a.size === b.size && [...a].every(id => b.has(id));
 
-/** Nothing when there is no such file; undefined when it is damaged. */
+/** Empty when there is no such file; undefined when it is damaged. */
 function readCopied({ stateDir, log }: Pick<OnceCopiedOptions, 'stateDir' | 'log'>): Copied | undefined {
   const file = join(stateDir, FILE);
   const bytes = readIfThere(file);
@@ -199,7 +203,7 @@ function readCopied({ stateDir, log }: Pick<OnceCopiedOptions, 'stateDir' | 'log
   } catch (error) {
     log.warn(
       { code: 'COPIED_DAMAGED', err: error, file },
-      'this file is damaged and will be written anew; nothing is cut out of the snapshots that there are',
+      'this file is damaged and will be rewritten; nothing is cut out of the existing snapshots',
     );
     return undefined;
   }

@@ -1,6 +1,6 @@
 /**
- * Open own store: opens a store of this host, with a new log where what other hosts remember speaks against the one that it has
- * (log-doubt.ts). Driven by own-stores.ts.
+ * Open own store: opens a store of this host; begins a new log when what other hosts remember contradicts the one it
+ * has (log-doubt.ts). Driven by own-stores.ts.
  */
 import { randomBytes } from 'node:crypto';
 import { recordBlobs } from '../catalog/record.js';
@@ -16,13 +16,13 @@ import { doubtOf, wordsOf } from './log-doubt.js';
 export interface OwnStoreOpening
   extends Pick<StoreOpening, 'cluster' | 'host' | 'boot' | 'previousBoot' | 'index' | 'log' | 'checkpointEveryOps'> {
   readonly remembered: RememberedLogs;
-  /** Of stores that were opened anew for what others remember of their logs. */
+  /** Stores that were opened with a new log because of what other hosts remember. */
   readonly doubts: StoreRests;
   readonly clock: Clock;
   readonly alarms: Alarms;
 }
 
-/** With a new epoch if what others remember speaks against its log. */
+/** Begins a new epoch if what other hosts remember contradicts the store's log. */
 export async function openOwnStore(path: string, options: OwnStoreOpening): Promise<Store> {
   const { remembered, doubts, alarms, clock } = options;
   const store = await openWith(path, options);
@@ -41,7 +41,7 @@ export async function openOwnStore(path: string, options: OwnStoreOpening): Prom
   alarms.raise(
     'STORE_DOUBT',
     path,
-    `store ${path}: ${words}. It was put back from an old image, or a copy of this host runs elsewhere. A new log is begun, and a copy counts again when all of it has been read`,
+    `store ${path}: ${words}. It was put back from an old image, or a copy of this host runs elsewhere. A new log was begun, and each copy counts again once all of it has been read`,
   );
   return openWith(path, options, doubt);
 }

@@ -1,5 +1,6 @@
 /**
- * Orders: what one host asks another to do, which today is to take a snapshot. Given on any host, carried out at the origin.
+ * Orders: what one host asks another to do, which today is to take a snapshot. Given on any host, carried out at the
+ * origin.
  */
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
@@ -46,7 +47,7 @@ export class Orders {
       try {
         return { kind: 'taken', taken: await this.#take(source, acceptChanges) };
       } catch (error) {
-        // The asker gets one word; why stands in the log of the host that can do something about it.
+        // The asker gets only a code; the reason is in the log of the host that can do something about it.
         this.#log.warn(
           { code: 'BACKUP_FAILED', source, err: error },
           'a snapshot that a member asked for was not taken',
@@ -70,7 +71,7 @@ export class Orders {
     if (this.#roster.member(origin)?.state === 'revoked') {
       throw new ClusterError(
         'ORIGIN_REVOKED',
-        `${host}, the origin of ${name}, was revoked, so no snapshot of it is taken any more; those that there are stay, and can be restored`,
+        `${host}, the origin of ${name}, was revoked, so no more snapshots of it are taken; existing ones stay, and can be restored`,
         { blame: 'operator' },
       );
     }

@@ -1,10 +1,11 @@
 /**
- * Own heads: signs the heads of this host's own sources, and takes in those that anybody remembers (core/own-heads.ts).
+ * Own heads: signs the heads of this host's own sources, and takes in those that anybody remembers
+ * (core/own-heads.ts).
  *
- * Before the first head since our start is signed, every reachable member is asked for the highest head that it knows of our sources.
- * What an admin forgot is not listed again.
+ * Before this host signs its first head after a start, it asks every reachable member for the highest head that it
+ * knows of this host's sources. What an admin forgot is not listed again.
  *
- * Driven by the origin, and by whoever hears of a head of ours.
+ * Driven by the origin, and by every part that hears of a head of this host.
  */
 import type { Logger } from 'pino';
 import { HEAD_SNAPSHOTS_MAX, type Head, headHash, type ListedSnapshot } from '../catalog/head.js';
@@ -26,10 +27,10 @@ export interface OwnHeadsOptions {
   readonly forgotten: Pick<Forgotten, 'seqOf'>;
   readonly brakes: Brakes;
   readonly alarms: Alarms;
-  /** The catalog here; what is missing of it is read from those who have it. */
+  /** The catalog of this host; what it lacks is read from hosts that have it. */
   readonly objects: ObjectReader;
   readonly log: Logger;
-  /** Asks every reachable member for its state, so that their heads of our sources are here. */
+  /** Asks every reachable member for its state, so that the heads that they know of this host's sources arrive here. */
   readonly askEverybody: () => Promise<void>;
 }
 
@@ -41,13 +42,19 @@ export class OwnHeads {
     this.#options = options;
   }
 
-  /** Once in our life, and after each look at a damaged file: what others remember of our heads, before we sign a new one. */
+  /**
+   * Once per start, and after each look at a damaged file: collects what others remember of this host's heads, before a
+   * new one is signed.
+   */
   knowAll(): Promise<void> {
     this.#askedEverybody ??= this.#options.askEverybody();
     return this.#askedEverybody;
   }
 
-  /** At the start, with nobody to ask: heads of ours that the catalog has lost are in force again. Signs nothing, and never rejects. */
+  /**
+   * At the start, with nobody to ask: puts heads of this host that the catalog has lost in force again. Signs nothing,
+   * and never rejects.
+   */
   async putBack(): Promise<void> {
     const { history, catalog, log } = this.#options;
     for (const { head, sealed, hash } of history.heads()) {
@@ -58,28 +65,29 @@ export class OwnHeads {
         await catalog.offer(sealed, undefined);
         log.warn(
           { code: 'HEAD_PUT_BACK', source, seq },
-          'the catalog had lost the head of a source of ours: it is there again',
+          'the catalog had lost the head of a source of this host; the head was put back',
         );
       } catch (error) {
         log.warn(
           { code: 'HEAD_NOT_PUT_BACK', source, seq, err: error },
-          'the head of a source of ours is not in force; it is before the next one is signed',
+          'the head of a source of this host is not in force; it will be before the next one is signed',
         );
       }
     }
   }
 
   /**
-   * Before anything is made of what a source lists, and before each head that is signed: its newest head is in force here, with what is
-   * lost of it from whoever has it. One that is signed above a head that is not would be in force nowhere, and each attempt would put one
-   * more behind it.
-   * @throws ClusterError HEAD_DAMAGED, HISTORY_LOST, HEAD_BEHIND, and what else keeps it out; then nothing was signed
+   * Called before anything relies on what a source lists, and before each head that is signed. Brings the source's
+   * newest head into force here; what is lost of it is fetched from a host that has it. A head signed above one that
+   * is not in force would be in force nowhere, and each attempt would put one more behind it.
+   * @throws ClusterError HEAD_DAMAGED, HISTORY_LOST, HEAD_BEHIND, and whatever else keeps it out of force; then
+   * nothing was signed
    */
   async bringIntoForce(source: SourceId): Promise<void> {
     const { history, catalog, objects } = this.#options;
     const damage = history.damage(source);
     if (damage !== undefined) {
-      // Whoever is switched on meanwhile is asked too, before anything is signed.
+      // A host that is switched on meanwhile is asked too, before anything is signed.
       this.#askedEverybody = undefined;
       throw damage;
     }
@@ -98,36 +106,42 @@ export class OwnHeads {
     }
   }
 
-  /** What the next head goes on from, oldest first. */
+  /** The list that the next head goes on from, oldest first. */
   listed(source: SourceId): readonly ListedSnapshot[] {
     const { snapshots = [] } = this.#options.history.head(source)?.head ?? {};
     return snapshots.filter(snapshot => !this.#isForgotten(source, snapshot));
   }
 
-  /** Those whose parcels are wanted: what the head in force does not list (any more) before what it lists, each oldest first. */
+  /**
+   * Snapshots whose parcels are wanted: those that the head in force does not list (or no longer lists), then those
+   * that it lists; each oldest first.
+   */
   wanted(source: SourceId): readonly { readonly id: ObjectId; readonly timeMs: number }[] {
     const { catalog } = this.#options;
     return [...catalog.heldSnapshots(source), ...(catalog.get(source)?.head.snapshots ?? [])];
   }
 
-  /** How many more snapshots can be listed: what is in its hold counts, for those who hold it follow no head beyond that. */
+  /** How many more can be listed. Those in their hold count too: their holders follow no head beyond that limit. */
   room(source: SourceId): number {
     const { catalog, history } = this.#options;
     return catalog.roomBeside(source, history.head(source)?.head.snapshots.map(({ id }) => id) ?? []);
   }
 
-  /** A head of ours that a peer, or a store of ours, remembers. */
+  /** Takes a head of this host that a peer, or a store of this host, remembers. */
   async heard(source: SourceId, sealed: Uint8Array, from: PeerName | ObjectReader): Promise<void> {
     const { history, catalog } = this.#options;
-    // The catalog keeps it until our own file is understood: from there it is adopted then.
+    // The catalog keeps it until this host's own file is understood; it is then adopted from there.
     if (history.damage(source) !== undefined) return catalog.offer(sealed, from);
     await this.#adopt(source, sealed);
-    // Also when it was adopted before, and its snapshots and pages could not be read then.
+    // Also when it was adopted before but its snapshots and pages could not be read then.
     const own = history.head(source);
     if (own !== undefined && catalog.get(source)?.hash !== own.hash) await catalog.offer(own.sealed, from);
   }
 
-  /** Signs the next head, with what `change` makes of the list, and puts it in force. @throws ClusterError HOLDS_FULL; then none is signed */
+  /**
+   * Signs the next head, with the list that `change` makes, and puts it in force.
+   * @throws ClusterError HOLDS_FULL; then none is signed
+   */
   async publish(
     source: SourceId,
     change: (snapshots: readonly SnapshotToList[]) => readonly SnapshotToList[],
@@ -140,7 +154,7 @@ export class OwnHeads {
       if (snapshots.length > before.length) this.#mustFit(source, snapshots);
       return {
         snapshots,
-        // While the brakes cannot say since when, it stays as it was told.
+        // While the brakes cannot say since when, the last known time stays.
         unacceptedSinceMs:
           brakes.sinceMs(source) ?? (brakes.on(source) === undefined ? undefined : newest?.unacceptedSinceMs),
       };
@@ -148,7 +162,7 @@ export class OwnHeads {
     await catalog.offer(sealed, undefined);
   }
 
-  /** Else the head would be signed and in force nowhere, not here either, and each attempt would put one more behind it. */
+  /** Otherwise the head would be signed but in force nowhere, not even here, and each attempt would add one more. */
   #mustFit(source: SourceId, snapshots: readonly Pick<SnapshotToList, 'id'>[]): void {
     const ids = snapshots.map(({ id }) => id);
     if (this.#options.catalog.roomBeside(source, ids) >= 0) return;
@@ -166,7 +180,7 @@ export class OwnHeads {
     if (again.length > 0)
       log.warn(
         { code: 'SNAPSHOTS_LISTED_AGAIN', source, snapshots: again.map(({ id }) => id) },
-        'a later head of ours was remembered that does not list these snapshots: they are listed again',
+        'another host or a store remembers a later head of this host that does not list these snapshots: they are listed again',
       );
     if (adoption.kind === 'forked') {
       alarms.raise(
@@ -177,7 +191,7 @@ export class OwnHeads {
     }
   }
 
-  /** What we listed, and a later head of ours does not, but for what an admin forgot; none if there is no room for it. */
+  /** What this host listed and a later head of it does not, except what an admin forgot; none without room for it. */
   #toListAgain({ source, snapshots }: Head, unlisted: readonly ListedSnapshot[]): readonly ListedSnapshot[] {
     const again = unlisted.filter(snapshot => !this.#isForgotten(source, snapshot));
     const ids = [...snapshots, ...again].map(({ id }) => id);
@@ -185,12 +199,12 @@ export class OwnHeads {
       return again;
     this.#options.log.error(
       { code: 'SNAPSHOTS_UNLISTED', source, snapshots: again.map(({ id }) => id) },
-      'a later head of ours does not list these snapshots, and leaves no room to list them again: they are kept until their hold ends',
+      'a later head of this host does not list these snapshots, and leaves no room to list them again: they are kept until their hold ends',
     );
     return [];
   }
 
-  /** The file of our own history may be gone, or older than the head in the catalog beside it: no number is given twice. */
+  /** This host's own history may be gone, or older than the head in the catalog: no number is given twice. */
   async #adoptOnDisk(source: SourceId): Promise<void> {
     const { catalog, history, log } = this.#options;
     const sealed = catalog.onDisk(source);
@@ -201,12 +215,12 @@ export class OwnHeads {
       if (!(error instanceof BadSignature || error instanceof MalformedObject)) throw error;
       log.error(
         { code: 'HEAD_UNREADABLE', source, err: error },
-        'the head of a source of ours in the catalog is damaged; our own history goes on without it',
+        'the head of a source of this host in the catalog is damaged; the history of its own heads goes on without it',
       );
     }
   }
 
-  /** From before an admin forgot the source: its objects are let go, here too. */
+  /** True for a snapshot from before an admin forgot the source: its objects are let go, here too. */
   #isForgotten(source: SourceId, { firstSeq }: ListedSnapshot): boolean {
     return firstSeq <= this.#options.forgotten.seqOf(source);
   }
@@ -218,6 +232,6 @@ const isMissing = (error: unknown): error is ClusterError =>
 const historyLost = (source: SourceId, cause: ClusterError): ClusterError =>
   new ClusterError(
     'HISTORY_LOST',
-    `a part of the catalog is lost here and on every host that is up, so that nobody can say what the listed snapshots of ${splitSourceId(source).source} have (${cause.message}). No snapshot is taken or unlisted until it is found, and all are kept: switch on the hosts that are off, and mount the stores that are away. If no host has it any more, give the source another name in the policy: it begins anew`,
+    `a part of the catalog is lost here and on every host that is up, so that nobody can say what the listed snapshots of ${splitSourceId(source).source} contain (${cause.message}). No snapshot is taken or unlisted until it is found, and all are kept: switch on the hosts that are off, and mount the stores that are away. If no host has it any longer, give the source another name in the policy: it then starts afresh`,
     { blame: 'passing', cause },
   );

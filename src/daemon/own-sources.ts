@@ -1,6 +1,6 @@
 /**
- * Own sources: the origin of this host's sources, with what it asks before it acts: the brakes, the hooks, the rules of retention, and
- * the other members, who may remember later heads of ours than this disk has.
+ * Own sources: the origin of this host's sources, and what it asks before it acts: the brakes, the hooks, the rules of
+ * retention, and the other members, which may remember later heads of this host than this disk has.
  */
 import type { Logger } from 'pino';
 import { lookAtForbidden } from '../catalog/forbidden-folder.js';
@@ -27,7 +27,7 @@ import type { Teardown } from './teardown.js';
 
 export interface OwnSourcesOptions {
   readonly stateDir: string;
-  /** For temporary files, on the state's disk. */
+  /** For temporary files; on the disk of the state folder. */
   readonly scratchFolder: string;
   readonly signer: Signer;
   readonly disk: Pick<StateDisk, 'beginScan' | 'history' | 'cache'>;

@@ -1,4 +1,4 @@
-/** Waits for so many ms; rejects with the signal's reason as soon as it aborts. */
+/** Waits for this many ms; rejects with the signal's reason as soon as it aborts. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();

@@ -1,9 +1,9 @@
-/** Peer answers: what a peer that is asked for bytes may say instead of giving them. */
+/** Peer answers: what a peer that is asked for bytes may answer instead of giving them. */
 
-/** It cannot give these bytes any more. */
+/** The peer cannot give these bytes any longer. */
 export class BlobsGone extends Error {}
 
-/** It serves too many now. */
+/** The peer serves too many fetchers now. */
 export class PeerBusy extends Error {
   readonly retryAfterMs: number;
   constructor(retryAfterMs: number) {

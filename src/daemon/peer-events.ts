@@ -1,4 +1,4 @@
-/** Peer events: what the net notices of members, for the parts that are to know: who comes and goes, what is gossiped, who breaks the protocol. */
+/** Peer events: passes on what the net notices: who comes and goes, what is gossiped, who breaks the protocol. */
 import type { Net } from '../net/net.js';
 import type { Alarms } from './alarms.js';
 import type { Unstamped } from './driver.js';
@@ -34,7 +34,7 @@ export function hearPeers({ net, roster, exchange, addresses, alarms, tell }: Pe
     const host = roster.hostOf(peer);
     if (host === undefined) return;
     if (isRising) tell({ is: 'earlier-start', from: host });
-    // It learns from our question that it is not heard.
+    // This host's question tells it that its frames are ignored.
     void exchange.ask(host);
   });
   net.onOffence((peer, error, banned) => {
@@ -47,7 +47,7 @@ export function hearPeers({ net, roster, exchange, addresses, alarms, tell }: Pe
   });
 }
 
-/** Those who connected before anybody heard of it. */
+/** Reports the members that connected before anybody listened. */
 export function tellConnected({ net, roster, tell }: Pick<PeerEventsOptions, 'net' | 'roster' | 'tell'>): void {
   for (const peer of net.connected()) {
     const host = roster.hostOf(peer);

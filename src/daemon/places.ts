@@ -1,6 +1,6 @@
 /**
- * Places: so many may be at something at once, each something by itself; who comes when all places are taken waits for a
- * turn, in the order of coming.
+ * Places: lets only so many pieces of work run at once for each key. When all places of a key are taken, the next
+ * caller waits for its turn, in the order of arrival.
  */
 export class Places<Key> {
   readonly #most: number;
@@ -12,7 +12,7 @@ export class Places<Key> {
     this.#most = most;
   }
 
-  /** @throws the signal's reason at once, for who still waits when it fires; `work` has to look at it for itself. */
+  /** @throws the signal's reason at once if it fires during the wait; `work` must watch the signal itself. */
   async take<T>(key: Key, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
     const taken = this.#taken.get(key) ?? 0;
@@ -42,7 +42,7 @@ export class Places<Key> {
     });
   }
 
-  /** The place goes to whoever waits longest; if nobody does it is free. */
+  /** Gives the place to the caller that has waited longest; with nobody waiting, it is free. */
   #leave(key: Key): void {
     const waiting = this.#waiting.get(key);
     const [next] = waiting ?? [];

@@ -1,7 +1,8 @@
 /**
- * Protecting: a snapshot that a person asks for, and how its protection comes about, report by report, until it is protected.
+ * Protecting: takes a snapshot that a person asks for, and reports its protection step by step until it is protected.
  *
- * Meanwhile it may be cut anew, as files change before anybody has a copy: then its protection is that of what took its place.
+ * Meanwhile the snapshot may be cut again, as files change before anybody has a copy. Its protection is then that of
+ * the snapshot that replaced it.
  */
 import type { ListedSnapshot } from '../catalog/head.js';
 import { readSnapshot } from '../catalog/read-object.js';
@@ -17,9 +18,9 @@ import type { BackupRequest, ProtectionReport, SnapshotName, SnapshotTaken } fro
 import type { SourceNames } from './source-names.js';
 import { REPORT_EVERY_MS } from './status-reports.js';
 
-/** How often one snapshot can have been cut anew while somebody waits for it. */
+/** How often one snapshot may be cut again while somebody waits for it. */
 const RECUTS_MAX = 64;
-/** Paths that could not be read, of those told with a snapshot. */
+/** How many of the unreadable paths are reported with a snapshot. */
 const UNREAD_TOLD_MAX = 20;
 
 export interface ProtectingOptions {
@@ -73,7 +74,7 @@ export class Protecting {
     for (;;) {
       const listed = await this.#listedOrRecut(sourceId, wanted);
       if (listed === undefined && wasListed) {
-        const text = `snapshot ${wanted.slice(0, 8)} of ${this.#options.names.nameOf(sourceId)} is not listed any more; see: snapshots ${this.#options.names.nameOf(sourceId)}`;
+        const text = `snapshot ${wanted.slice(0, 8)} of ${this.#options.names.nameOf(sourceId)} is no longer listed; see: snapshots ${this.#options.names.nameOf(sourceId)}`;
         throw new ClusterError('SNAPSHOT_UNKNOWN', text, { blame: 'passing' });
       }
       if (listed !== undefined) {
@@ -110,7 +111,7 @@ export class Protecting {
     return undefined;
   }
 
-  /** A re-cut may have been cut anew itself before anybody looked. */
+  /** A re-cut may itself have been cut again before anybody looked. */
   async #replaces(id: ObjectId, replaced: ObjectId): Promise<boolean> {
     const { objects } = this.#options.catalog;
     let current: ObjectId | undefined = id;

@@ -1,11 +1,11 @@
 /**
- * Protection: is a snapshot safe, and can it be had now? Both are asked of the machine, parcel by parcel, from the
+ * Protection: is a snapshot safe, and can it be restored now? The machine is asked both, parcel by parcel, from the
  * snapshot's pages; nothing is kept that grows with the snapshot.
  *
- * *Protected*: every parcel has its N copies on hosts that durably hold a head that lists the snapshot (so that none of them
- * could take the parcel for unwanted), with the records beside the copies. *Partial* is told apart: a file that could not
- * be read does not make the rest less safe. A snapshot of which a page can be had from nobody now is not protected: what it lists
- * is not known.
+ * *Protected*: every parcel has its N copies, and the records beside them, on hosts that durably hold a head that
+ * lists the snapshot (so that none of them could think the parcel unwanted). *Partial* is a separate matter: a file
+ * that could not be read does not make the rest less safe. A snapshot with a page that nobody can give now is not
+ * protected, because what it lists is not known.
  */
 import type { ListedSnapshot } from '../catalog/head.js';
 import { ObjectMissing, readPage, readSnapshot } from '../catalog/read-object.js';
@@ -19,20 +19,20 @@ export interface Protection {
   readonly parcels: number;
   readonly under: number;
   readonly haveMin: number;
-  /** Of those under, whose copies have to be made: the holders of the others have yet to hear of the head. */
+  /** Those of `under` that need more copies; the holders of the others have yet to hear of the head. */
   readonly toCopy: number;
   /** Bytes that the missing copies will take. */
   readonly missingBytes: number;
 }
 
-/** Nothing is protected for which no copies are wanted: its source is not configured (yet). */
+/** With no copies wanted nothing is protected: the source is not configured, or not yet. */
 export const isProtected = ({ under, copiesWanted }: Protection): boolean => under === 0 && copiesWanted > 0;
 
 export interface Reach {
   /** Parcels that no reachable host holds, and their bytes. */
   readonly parcels: number;
   readonly bytes: number;
-  /** Hosts that hold some of them and are away. */
+  /** Hosts that hold some of them but are away. */
   readonly hosts: ReadonlySet<HostId>;
 }
 
@@ -48,7 +48,7 @@ export class Protections {
   }: {
     readonly known: Pick<Known, 'copies' | 'copiesWanted' | 'holders'>;
     readonly reader: ObjectReader;
-    /** This host itself, and connected ones. */
+    /** True for this host itself and for connected hosts. */
     readonly isReachable: (host: HostId) => boolean;
   }) {
     this.#known = known;
@@ -74,14 +74,15 @@ export class Protections {
       return protection;
     } catch (error) {
       if (!(error instanceof ObjectMissing)) throw error;
-      // One parcel, at least, is behind what is missing.
+      // At least one parcel is behind the missing page.
       return { ...protection, parcels: protection.parcels + 1, under: protection.under + 1, haveMin: 0 };
     }
   }
 
   /**
-   * Those of these snapshots for which `isProtected(of(…))` holds. They share most of their pages, and each page that is safe is looked
-   * at once, latest snapshots first: a store that durably has the head of a later one counts for an earlier one, too.
+   * Those of these snapshots for which `isProtected(of(…))` holds. They share most of their pages, and each safe page
+   * is looked at once, latest snapshot first: a store that durably has a later one's head counts for an earlier one,
+   * too.
    */
   async protectedOf(
     source: SourceId,
@@ -115,7 +116,7 @@ export class Protections {
     return found;
   }
 
-  /** The newest of these snapshots of one source, oldest first, that is protected. */
+  /** The newest protected one of these snapshots, which are of one source, oldest first. */
   async newestProtected(
     source: SourceId,
     snapshots: readonly ListedSnapshot[],
@@ -126,7 +127,7 @@ export class Protections {
     return undefined;
   }
 
-  /** What of a snapshot nobody who is up holds in a store. What is behind a page that can be had from nobody counts as one parcel. */
+  /** Parcels of a snapshot that no host that is up holds in a store. Those behind an unavailable page count as one. */
   async reach({ id }: Pick<ListedSnapshot, 'id'>, signal?: AbortSignal): Promise<Reach> {
     let parcels = 0;
     let bytes = 0;
@@ -147,7 +148,10 @@ export class Protections {
     return { parcels, bytes, hosts };
   }
 
-  /** Who has a parcel that nobody who is up holds in a store; `undefined`: somebody does. */
+  /**
+   * The hosts that have a parcel which no host that is up holds in a store; `undefined` when some host that is up holds
+   * it.
+   */
   away(parcel: ParcelId): readonly HostId[] | undefined {
     const hosts = this.#known.holders(parcel).map(({ host }) => host);
     return hosts.some(host => this.#isReachable(host)) ? undefined : hosts;

@@ -1,6 +1,6 @@
 /**
- * Received file: the blob of a fetch that is coming in, piece by piece. One call after the other: whoever does not wait for one, for
- * its disk hangs, still closes nothing under it.
+ * Received file: the blob that a fetch is receiving, piece by piece. Calls run one after the other, so a caller that
+ * gives up waiting because the disk hangs closes nothing that an earlier call still uses.
  */
 import type { BlobId } from '../core/ids.js';
 import type { IncomingBlob } from '../store/receiving.js';
@@ -27,7 +27,7 @@ export class ReceivedFile {
     });
   }
 
-  /** Nothing comes of what belongs to no blob. */
+  /** Bytes that belong to no blob are ignored. */
   write(data: Uint8Array): Promise<void> {
     return this.#turns.take('file', async () => {
       const current = this.#current;
@@ -36,7 +36,7 @@ export class ReceivedFile {
     });
   }
 
-  /** The blob, once all its bytes are written: it is the caller's from then on. */
+  /** The blob, once all its bytes are written; from then on it belongs to the caller. */
   takeWhole(): Received | undefined {
     const current = this.#current;
     if (current?.leftBytes !== 0) return undefined;
@@ -44,7 +44,7 @@ export class ReceivedFile {
     return current;
   }
 
-  /** What has not come whole. */
+  /** Leaves the blob that has not come whole. */
   leave(): Promise<void> {
     return this.#turns.take('file', async () => {
       const current = this.#current;

@@ -1,11 +1,12 @@
 /**
- * Recipes: what this host gives to whoever asks for the recipe of a large blob.
+ * Recipes: gives the recipe of a large blob to peers that ask for it.
  *
- * One that a store keeps (store/recipe-index.ts) or that was made lately is given at once; any other is made in a worker thread,
- * given out while it is made, and kept. Whoever asks for the same one meanwhile is given it along with the first, so that N
- * fetchers of a new file cost its origin one reading. Each disk has a thread of its own: one that hangs must not hold up others.
+ * A recipe that a store keeps (store/recipe-index.ts), or that was made lately, is given at once. Any other is made in
+ * a worker thread, given out while it is made, and kept. Peers that ask for the same one meanwhile get it along with
+ * the first, so that N fetchers of a new file cost its origin one reading. Each disk has a thread of its own, so that
+ * one that hangs does not hold up the others.
  *
- * A recipe hangs on the blob's content alone. So one that is kept stays right whatever becomes of the file.
+ * A recipe depends on the blob's content alone, so a kept one stays right whatever becomes of the file.
  */
 import { makeRecipe, NoRecipe, type RecipeFile, type RecipeThread, recipeThread } from '../catalog/recipe-maker.js';
 import type { ByteRange } from '../core/byte-range.js';
@@ -16,7 +17,7 @@ import type { StoredBlob } from '../store/blob-reader.js';
 import type { Store } from '../store/store.js';
 import { Replay } from './replay.js';
 
-/** Kept in memory, packed: those of half a terabyte of files. */
+/** Packed bytes kept in memory: the recipes of half a terabyte of files. */
 const KEPT_BYTES_MAX = 16 * 1024 * 1024;
 
 type LargeBlob = BlobRef & { readonly blob: BlobId };
@@ -24,7 +25,7 @@ type LargeBlob = BlobRef & { readonly blob: BlobId };
 /** Where a recipe can be made. */
 export interface RecipePlace {
   readonly file: RecipeFile;
-  /** What its disk is called: files of one disk are read by one thread. */
+  /** The name of its disk: files of one disk are read by one thread. */
   readonly disk: string;
 }
 
@@ -40,7 +41,7 @@ interface Making {
 }
 
 export class Recipes {
-  /** The one that was asked for least lately is first. */
+  /** The recipe asked for longest ago comes first. */
   readonly #kept = new Map<BlobId, Uint8Array>();
   #keptBytes = 0;
   readonly #making = new Map<BlobId, Making>();
@@ -54,7 +55,7 @@ export class Recipes {
     return packed;
   }
 
-  /** Pages. @throws NoRecipe, and what the disk says */
+  /** Pages of the recipe. @throws NoRecipe, and the disk's own errors */
   async *pages(blob: BlobId, place: RecipePlace, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     const kept = this.#find(blob);
     if (kept !== undefined) return yield* pagesOf(kept);
@@ -71,7 +72,7 @@ export class Recipes {
     }
   }
 
-  /** Pages of a blob that a store holds, which keeps them from then on. @throws as `pages` */
+  /** Pages of the recipe of a blob that a store holds; the store keeps them from then on. @throws as `pages` */
   async *ofHeld(store: Store, ref: LargeBlob, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     const kept = store.recipe(ref);
     if (kept !== undefined) return yield* pagesOf(kept);
@@ -94,7 +95,7 @@ export class Recipes {
     return makeRecipe(this.#threadOf(disk), file, signal, ranges);
   }
 
-  /** Ends the threads that nobody uses. */
+  /** Ends the threads that nobody uses any longer. */
   async stop(): Promise<void> {
     for (const { abort } of this.#making.values()) abort.abort(new Error('the service stops'));
     await Promise.all([...this.#threads.values()].map(thread => thread.end()));
@@ -107,7 +108,7 @@ export class Recipes {
     const making: Making = { pages, abort, readers: 0 };
     this.#making.set(blob, making);
     const made = (): void => this.#keep(blob, Buffer.concat(pages.items), file.bytes);
-    pages.ended.then(made).catch(() => {}); // whoever reads it is told
+    pages.ended.then(made).catch(() => {}); // its readers get the error
     return making;
   }
 
@@ -117,10 +118,10 @@ export class Recipes {
     return thread;
   }
 
-  /** Whoever asks from now on begins anew, if it is not kept. */
+  /** From now on a caller starts a new one, unless the recipe is kept. */
   #end(blob: BlobId, making: Making): void {
     if (this.#making.get(blob) === making) this.#making.delete(blob);
-    making.abort.abort(new Error('nobody waits for this recipe any more'));
+    making.abort.abort(new Error('nobody waits for this recipe any longer'));
   }
 
   #keep(blob: BlobId, packed: Uint8Array, bytes: number): void {

@@ -1,6 +1,6 @@
 /**
- * Record keeper: on hosts with a full catalog, the records of every wanted parcel, so that anybody can list and find files
- * while their origin and holders are away. Other hosts ask when they need one.
+ * Record keeper: keeps the records of every wanted parcel on hosts with a full catalog, so that anybody can list and
+ * find files while their origin and holders are away. Other hosts ask when they need a record.
  *
  * A record is some 60 bytes a file; by default a host with a large state disk keeps them all.
  */
@@ -15,14 +15,14 @@ import { askObjects } from '../net/object-protocol.js';
 
 /** A state disk of this size has room for the records of some hundred million files. */
 const FULL_FROM_BYTES = 64 * 1024 ** 3;
-/** Records of one ask: at most 16 MiB, usually one. */
+/** Records in one ask: at most 16 MiB, usually one. */
 const RECORDS_PER_ASK = 64;
-/** For one ask, in ms: on 1 Mbit/s 16 MiB take 134 s. What came until then is kept, and the rest asked of another. */
+/** Time for one ask, in ms: 16 MiB take 134 s at 1 Mbit/s. What came is kept; another peer is asked for the rest. */
 const ASK_MS_MAX = 180_000;
 /** A round that brought nothing is tried again after this, in ms. */
 const AGAIN_MS = 30_000;
 
-/** What a host keeps where its policy does not say. */
+/** Whether a host keeps all records where its policy does not say. */
 export async function keepsAllByDefault(stateDir: string): Promise<boolean> {
   const { blocks, bsize } = await statfs(stateDir);
   return blocks * bsize >= FULL_FROM_BYTES;
@@ -32,7 +32,7 @@ export class RecordKeeper {
   readonly #net: Net;
   readonly #objects: ObjectWriter;
   readonly #keepsAll: () => boolean;
-  /** Those that should have a record, the likeliest first. */
+  /** Peers that should have the record, likeliest first. */
   readonly #likely: (parcel: ParcelId) => Iterable<PeerName>;
   readonly #log: Logger;
   readonly #signal: AbortSignal;
@@ -40,7 +40,7 @@ export class RecordKeeper {
   readonly #missing = new Set<ParcelId>();
   #running: Promise<void> | undefined;
   #rounds = 0;
-  /** Something was wanted since the round began. */
+  /** True when something was wanted since the round began. */
   #isFresh = false;
   /** Ends a rest. */
   #wake: () => void = () => undefined;
@@ -64,7 +64,7 @@ export class RecordKeeper {
     this.#askMs = options.askMs ?? ASK_MS_MAX;
   }
 
-  /** A head wants these now. */
+  /** A head wants these from now on. */
   want(refs: readonly ParcelRef[]): void {
     if (!this.#keepsAll()) return;
     for (const { id } of refs) this.#missing.add(id);
@@ -74,7 +74,7 @@ export class RecordKeeper {
     this.#running ??= this.#run();
   }
 
-  /** Not wanted any more. */
+  /** These are no longer wanted. */
   forget(parcels: readonly ParcelId[]): void {
     for (const parcel of parcels) this.#missing.delete(parcel);
   }
@@ -88,7 +88,7 @@ export class RecordKeeper {
       while (this.#missing.size > 0 && !this.#signal.aborted) {
         this.#isFresh = false;
         const came = await this.#round();
-        // What was wanted during the round has not been looked at yet.
+        // Records that became wanted during the round have not been looked at yet.
         const isIdle = !came && !this.#isFresh && this.#missing.size > 0;
         if (isIdle && !this.#signal.aborted) await this.#rest();
       }
@@ -104,7 +104,7 @@ export class RecordKeeper {
     }
   }
 
-  /** Until it is time to ask again, or something new is wanted, or the service stops. */
+  /** Waits until it is time to ask again, something new is wanted, or the service stops. */
   async #rest(): Promise<void> {
     await new Promise<void>(resolve => {
       const timer = setTimeout(() => this.#wake(), AGAIN_MS);
@@ -119,7 +119,7 @@ export class RecordKeeper {
     });
   }
 
-  /** Asks each peer for what it is likeliest to have. @returns whether any came. */
+  /** Asks each peer for the records that it is likeliest to have. @returns whether any came. */
   async #round(): Promise<boolean> {
     const byPeer = new Map<PeerName, ParcelId[]>();
     const connected = new Set(this.#net.connected());
@@ -143,7 +143,7 @@ export class RecordKeeper {
       }
     }
     await this.#objects.flush();
-    // Who lacked a record is not the first to be asked again.
+    // A peer that lacked a record is not the first one asked next time.
     if (came === 0) this.#rounds += 1;
     return came > 0;
   }

@@ -1,11 +1,12 @@
 /**
- * Relocator: offers families of ours to hosts that have room for them, and puts what is offered to us before the machine.
+ * Relocator: offers families of parcels of this host to hosts that have room for them, and puts other hosts' offers
+ * before the machine.
  *
- * Invariants: every offer of ours has exactly one `relocation-answered`, not accepted when the host is out of reach, breaks
- * off, answers nothing sensible or nothing at all for a while, and when the service stops; every offer of others is told
- * once, and its answer goes to who made it, or to nobody if that host has gone.
+ * Invariants: every offer of this host ends in exactly one `relocation-answered`, not accepted when the host is out of
+ * reach, breaks off, answers nonsense or nothing for a while, and when the service stops. Every offer of another host
+ * is reported once, and its answer goes to the host that made it, or to nobody if that host has gone.
  *
- * Which family, to whom, and whether one is taken is decided by the machine (relocating.ts).
+ * The machine decides which family, to which host, and whether one is taken (relocating.ts).
  */
 import type { Logger } from 'pino';
 import type { Effect } from '../core/effects.js';
@@ -18,7 +19,7 @@ import { lastingAbort } from '../platform/lasting-abort.js';
 import type { Unstamped } from './driver.js';
 import type { Roster } from './roster.js';
 
-/** Nothing is read for an answer: who has not given one by then is taken for out of reach. */
+/** No disk is read for an answer, so a host that has not given one by then is taken to be out of reach. */
 const ANSWER_MS_MAX = 30_000;
 
 interface OpenOffer {
@@ -32,7 +33,7 @@ export class Relocator {
   readonly #tell: (input: Unstamped) => void;
   readonly #log: Logger;
   readonly #answerMs: number;
-  /** Offers of others, by the number under which the machine was told. */
+  /** Offers of other hosts, by the number that the machine knows them by. */
   readonly #open = new Map<number, OpenOffer>();
   readonly #running = new Set<Promise<void>>();
   readonly #ended = lastingAbort();
@@ -43,7 +44,7 @@ export class Relocator {
     readonly roster: Roster;
     readonly tell: (input: Unstamped) => void;
     readonly log: Logger;
-    /** For an answer to an offer of ours. Default 30 s. */
+    /** Time for an answer to an offer of this host. Default 30 s. */
     readonly answerMs?: number;
   }) {
     this.#net = options.net;
@@ -71,7 +72,7 @@ export class Relocator {
     open.answer(accepted);
   }
 
-  /** Ends every offer of ours. */
+  /** Ends every offer of this host. */
   async stop(): Promise<void> {
     this.#ended.abort(new Error('the service stops'));
     await Promise.all(this.#running);
@@ -95,7 +96,7 @@ export class Relocator {
 
   async #offered(parcels: readonly ParcelId[], peer: PeerName, signal: AbortSignal): Promise<boolean> {
     const from = this.#roster.hostOf(peer);
-    if (from === undefined) throw new Error(`${peer} is no member any more`);
+    if (from === undefined) throw new Error(`${peer} is no longer a member`);
     const ask = this.#nextAsk++;
     try {
       return await new Promise<boolean>((resolve, reject) => {

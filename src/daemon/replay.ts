@@ -1,6 +1,6 @@
 /**
- * Replay: reads a source to its end, whoever listens, and gives all of it to each reader from the beginning. What came is held
- * until the replay is let go of, so it is for sources that are small as a whole.
+ * Replay: reads an iterable to its end, even with no reader, and gives each reader all of it from the beginning. All
+ * items are held until the replay is let go, so it is for iterables that are small as a whole.
  */
 export class Replay<T> {
   readonly #items: T[] = [];
@@ -13,12 +13,12 @@ export class Replay<T> {
     this.#ended.catch(() => {}); // thrown by each reader
   }
 
-  /** What came so far. */
+  /** What has come so far. */
   get items(): readonly T[] {
     return this.#items;
   }
 
-  /** When the source has ended. @throws what it threw */
+  /** Fulfilled when the source has ended. @throws what it threw */
   get ended(): Promise<void> {
     return this.#ended;
   }

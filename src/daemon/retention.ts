@@ -1,6 +1,6 @@
 /**
  * Retention: which of a source's listed snapshots stay, as the policy or a person says, and whether anything may be unlisted
- * at all now. The rules are the catalog's; here is what they are asked about, and what stops them.
+ * at all now. The rules are the catalog's; this part supplies what they are asked about, and what stops them.
  *
  * Driven by the origin, after each of its snapshots and for `forget`.
  */
@@ -12,24 +12,26 @@ import type { CatalogKeeper } from './catalog-keeper.js';
 import type { OnceCopied } from './once-copied.js';
 import type { Protections } from './protection.js';
 
-/** A clock that is further off the others' than this tells no days apart, nor does one that is so far behind a snapshot. */
+/** A clock further than this off the others', or behind a snapshot, cannot tell days apart. */
 const CLOCK_OFF_MS_MAX = 3_600_000;
 const NONE: ReadonlySet<ObjectId> = new Set();
 
 export interface Retained {
   readonly listed: ListedSnapshot;
-  /** None: the rules do not keep it. */
+  /** Empty when the rules do not keep the snapshot. */
   readonly reasons: readonly KeepReason[];
 }
 
 export interface Retention {
-  /** One a listed snapshot, oldest first. */
+  /** One for each listed snapshot, oldest first. */
   readonly snapshots: readonly Retained[];
   /** Why nothing may be unlisted now, whatever the rules say. */
   readonly stopped: string | undefined;
 }
 
-/** Those of a source's snapshots that are from the future by this clock: it was ahead when they were taken, or is behind now. */
+/**
+ * The snapshots of a source that are in the future by this clock: it was ahead when they were taken, or is behind now.
+ */
 export const fromFuture = <Listed extends Pick<ListedSnapshot, 'timeMs'>>(
   listed: readonly Listed[],
   wallMs: number,
@@ -55,7 +57,7 @@ export class Retainer {
     readonly protections: Protections;
     readonly onceCopied: Pick<OnceCopied, 'copied'>;
     readonly brakes: Brakes;
-    /** How far our wall clock is ahead of the median of the others', in ms; undefined while none is known. */
+    /** How far this host's wall clock is ahead of the median of the others', in ms; undefined while none is known. */
     readonly clockAheadMs: () => number | undefined;
     readonly wallMs: () => number;
   }) {
@@ -72,7 +74,7 @@ export class Retainer {
     const stopped = this.clockOff() ?? this.#datedAhead(listed) ?? this.#brakes.on(source);
     const safe = { complete: true, protected: true, copied: true };
     const asIfSafe = decideRetention({ snapshots: listed.map(({ id, timeMs }) => ({ id, timeMs, ...safe })), keep });
-    // What is kept then is kept in any case; only if something is left over is it asked, page by page, who holds what.
+    // These are kept in any case. Only if something is left over is it asked, page by page, which hosts hold what.
     const isLeftOver = asIfSafe.some(({ reasons }) => reasons.length === 0);
     const isProtected = isLeftOver ? await this.#protections.protectedOf(source, listed, signal) : NONE;
     const isCopied = isLeftOver ? await this.#onceCopied.copied(source, listed, signal) : NONE;
@@ -90,7 +92,7 @@ export class Retainer {
     };
   }
 
-  /** How far this host's clock is off the others', where that is too far. */
+  /** How far this host's clock is off the others', as text, when that is too far. */
   clockOff(): string | undefined {
     const aheadMs = this.#clockAheadMs();
     if (aheadMs === undefined || Math.abs(aheadMs) <= CLOCK_OFF_MS_MAX) return undefined;
@@ -98,7 +100,7 @@ export class Retainer {
     return `this host's clock is ${hours} h ${aheadMs > 0 ? 'ahead of' : 'behind'} the others'`;
   }
 
-  /** Each snapshot after one from the future follows it by a millisecond: all of them would lie in one hour, day and month. */
+  /** Each snapshot after one from the future follows it by a millisecond: all would fall in one hour, day and month. */
   #datedAhead(listed: readonly ListedSnapshot[]): string | undefined {
     const last = fromFuture(listed, this.#wallMs()).at(-1);
     return (

@@ -1,6 +1,7 @@
 /**
- * Revocations: what stays valid of the word of hosts that were shut out: of each source the heads up to the last one that the
- * revocation names, and what these list. Whoever has the host's key now can sign others, with any number; they are no word of its.
+ * Revocations: what stays valid of what revoked hosts have signed: for each source the heads up to the last one that
+ * the revocation names, and what these list. Somebody else may have the host's key now and sign others, with any
+ * number; those do not count as signed by that host.
  */
 import { type HostId, type SourceId, splitSourceId } from '../core/ids.js';
 import type { Configuration, Revocation } from '../membership/configuration.js';
@@ -25,7 +26,7 @@ export class Revocations {
     );
   }
 
-  /** The raw key by which a host signed until it was revoked; undefined for any other. */
+  /** The raw key with which a host signed until it was revoked; undefined for any other host. */
   keyOf(host: HostId): Uint8Array | undefined {
     return this.#keys.get(host);
   }

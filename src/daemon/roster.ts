@@ -1,6 +1,6 @@
 /**
- * Roster: which peer is which host, by the configuration in use. Asked at every connection, stream and signature, so it
- * answers from memory.
+ * Roster: which peer is which host, by the configuration in use. It is asked at every connection, stream and
+ * signature, so it answers from memory.
  */
 import type { Member } from '../core/cluster-config.js';
 import type { HostId, PeerName, SourceId } from '../core/ids.js';
@@ -24,7 +24,7 @@ export class Roster {
     this.#publicKeyOf = publicKeyOf;
   }
 
-  /** @returns the peers that were members and are none any more: their connections must close. */
+  /** @returns the peers that are no longer members: their connections must close. */
   update(members: readonly Member[]): readonly PeerName[] {
     const before = this.#byPeer;
     const admitted = members.filter(({ state }) => state !== 'revoked');
@@ -46,7 +46,7 @@ export class Roster {
     return this.#byPeer.has(peer);
   }
 
-  /** Trusted members see the catalog; an untrusted one gets its own sources only. */
+  /** Trusted members see the catalog; an untrusted one sees only its own sources. */
   isTrusted(peer: PeerName): boolean {
     return this.#byPeer.get(peer)?.trust === 'trusted';
   }
@@ -73,7 +73,7 @@ export class Roster {
     return this.#byHost.get(host)?.name ?? host;
   }
 
-  /** The raw key by which the host signs at present; undefined when it is no member. */
+  /** The raw key with which the host signs at present; undefined when it is not a member. */
   keyOf(host: HostId): Uint8Array | undefined {
     const peer = this.peerOf(host);
     return peer === undefined ? undefined : this.#publicKeyOf(peer);

@@ -1,11 +1,11 @@
 /**
- * Running time: for how long this service has run in all, over every start. Holds and `gcGrace` are counted in it, so that a
- * host which was off for a month does not wake up and clear its disk.
+ * Running time: how long this service has run in all, over every start. Holds and `gcGrace` are counted in it, so that
+ * a host that was off for a month does not wake up and clear its disk.
  *
- * Beside it stands when that was, by the wall clock: so the next start knows for how long the host was off.
+ * The file also says when that was, by the wall clock, so that the next start knows how long the host was off.
  *
- * It runs by the steady clock, whatever the wall clock does, and stands still while the service or the computer does. It is
- * written down once a minute: a crash loses at most that, which only makes everything wait longer.
+ * It runs by the steady clock, whatever the wall clock does, and stands still while the service or the computer does.
+ * It is written once a minute: a crash loses at most that minute, which only makes everything wait longer.
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -17,9 +17,9 @@ import type { Clock } from './clock.js';
 const WRITE_EVERY_MS = 60_000;
 
 export class RunningTime {
-  /** Up to this start. */
+  /** Of all starts before this one. */
   readonly beforeMs: number;
-  /** Between the last start and this one, by the wall clock; 0 where that is not known, or the clock has gone back. */
+  /** Between the last start and this one, by the wall clock; 0 where that is unknown or the clock has gone back. */
   readonly offForMs: number;
   readonly #path: string;
   readonly #clock: Clock;
@@ -39,35 +39,35 @@ export class RunningTime {
     this.#startMs = clock.nowMs();
   }
 
-  /** Ms, this start included. */
+  /** In ms, this start included. */
   nowMs(): number {
     return this.beforeMs + this.#clock.nowMs() - this.#startMs;
   }
 
-  /** Writes it down from now on. */
+  /** Writes the time down from now on. */
   start(): void {
     this.#timer = setInterval(() => {
       this.#write().catch((error: unknown) =>
         this.#log.warn(
           { code: 'RUNNING_TIME_NOT_KEPT', err: error },
-          'how long the service has run could not be written down; holds and removals wait longer',
+          'how long the service has run could not be recorded; holds and removals wait longer',
         ),
       );
     }, WRITE_EVERY_MS);
   }
 
-  /** Writes it down for the last time. */
+  /** Writes the time down once more, for the last time. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#write();
   }
 
-  /** One write after the other: the file never goes back. */
+  /** Writes run one after the other, so the time in the file never goes back. */
   #write(): Promise<void> {
-    // Looked at now, however long the write before takes.
+    // Read now, however long the previous write takes.
     const ran = { ranMs: Math.floor(this.nowMs()), wallMs: Math.floor(this.#clock.wallMs()) };
     const write = (): Promise<void> => writeDurable(this.#path, `${JSON.stringify(ran)}\n`, { mode: 0o600 });
-    // The one before has reported its own failure.
+    // The previous write has reported its own failure.
     this.#writing = this.#writing.then(write, write);
     return this.#writing;
   }
@@ -92,7 +92,7 @@ function damaged(path: string, text: string, cause?: unknown): ClusterError {
   const shown = JSON.stringify(text.slice(0, 60));
   return new ClusterError(
     'STATE_DAMAGED',
-    `${path} does not say for how long the service has run: ${shown}; nothing was changed. Remove the file: what nobody wants is then kept longer`,
+    `${path} does not say how long the service has run: ${shown}; nothing was changed. Remove the file: what nobody wants is then kept longer`,
     { blame: 'operator', cause },
   );
 }

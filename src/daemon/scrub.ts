@@ -1,11 +1,12 @@
 /**
- * Scrub: reads every copy in this host's stores and holds it against its hash, now. Audits by other hosts do the same to each copy
- * once in `scrub`, so this is for a person who does not want to wait: after a fall, a power cut, a disk that clicks.
+ * Scrub: reads every copy in this host's stores now and compares it with its hash. Audits by other hosts do the same
+ * to each copy once per `scrub` interval, so this is for a person who does not want to wait: after a fall, a power
+ * cut, a disk that clicks.
  *
- * What is wrong counts no more from then on and is fetched again (store.ts, dropper.ts). One parcel at a time on each disk, beside
- * whatever else the host does; the disks side by side, for one that hangs must not keep the others from their verdict. Nobody audits
- * the heads, snapshots and pages that a store keeps: they are read here too, and where one is damaged the head is put there again with
- * all that it lists.
+ * What is wrong no longer counts from then on, and is fetched again (store.ts, dropper.ts). Each disk reads one parcel
+ * at a time, beside whatever else the host does. The disks are read at the same time, so that one that hangs does not
+ * delay the verdict on the others. Nobody audits the heads, snapshots and pages that a store keeps, so they are read
+ * here too. Where one is damaged, the head is written there again with everything that it lists.
  */
 import type { Head } from '../catalog/head.js';
 import { decodeSnapshot } from '../catalog/snapshot.js';
@@ -16,21 +17,21 @@ import type { AbsentStore, ScrubReport } from './service.js';
 
 export interface ScrubOptions {
   readonly stores: () => Iterable<Store>;
-  /** Those that the policy has and that are not there now. */
+  /** Stores in the policy that are not mounted now. */
   readonly absentStores: () => readonly AbsentStore[];
   readonly reader: Pick<Dropper, 'possess'>;
-  /** 0 for what nobody wants any more. */
+  /** 0 for a parcel that nobody wants any longer. */
   readonly bytesOf: (parcel: ParcelId) => number;
   readonly nonce: () => Nonce;
-  /** `undefined` for what no origin has signed so. */
+  /** `undefined` for bytes that no origin has signed as this head. */
   readonly headFrom: (source: SourceId, sealed: Uint8Array | undefined) => Head | undefined;
-  /** Its disk may hang, or be gone: what becomes of its parcels says so too. */
+  /** Called when a store's disk hangs or is gone; the reports on its parcels then say so too. */
   readonly onCatalogUnread: (store: Store, error: unknown) => void;
-  /** Puts the head in force there again, with what it lists. It never rejects. */
+  /** Writes the head in force to the store again, with what it lists. Never rejects. */
   readonly renewHead: (store: Store, source: SourceId) => Promise<void>;
 }
 
-/** After each parcel: how far it is; the last one is the verdict. */
+/** Reports the progress after each parcel; the last report is the verdict. */
 export async function* scrub(options: ScrubOptions, signal: AbortSignal): AsyncGenerator<ScrubReport> {
   const { stores, bytesOf } = options;
   const work = [...stores()].map(store => ({ store, parcels: [...store.present()].sort() }));
@@ -57,7 +58,7 @@ export async function* scrub(options: ScrubOptions, signal: AbortSignal): AsyncG
 
 type Counts = { -readonly [Count in keyof ScrubReport]: ScrubReport[Count] };
 
-/** Steps when `report` has got further. */
+/** Yields when `report` has changed. */
 async function* scrubStore(
   { store, parcels }: { readonly store: Store; readonly parcels: readonly ParcelId[] },
   report: Counts,
@@ -75,7 +76,7 @@ async function* scrubStore(
   yield;
   for (const parcel of parcels) {
     signal.throwIfAborted();
-    // Dropped meanwhile, rightly.
+    // Otherwise it was rightly dropped meanwhile.
     if (store.isPresent(parcel)) {
       const isMounted = [...stores()].includes(store);
       const read = isMounted
@@ -91,13 +92,13 @@ async function* scrubStore(
   }
 }
 
-/** Steps whenever one of them does, at the pace at which it is asked. */
+/** Yields whenever one of them does, at the pace at which it is asked. */
 async function* sideBySide(all: readonly AsyncGenerator<void>[]): AsyncGenerator<void> {
   const step = async (one: AsyncGenerator<void>) => ({ one, isOver: (await one.next()).done === true });
   const steps = new Map<AsyncGenerator<void>, ReturnType<typeof step>>();
   const begin = (one: AsyncGenerator<void>): void => {
     const begun = step(one);
-    begun.catch(() => {}); // thrown below, unless nobody asks any more
+    begun.catch(() => {}); // thrown below, unless nobody asks any longer
     steps.set(one, begun);
   };
   for (const one of all) begin(one);
@@ -110,7 +111,9 @@ async function* sideBySide(all: readonly AsyncGenerator<void>[]): AsyncGenerator
   }
 }
 
-/** Of each of its heads: how many of it, and of the snapshots and pages that it lists, are damaged or gone. */
+/**
+ * For each of its heads: how many of the head itself and of the snapshots and pages that it lists are damaged or gone.
+ */
 async function* scrubCatalog(
   store: Store,
   { headFrom, renewHead }: Pick<ScrubOptions, 'headFrom' | 'renewHead'>,

@@ -1,6 +1,7 @@
 /**
- * Seen snapshots: which snapshots of a source this host has seen listed and not let go of yet, in `<source>.seen` beside the
- * source's head. For the listed ones the head would do; the file is for those that later heads leave out (core/hold.ts).
+ * Seen snapshots: which snapshots of a source this host has seen listed and not yet let go, in `<source>.seen` beside
+ * the source's head. The head would do for the listed ones; the file is for those that later heads leave out
+ * (core/hold.ts).
  */
 import { ClusterError } from '../core/fault.js';
 import type { SeenSnapshot } from '../core/hold.js';
@@ -8,12 +9,12 @@ import { parseObjectId } from '../core/ids.js';
 import { readIfThere, writeDurable } from '../platform/durable.js';
 
 export interface SeenListed extends SeenSnapshot {
-  /** By the head that listed it. */
+  /** The time that the head listing it gives. */
   readonly timeMs: number;
 }
 
 /**
- * Empty when there is no file. What was seen later than now (the running time was lost) counts from now on.
+ * Empty when there is no file. A time later than now (the running time was lost) is taken to be now.
  * @throws ClusterError HOLDS_DAMAGED
  */
 export function readSeen(path: string, runMs: number): readonly SeenListed[] {

@@ -1,7 +1,8 @@
 /**
- * Self-test: once a day of running time each origin restores a few of its files from their copies (drill.ts), so that nobody learns
- * on the day of need that they cannot be had. What fails though a holder is up is an alarm until a test finds nothing; what fails because
- * hosts are off is told by `status` anyway. A test in which nothing came proves nothing, and ends no alarm.
+ * Self-test: once a day of running time each origin restores a few of its files from their copies (drill.ts), so that
+ * nobody learns only when it matters that they cannot be restored. A file that fails although a holder is up raises an
+ * alarm, until a test finds no such file; `status` reports the files that fail because hosts are off anyway. A test in
+ * which nothing came proves nothing, and ends no alarm.
  */
 import type { Logger } from 'pino';
 import { escapePath } from '../catalog/path-text.js';
@@ -10,9 +11,9 @@ import type { Alarms } from './alarms.js';
 import type { Drilled } from './drill.js';
 
 const EVERY_MS = 24 * 3_600_000;
-/** After a start: hosts that start together have to find each other first. */
+/** Wait after a start: hosts that start together must find each other first. */
 const FIRST_MS = 3_600_000;
-/** Of each source: 300 in a month, which find with 95 % that one file in a hundred is lost. */
+/** Files per source: 300 in a month, which find with 95 % probability that one file in a hundred is lost. */
 const FILES = 10;
 /** A larger file would cost the network more than it proves. */
 const FILE_BYTES_MAX = 64 * 1024 * 1024;
@@ -25,7 +26,7 @@ export interface SelfTestOptions {
     most: { readonly files: number; readonly bytes: number },
     signal: AbortSignal,
   ) => AsyncIterable<Drilled>;
-  /** Some other host that is up says that it holds it. */
+  /** True when some other host that is up says that it holds the parcel. */
   readonly hasReachableHolder: (parcel: ParcelId) => boolean;
   readonly nameOf: (source: SourceId) => string;
   readonly alarms: Alarms;
@@ -52,7 +53,7 @@ export class SelfTest {
     clearTimeout(this.#timer);
   }
 
-  /** All sources of this host. */
+  /** Tests all sources of this host. */
   async run(): Promise<void> {
     const { ownSources, log, signal } = this.#options;
     for (const source of [...ownSources()]) {
@@ -60,7 +61,10 @@ export class SelfTest {
         await this.#test(source);
       } catch (error) {
         if (signal.aborted) return;
-        log.warn({ code: 'SELF_TEST_NOT_DONE', source, err: error }, 'a source could not be tested; it is tomorrow');
+        log.warn(
+          { code: 'SELF_TEST_NOT_DONE', source, err: error },
+          'a source could not be tested; it will be tested tomorrow',
+        );
       }
     }
   }
@@ -79,9 +83,9 @@ export class SelfTest {
     }
     log.info(
       { code: 'SELF_TESTED', source, snapshot, right, away, wrong: wrong.length },
-      'files were restored to see whether they can be',
+      'files were restored as a test',
     );
-    // It left the policy meanwhile, and its alarms with it.
+    // The source left the policy meanwhile, and its alarms with it.
     if (![...ownSources()].includes(source)) return;
     const [first] = wrong;
     if (first === undefined) {
@@ -90,7 +94,7 @@ export class SelfTest {
       alarms.raise(
         'SELF_TEST_FAILED',
         source,
-        `of ${right + wrong.length} files of ${nameOf(source)} that were restored as a test ${wrong.length} did not come, though hosts that are up say that they hold them, such as ${first.path === undefined ? `all in parcel ${first.parcel}` : escapePath(first.path)} (${first.failure?.hosts.join(', ')}). Look at their disks, and run: cluster scrub, on each`,
+        `${wrong.length} of ${right + wrong.length} files of ${nameOf(source)} could not be restored in a test, although hosts that are up say that they hold them, such as ${first.path === undefined ? `all in parcel ${first.parcel}` : escapePath(first.path)} (${first.failure?.hosts.join(', ')}). Look at their disks, and run: cluster scrub, on each`,
       );
   }
 

@@ -1,17 +1,18 @@
 /**
- * Served rates: how fast each fetch that is served here moves, so that one that hardly does gives its place to those who wait.
+ * Served rates: how fast each fetch that is served here moves, so that one that hardly moves gives its place to peers
+ * that wait.
  *
- * Places are few (core/serve.ts). Four peers on a bad radio link, four fetches each, would keep all others out for as long as
- * theirs take. Who loses its place has kept what came, and may ask again.
+ * Places are few (core/serve.ts). Four peers on a bad radio link, with four fetches each, would keep all others out
+ * for as long as their fetches take. A peer that loses its place has kept what came, and may ask again.
  *
  * Driven by fetch-server.ts.
  */
 import { isTooSlow } from '../core/serve.js';
 
-/** A rate is that of so long, in ms: a radio link may be away for seconds. */
+/** The time that a rate is measured over, in ms: a radio link may be away for seconds. */
 const WINDOW_MS = 60_000;
 
-/** One fetch, by however many streams. */
+/** The rate of one fetch, over all its streams. */
 export class ServedRate {
   #sinceMs: number;
   #bytes = 0;
@@ -22,23 +23,23 @@ export class ServedRate {
     this.#sinceMs = nowMs;
   }
 
-  /** Of the last whole window, or of the present one when that is longer by now; undefined before there was one. */
+  /** In bytes per ms, over the last whole window, or the present one if longer; undefined before there was one. */
   at(nowMs: number): number | undefined {
     const forMs = nowMs - this.#sinceMs;
     return forMs < WINDOW_MS ? this.#bytesPerMs : this.#bytes / forMs;
   }
 
-  /** It lost its place. */
+  /** Takes the place from this fetch. */
   end(): void {
     this.#end.abort(new GaveWay());
   }
 
-  /** Fires when it lost its place: also whoever takes nothing, and waits for no next bytes, gives it up. */
+  /** Fires when the fetch has lost its place, so that a peer that takes nothing, and asks for no more, loses it too. */
   get ended(): AbortSignal {
     return this.#end.signal;
   }
 
-  /** So many bytes are to go. */
+  /** This many bytes are about to be sent. */
   moves(bytes: number, nowMs: number): void {
     this.#bytes += bytes;
     const forMs = nowMs - this.#sinceMs;
@@ -49,14 +50,17 @@ export class ServedRate {
   }
 }
 
-/** A fetch that hardly moved was ended, for others wait. */
+/** A fetch that hardly moved was ended, because others wait. */
 class GaveWay extends Error {
   constructor() {
     super('this fetch hardly moved, and others wait for its place');
   }
 }
 
-/** Somebody is told to wait: the slowest of those whose place it could have gives way, if it is slow beside all that are served. */
+/**
+ * Called when somebody is told to wait: of the fetches whose place it could have, the slowest gives way, if it is slow
+ * beside all that are served.
+ */
 export function endSlowest<T extends { readonly rate: ServedRate }>(
   places: Iterable<T>,
   served: Iterable<T>,

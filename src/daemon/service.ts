@@ -6,12 +6,13 @@
  * own process.
  *
  * Rules for all methods: what could not be done is a `ClusterError`; every method stops its work when `signal` aborts and
- * then rejects (a stream: throws) with the signal's reason. Nothing that grows with the number of files is an array: it is
+ * then rejects (a stream: throws) with the signal's reason. What grows with the number of files is never an array: it is
  * an AsyncIterable, pulled at the caller's pace. Times are wall-clock ms since 1970 by the answering host's clock, sizes
  * are bytes, paths are raw bytes relative to their source's folder. Host names are those of the configuration.
  *
- * A source is named as people write it: `name` where that is unique, else `host/name` (`source` below); `sourceId` is the
- * one that never changes its meaning. A time in a `spec` without `Z` is of the caller's time zone: the client sends none.
+ * A source is named as people write it: `name` where that is unique, else `host/name` (`source` below). `sourceId`
+ * never changes its meaning. The client sends times in a `spec` with `Z`; one without `Z` would be in the caller's
+ * time zone.
  */
 
 import type { LiveDifference } from '../catalog/live-diff.js';
@@ -22,85 +23,102 @@ import type { LoopDelayReport } from './loop-delay.js';
 
 export interface Service {
   status(signal: AbortSignal): Promise<StatusReport>;
-  /** The status at once, then again whenever it has changed, at most 4 times a second; ends only by `signal`. */
+  /**
+   * The status at once, then again whenever it has changed, at most 4 times a second; ends only when `signal` aborts.
+   */
   statusChanges(signal: AbortSignal): AsyncIterable<StatusReport>;
-  /** Every member of the configuration, revoked ones too, by name. */
+  /** Every member of the configuration, including revoked ones, by name. */
   hosts(signal: AbortSignal): Promise<readonly HostReport[]>;
 
   configShow(signal: AbortSignal): Promise<ConfigReport>;
-  /** The whole policy, replaced. Needs the admin key of this host. @throws ClusterError NEEDS_YES with what it takes away, unless `yes` */
+  /**
+   * Replaces the whole policy. Needs the admin key on this host.
+   * @throws ClusterError NEEDS_YES saying what it takes away, unless `yes`
+   */
   configApply(request: ConfigApply, signal: AbortSignal): Promise<ConfigReport>;
   configAddStore(request: AddStore, signal: AbortSignal): Promise<ConfigReport>;
   configAddSource(request: AddSource, signal: AbortSignal): Promise<ConfigReport>;
   invite(request: InviteRequest, signal: AbortSignal): Promise<Invited>;
-  /** The copies of a draining host, or store, count for nobody and are made elsewhere; it serves them until then. Needs the admin key. */
+  /** Copies of a draining host or store do not count; it serves them until they are elsewhere. Needs the admin key. */
   drain(request: DrainRequest, signal: AbortSignal): Promise<ConfigReport>;
   /** Ends a membership. Needs the admin key. @throws ClusterError NEEDS_YES while copies on it are needed, unless `yes` */
   revoke(request: RevokeRequest, signal: AbortSignal): Promise<ConfigReport>;
 
-  /** Takes a snapshot now, on the source's origin wherever that is; returns when its head is durable there. */
+  /** Takes a snapshot now, on the source's origin, whichever host that is; returns when its head is durable there. */
   backup(request: BackupRequest, signal: AbortSignal): Promise<SnapshotTaken>;
   /**
-   * How far a snapshot is on its way to its copies: at once, then on change, at most 4 times a second. It follows re-cuts
+   * How far the copies of a snapshot are made: at once, then on change, at most 4 times a second. It follows re-cuts
    * (`snapshot` is then another id) and ends after the first report that says `protected`.
-   * @throws ClusterError when no head lists the snapshot, nor a re-cut of it, any more
+   * @throws ClusterError when no head lists the snapshot, or a re-cut of it, any longer
    */
   protection(request: SnapshotName, signal: AbortSignal): AsyncIterable<ProtectionReport>;
   /**
-   * What the rules make of the snapshots of a source of this host; unless `dryRun`, what they do not keep is unlisted. `now`:
-   * and what is unlisted is held no longer, which needs the admin key, and of a source of another host is all that is done.
+   * Applies the rules to the snapshots of a source of this host, and unlists those that they do not keep, unless
+   * `dryRun`. `now` also ends the hold of unlisted snapshots, which needs the admin key; for a source of another host
+   * it does only that.
    * @throws ClusterError ORIGIN_ELSEWHERE, NEEDS_YES, NO_ADMIN_KEY, RETENTION_STOPPED; then nothing was changed
    */
   forget(request: ForgetRequest, signal: AbortSignal): Promise<ForgetReport>;
   /**
-   * Unlists snapshots that are from the future by this host's clock, unless `dryRun`, and takes one in their place.
+   * Unlists snapshots that are in the future by this host's clock, unless `dryRun`, and takes a new one in their
+   * place.
    * @throws ClusterError ORIGIN_ELSEWHERE, NEEDS_YES, RETENTION_STOPPED, SOURCE_MISSING; then nothing was changed
    */
   forgetFuture(request: ForgetFutureRequest, signal: AbortSignal): Promise<ForgetReport>;
-  /** Ends what keeps an archived source, unless `dryRun`. @throws ClusterError NOT_ARCHIVED, NEEDS_YES, NO_ADMIN_KEY; then nothing was changed */
+  /**
+   * Forgets an archived source, unless `dryRun`.
+   * @throws ClusterError NOT_ARCHIVED, NEEDS_YES, NO_ADMIN_KEY; then nothing was changed
+   */
   forgetArchived(request: ForgetArchivedRequest, signal: AbortSignal): Promise<ForgetReport>;
-  /** Listed snapshots, oldest first; of one source, or of all. Retention bounds their number. */
+  /** Listed snapshots, oldest first, of one source or of all. Retention bounds their number. */
   snapshots(request: SnapshotsRequest, signal: AbortSignal): Promise<readonly SnapshotReport[]>;
-  /** Which copies there are, one report a file; and, where it stands, what nobody who is up can name. */
+  /** Which copies there are, one report a file. In its place in the order, also what no host that is up can name. */
   replicas(request: ReplicasRequest, signal: AbortSignal): AsyncIterable<ReplicaReport | LackingEntries>;
-  /** Every wanted parcel and who holds it: the layout without files' names, as the simulator takes it. */
+  /** Every wanted parcel and its holders: the layout without file names, as the simulator takes it. */
   placements(signal: AbortSignal): AsyncIterable<PlacementReport>;
 
-  /** Reads every copy in this host's stores: how far it is after each parcel; the last report is the verdict. */
+  /** Reads every copy in this host's stores. Reports progress after each parcel; the last report is the verdict. */
   scrub(signal: AbortSignal): AsyncIterable<ScrubReport>;
   /**
-   * Restores a few files picked by chance from the copies of a source's newest protected snapshot, or of each source's, and throws
-   * the bytes away: one report a file. Where none is protected now, of the newest; of a configured source without any, or without one
-   * that can be read, one that says so; of an archived one of which no head is known here, none. No reports at all: there is no file with bytes. @throws ClusterError NO_SNAPSHOT of a named source
+   * Restores a few randomly picked files from the copies of the newest protected snapshot of one source, or of each
+   * source, and throws the bytes away: one report a file. Where no snapshot is protected now, it takes the newest one.
+   * A configured source without a snapshot, or without a readable one, gets one report that says so; an archived
+   * source without a head that is known here gets none. No reports at all: there is no file with bytes.
+   * @throws ClusterError NO_SNAPSHOT for a named source
    */
   drill(request: DrillRequest, signal: AbortSignal): AsyncIterable<DrillReport>;
 
   /** What `SOURCE[@SNAPSHOT][:PATH]` names, and whether all of it can be reached now. `ls` and `restore` begin here. */
   resolve(request: { readonly spec: string }, signal: AbortSignal): Promise<Resolved>;
   /**
-   * The entries of a snapshot in path order (every folder before its content), each with the parcel that lists it. With
-   * `under`: that entry and everything below it. Restore reads it several times and relies on getting the same each time.
-   * One that `resolve` has given can be read until its objects go, though nothing keeps it any more.
-   * For what is in a record or a page that can be had from nobody stands what is known of it, and folders that were in it are made up.
-   * @throws ClusterError OBJECT_MISSING when the snapshot itself can be had from nobody
+   * The entries of a snapshot in path order (every folder before its content), each with the parcel that lists it.
+   * With `under`: that entry and everything below it. Restore reads this several times and relies on getting the same
+   * each time. A snapshot that `resolve` has returned stays readable until its objects go, even if nothing keeps it
+   * any longer. When nobody can give a record or page, what is known of it takes its place, and folders that were in
+   * it are made up.
+   * @throws ClusterError OBJECT_MISSING when nobody can give the snapshot itself
    */
   entries(request: EntriesRequest, signal: AbortSignal): AsyncIterable<PlacedEntry | LackingEntries>;
   /**
-   * How a source's folder, as it is now, differs from the snapshot that `SOURCE[@SNAPSHOT][:PATH]` names; `latest` is the newest,
-   * whoever has copies of it, when any run of the source that is under way has ended. All is compared before any of it is told.
-   * @throws ClusterError ORIGIN_ELSEWHERE, SOURCE_MISSING, PATH_UNKNOWN of a path that neither has
+   * How a source's folder differs now from the snapshot that `SOURCE[@SNAPSHOT][:PATH]` names; `latest` is the newest,
+   * whoever has copies of it. Waits until a run of the source that is under way has ended. Everything is compared
+   * before any of it is reported.
+   * @throws ClusterError ORIGIN_ELSEWHERE, SOURCE_MISSING; PATH_UNKNOWN for a path that neither side has
    */
   liveDiff(request: LiveDiffRequest, signal: AbortSignal): AsyncIterable<LiveDiffReport>;
   /**
-   * Makes a dated tree of the snapshot that `SOURCE[@SNAPSHOT]` names in each store of this host that holds something of it
-   * and, unless it is named, can have hard links, of which the tree is made. They are kept as they should be until they are
-   * removed, or their snapshot is.
+   * Makes a dated tree of the snapshot that `SOURCE[@SNAPSHOT]` names, out of hard links, in each named store of this
+   * host that holds any part of it; with no store named, in each such store that can have hard links. A tree is kept
+   * as it should be until it, or its snapshot, is removed.
    * @throws ClusterError NO_STORE, STORE_UNKNOWN, STORE_MISSING, NOTHING_HELD, NO_HARD_LINKS, TREE_TAKEN, TREES_TOO_MANY
    */
   makeTrees(request: TreesRequest, signal: AbortSignal): Promise<readonly DatedTreeReport[]>;
-  /** Removes such trees: that of the snapshot, or without @SNAPSHOT all of the source. @throws ClusterError TREE_UNKNOWN when there is none */
+  /**
+   * Removes dated trees: that of the snapshot, or without @SNAPSHOT all of the source.
+   * @throws ClusterError TREE_UNKNOWN when there is none
+   */
   removeTrees(request: TreesRequest, signal: AbortSignal): Promise<readonly RemovedTreeReport[]>;
-  /** The bytes of some blobs of one parcel, from this host's stores or sources or from whoever is up. */
+  /** The bytes of some blobs of one parcel, from this host's stores or sources, or from any host that is up. */
   content(request: ContentRequest, signal: AbortSignal): AsyncIterable<ContentFrame>;
 }
 
@@ -112,7 +130,7 @@ export interface StatusReport {
   /** The answering host. */
   readonly host: string;
   readonly hostId: HostId;
-  /** Of the configuration in use. */
+  /** Version of the configuration in use. */
   readonly configVersion: number;
   /** Multiaddresses that this host listens on. */
   readonly addresses: readonly string[];
@@ -122,23 +140,23 @@ export interface StatusReport {
   readonly pending: {
     /** Live claims, of this host and of others. */
     readonly claims: number;
-    /** Fetches of this host that run now. */
+    /** Fetches of this host that are running now. */
     readonly fetches: number;
     /** Copies that this host is about to drop. */
     readonly drops: number;
-    /** Families that this host hands to others to make room. */
+    /** Families that this host is handing to others to make room. */
     readonly relocations: number;
   };
-  /** Of the answering host's process. */
+  /** About the answering host's process. */
   readonly process: {
-    /** What computes BLAKE3 there. */
+    /** The implementation that computes BLAKE3 there. */
     readonly hasher: 'native' | 'wasm';
     /** How late its event loop was in the last one to two minutes. */
     readonly loopDelay: LoopDelayReport;
   };
-  /** The newest snapshot of every source is protected, and there is one, but of archived sources of which no head is known. */
+  /** Every source has a newest snapshot and it is protected; archived sources without a known head are left out. */
   readonly protected: boolean;
-  /** Nothing is pending and nothing is over. */
+  /** Nothing is pending and no parcel has too many copies. */
   readonly settled: boolean;
 }
 
@@ -152,7 +170,7 @@ export interface SourceReport {
   readonly parcels: {
     /** Parcels that some snapshot wants. */
     readonly wanted: number;
-    /** The least number of counting copies that any wanted parcel has; N when nothing is wanted. */
+    /** The smallest number of counting copies that any wanted parcel has; N when nothing is wanted. */
     readonly haveMin: number;
     /** Parcels with fewer copies than N … */
     readonly under: number;
@@ -162,7 +180,7 @@ export interface SourceReport {
   readonly lastSnapshot?: SnapshotReport;
   /** The last snapshot is no older than twice the source's interval. An archived source is not late. */
   readonly fresh: boolean;
-  /** The policy has it no more. */
+  /** The policy no longer has the source. */
   readonly archived?: true;
   /** Why the source cannot be scanned (its folder is gone, on another disk, suddenly empty …): a sentence. */
   readonly missing?: string;
@@ -187,40 +205,42 @@ export interface HostReport {
   readonly self: boolean;
   readonly trust: 'trusted' | 'untrusted';
   readonly domain: string;
-  /** Sums over its mounted stores, as it last reported them; without those that are draining. */
+  /** Sums over the host's mounted stores, as it last reported them, without those that are draining. */
   readonly lentBytes: number;
   readonly usedBytes: number;
   /** Lent and not used; never below 0. */
   readonly freeBytes: number;
-  /** Last heard of, directly or by gossip; absent when never in the answering host's memory. For itself: now. */
+  /** When the answering host last heard of it, directly or by gossip; absent for never. For itself: now. */
   readonly seenMs?: number;
-  /** With those that the policy has and the host does not report: they are not mounted, as far as can be seen. */
+  /**
+   * Also lists stores that the policy has but the host does not report: as far as can be seen, these are not mounted.
+   */
   readonly stores: readonly HostStore[];
-  /** Of a draining host: how many parcels that somebody wants it still has; 0 when it can leave. Absent while that is not known. */
+  /** How many wanted parcels a draining host still has; 0 when it can leave. Absent while that is not known. */
   readonly parcelsLeft?: number;
 }
 
 export interface HostStore {
   /** Absent while the store has not been seen mounted. */
   readonly id?: StoreId;
-  /** Known of the answering host's own stores; of another host's where the policy has one alone, or none of them is seen. */
+  /** Known for the answering host's stores; for another host's where its policy has one store, or none is seen. */
   readonly path?: string;
   readonly lentBytes: number;
   readonly usedBytes: number;
   readonly mounted: boolean;
-  /** That are there. Known of the answering host's own stores. */
+  /** Parcels in the store. Known for the answering host's own stores. */
   readonly parcels?: number;
-  /** Its copies are to go, and it takes no more. Known of the answering host's own stores. */
+  /** The copies in it are to go, and it takes no more. Known for the answering host's own stores. */
   readonly draining?: boolean;
-  /** Why it is not mounted: a sentence. */
+  /** Why the store is not mounted: a sentence. */
   readonly because?: string;
 }
 
 export interface DrainRequest {
   readonly host: string;
-  /** Of one of its stores; absent: the whole host. */
+  /** Path of one of the host's stores; absent: the whole host. */
   readonly path?: string;
-  /** Let it hold copies again. */
+  /** True to let it hold copies again. */
   readonly undo: boolean;
 }
 
@@ -237,7 +257,7 @@ export interface ConfigReport {
   readonly version: number;
   /** BLAKE3 of the signed version, 64 hex digits. */
   readonly hash: string;
-  /** What a person should look at though it was accepted: sentences. Empty for `configShow` and `revoke`. */
+  /** What a person should look at although it was accepted: sentences. Empty for `configShow` and `revoke`. */
   readonly warnings?: readonly string[];
 }
 
@@ -245,7 +265,7 @@ export interface ConfigApply {
   readonly text: string;
   /** For error messages only (`file:line:column: …`). */
   readonly fileName: string;
-  /** The person has agreed to what it takes away. */
+  /** The person has agreed to everything that it takes away. */
   readonly yes: boolean;
 }
 
@@ -269,7 +289,7 @@ export interface AddSource {
 
 export interface InviteRequest {
   readonly uses: number;
-  /** From now. */
+  /** Counted from now. */
   readonly expiresMs: number;
   readonly trust: 'trusted' | 'untrusted';
 }
@@ -284,7 +304,7 @@ export interface Invited {
 
 export interface BackupRequest {
   readonly source: string;
-  /** Take what the brakes held back as meant: the source did shrink that much. */
+  /** Accept what the brakes held back: the source was meant to shrink that much. */
   readonly acceptChanges: boolean;
 }
 
@@ -295,7 +315,7 @@ export interface SnapshotName {
 
 export interface SnapshotsRequest {
   readonly source?: string;
-  /** Also those that are listed no more and in their hold here. */
+  /** Also those that are no longer listed but in their hold here. */
   readonly held?: boolean;
 }
 
@@ -310,9 +330,9 @@ export interface SnapshotReport {
   /** Something in it is stale (carried over unread) or missed (left out). */
   readonly partial: boolean;
   readonly protected: boolean;
-  /** Why it cannot be read, neither here nor from anybody who is up: a sentence. `files` and `bytes` are 0 then. */
+  /** Why neither this host nor any host that is up can read it: a sentence. `files` and `bytes` are 0 then. */
   readonly unreadable?: string;
-  /** Its origin lists it no more; it is kept until its hold runs out. */
+  /** Its origin no longer lists it; it is kept until its hold ends. */
   readonly held?: true;
 }
 
@@ -322,19 +342,22 @@ export interface SnapshotTaken extends SnapshotReport {
   /** Entries carried over from the last snapshot because they could not be read, and entries left out. */
   readonly stale: number;
   readonly missed: number;
-  /** Some of them, with the reason; at most 20. */
+  /** Some of these, with the reason; at most 20. */
   readonly unread: readonly { readonly path: Buffer; readonly because: string }[];
   /** Mount points that were not entered: how many, and at most 20 of them. */
   readonly unentered: { readonly count: number; readonly paths: readonly Buffer[] };
-  /** So much left or changed that its brake is on from this one on: nothing of the source is unlisted until a person has looked. */
+  /**
+   * So much was lost or changed that the brake is on from this snapshot on: nothing of the source is unlisted until a
+   * person has looked.
+   */
   readonly braked: boolean;
 }
 
 export interface ForgetRequest {
   readonly source: string;
-  /** Rules in place of the policy's: what they unlist needs `yes`. */
+  /** Rules that replace the policy's: to unlist by them needs `yes`. */
   readonly keep?: KeepCounts;
-  /** What is unlisted is not held either. Needs `yes`. */
+  /** Unlisted snapshots are not held either. Needs `yes`. */
   readonly now: boolean;
   readonly dryRun: boolean;
   readonly yes: boolean;
@@ -350,27 +373,27 @@ export type ForgetFutureRequest = ForgetArchivedRequest;
 
 export interface ForgetReport {
   readonly source: string;
-  /** Listed ones, oldest first. */
+  /** Listed snapshots, oldest first. */
   readonly snapshots: readonly JudgedSnapshot[];
-  /** Unlisted before, and not held any longer now; oldest first. */
+  /** Snapshots that were unlisted before and whose hold is ended now; oldest first. */
   readonly released: readonly SnapshotReport[];
-  /** What nobody wants any more stays with its holders for this much of their running time. */
+  /** For how much of their running time holders keep what nobody wants any longer. */
   readonly graceMs: number;
-  /** Why nothing may be unlisted now: a sentence. Only of a dry run. */
+  /** Why nothing may be unlisted now: a sentence. Only in a dry run. */
   readonly stopped?: string;
 }
 
 export interface JudgedSnapshot {
   readonly snapshot: SnapshotReport;
-  /** Why it stays; none: it does not. */
+  /** Why it stays; empty when it does not. */
   readonly reasons: readonly KeepReason[];
 }
 
 export interface ProtectionReport {
-  /** The one asked for, or its latest re-cut. */
+  /** The snapshot asked for, or its latest re-cut. */
   readonly snapshot: SnapshotReport;
   readonly copies: number;
-  /** `toCopy`: of those under, not those whose copies are there, and whose holders have yet to hear of the snapshot. */
+  /** `toCopy`: those of `under` that lack copies, not those whose holders have yet to hear of the snapshot. */
   readonly parcels: {
     readonly wanted: number;
     readonly haveMin: number;
@@ -385,20 +408,22 @@ export interface ProtectionReport {
 
 export interface ScrubReport {
   readonly stores: number;
-  /** Looked at so far, and in all. */
+  /** How many parcels were looked at so far, and how many there are. */
   readonly parcels: number;
   readonly bytes: number;
   readonly ofParcels: number;
   readonly ofBytes: number;
-  /** Had wrong or missing bytes: they count no more, and are fetched again. */
+  /** Parcels with wrong or missing bytes: they no longer count, and are fetched again. */
   readonly corrupt: number;
-  /** Could not be read: nothing is known of them. */
+  /** Parcels that could not be read: nothing is known about them. */
   readonly unread: number;
-  /** Heads, snapshots and pages that were damaged or gone, and that this host has put there again as far as it has them. */
+  /**
+   * Heads, snapshots and pages that were damaged or gone; this host has written them there again as far as it has them.
+   */
   readonly catalog: number;
-  /** Stores whose heads could not be read, or not all: nothing is known of these. */
+  /** Stores whose heads could not all be read: nothing is known about those. */
   readonly unreadCatalogs: number;
-  /** Configured, and not mounted when the scrub began: nothing of them was read. */
+  /** Stores that are configured but were not mounted when the scrub began: nothing of them was read. */
   readonly absentStores: readonly AbsentStore[];
 }
 
@@ -409,19 +434,19 @@ export interface AbsentStore {
 
 export interface DrillRequest {
   readonly source?: string;
-  /** Of each source. */
+  /** For each source. */
   readonly files: number;
 }
 
 export interface DrillReport {
   readonly source: string;
-  /** Undefined: none is known here. */
+  /** Undefined when no snapshot is known here. */
   readonly snapshot?: ObjectId;
-  /** Undefined: nothing could be tried, not even by its name. */
+  /** Undefined when nothing could be tried, not even the name of a file. */
   readonly path?: Buffer;
-  /** Of the file, or of what could not be tried; 0 where nobody knows. */
+  /** Size of the file, or of what could not be tried; 0 where nobody knows. */
   readonly bytes: number;
-  /** Undefined: it came, and is right. `hosts` hold it, by what they say. */
+  /** Undefined when the file came and is right. `hosts` say that they hold it. */
   readonly failure?: { readonly because: string; readonly hosts: readonly string[] };
 }
 
@@ -430,7 +455,7 @@ export interface DrillReport {
 export interface ReplicasRequest {
   /** `SOURCE[@SNAPSHOT][:PATH]`; without it: the newest snapshot of every source. */
   readonly spec?: string;
-  /** Any of the asked for; none asked for means every file. `missing`: no counting copy at all. */
+  /** Files in any of the named states; empty means every file. `missing`: no counting copy at all. */
   readonly only: readonly ('under' | 'over' | 'missing')[];
   /** Only files that this host has a copy of. */
   readonly host?: string;
@@ -443,7 +468,7 @@ export interface ReplicaReport {
   /** N, and how many copies count now (two in one domain count once). */
   readonly want: number;
   readonly have: number;
-  /** Every holder, also those that do not count at present. The origin is not a copy. By name. */
+  /** Every holder, including those that do not count at present; by name. The origin is not a copy. */
   readonly holders: readonly Holder[];
 }
 
@@ -454,13 +479,13 @@ export interface PlacementReport {
   readonly sourceId: SourceId;
   /** N. */
   readonly want: number;
-  /** The stores with a copy that counts, and their hosts. */
+  /** The stores with a counting copy, and their hosts. */
   readonly holders: readonly { readonly host: HostId; readonly store: StoreId }[];
 }
 
 export interface Holder {
   readonly host: string;
-  /** False when the host is dead, draining or has its copy in doubt. Of several copies of one host: false when none counts. */
+  /** False when the host is dead or draining, or its copy is in doubt; of several copies, when none counts. */
   readonly counts: boolean;
 }
 
@@ -472,16 +497,16 @@ export interface Resolved {
   readonly snapshot: SnapshotReport;
   /** The PATH of the spec; empty for the whole source. Known to exist in the snapshot. */
   readonly under: Buffer;
-  /** `latest` was asked for, and this newer one has parcels that nobody reachable holds. */
+  /** Set when `latest` was asked for: this newer snapshot has parcels that no reachable host holds. */
   readonly newer?: { readonly snapshot: SnapshotReport; readonly unreachable: Unreachable };
-  /** Of the resolved snapshot, at and below `under`; only an explicit SNAPSHOT can have any. */
+  /** What is unreachable of the resolved snapshot, at and below `under`; only an explicit SNAPSHOT can have any. */
   readonly unreachable?: Unreachable;
 }
 
 export interface Unreachable {
   readonly parcels: number;
   readonly bytes: number;
-  /** Switch any of these on: they hold what is missing. Empty when no known host does. */
+  /** Hosts to switch on: they hold what is missing. Empty when no known host holds it. */
   readonly hosts: readonly string[];
 }
 
@@ -496,35 +521,38 @@ export interface LiveDiffRequest {
 }
 
 export type LiveDiffReport =
-  /** At once, while a run of the source is under way. */
+  /** Comes at once, while a run of the source is under way. */
   | { readonly kind: 'waits' }
-  /** Before all differences. */
+  /** Comes before all differences. */
   | { readonly kind: 'against'; readonly snapshot: SnapshotReport }
   | LiveDifference;
 
 // ── Dated trees ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export interface TreesRequest {
-  /** Without a path: a tree is of all of it. */
+  /** Without a path: a tree always has the whole snapshot. */
   readonly spec: string;
-  /** Paths as the policy has them; none: all stores of this host. */
+  /** Paths as in the policy; empty means all stores of this host. */
   readonly stores: readonly string[];
 }
 
 export interface RemovedTreeReport {
-  /** Where it was. */
+  /** Where the tree was. */
   readonly path: string;
   readonly source: string;
   readonly snapshot: ObjectId;
   readonly timeMs: number;
-  /** Things in it that are not ours, and were left where they are. */
+  /** Things in it that this program did not make; they were left where they are. */
   readonly left: number;
 }
 
 export interface DatedTreeReport extends RemovedTreeReport {
   /** Files of the snapshot. */
   readonly files: number;
-  /** … that stand in the tree; that are held in this store and have no place in it, for their names: listed in PATH.unplaced. */
+  /**
+   * `placed`: those that are in the tree. `unplaced`: those that this store holds but whose names have no place in it,
+   * listed in PATH.unplaced.
+   */
   readonly placed: number;
   readonly unplaced: number;
 }

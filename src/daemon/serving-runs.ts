@@ -1,6 +1,6 @@
 /**
- * Serving runs: in which pieces the blobs of one answer are read and sent: small ones that lie in one place together, so
- * that they cost one look at the disk and one message; each larger one by itself.
+ * Serving runs: splits the blobs of one answer into the pieces that are read and sent: small blobs that lie in one
+ * place go together, so that they cost one look at the disk and one message; each larger blob goes by itself.
  */
 import type { BlobId } from '../core/ids.js';
 import { PACK_BYTES_MAX } from '../net/fetch-protocol.js';
@@ -11,7 +11,7 @@ const PACK_BLOBS_MAX = 256;
 
 export interface Located<Place> {
   readonly blob: BlobId;
-  /** Undefined: it is nowhere. */
+  /** Undefined when the blob is nowhere. */
   readonly at: { readonly place: Place; readonly bytes: number } | undefined;
 }
 
@@ -19,7 +19,7 @@ export type Run<Place> =
   | { readonly is: 'pack'; readonly place: Place; readonly blobs: readonly BlobId[] }
   | { readonly is: 'one'; readonly blob: BlobId; readonly place: Place | undefined };
 
-/** In the order of the blobs. */
+/** The runs, in the order of the blobs. */
 export function* runsOf<Place>(blobs: Iterable<Located<Place>>): Generator<Run<Place>> {
   let open: { readonly place: Place; readonly blobs: BlobId[]; bytes: number } | undefined;
   for (const { blob, at } of blobs) {

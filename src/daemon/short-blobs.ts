@@ -1,12 +1,14 @@
 /**
- * Short blobs: the blobs of parcels that have fewer copies than they should. What of them lies about here and belongs to no copy may be
- * the last of its kind, also where no whole copy can be made of it: it is not put in the trash.
+ * Short blobs: the blobs of parcels that have fewer copies than they should. Such a blob may lie here without
+ * belonging to a copy, and be the last of its kind, even where no whole copy can be made from it. So it is not put in
+ * the trash.
  *
- * They are known by records that are here, and no others are spared where something expires: while a large source is copied for the first
- * time much has no copy and no record here, and were all spared meanwhile, the room that it needs would not come free. A look reads the
- * record of each short parcel, some 0.1 ms each. A fingerprint that two blobs share spares one too many, and does no harm.
+ * They are known by the records that are here. No others are spared when something expires: while a large source is
+ * copied for the first time, much of it has no copy and no record here, and if all of that were spared, the room that
+ * it needs would not come free. A look reads the record of each short parcel, some 0.1 ms each. A fingerprint that two
+ * blobs share spares one too many, which does no harm.
  *
- * In memory: 8 bytes a blob, while a look is good.
+ * Takes 8 bytes of memory a blob, while a look is valid.
  *
  * Driven by catalog-sweeper.ts, before a sweep, and by dropper.ts, for what expires.
  */
@@ -18,9 +20,9 @@ import type { Machine } from '../core/machine.js';
 import type { ObjectReader } from '../core/objects.js';
 import { Turns } from '../store/turns.js';
 
-/** Expiries come in thousands when a head unlists a snapshot: so long they go by one look … */
+/** Expiries come in thousands when a head unlists a snapshot: one look is valid for this long … */
 const KEPT_MS_MIN = 60_000;
-/** … or, where there is much to look at, so many times as long as that took. */
+/** … or, where there is much to look at, this many times as long as the look took. */
 const KEPT_LOOKS = 20;
 const BLOBS_AT_FIRST = 1024;
 
@@ -33,15 +35,15 @@ export interface ShortBlobsOptions {
   readonly sources: () => Iterable<SourceId>;
   /** The source's wanted parcels that have fewer copies than they should. */
   readonly short: (source: SourceId) => Iterable<ShortParcel>;
-  /** From here and from the mounted stores. */
+  /** Reads from the state folder and from the mounted stores. */
   readonly reader: ObjectReader;
-  /** Steady. */
+  /** Steady ms. */
   readonly nowMs: () => number;
 }
 
 export interface ShortLook {
   readonly has: (blob: string) => boolean;
-  /** No parcel without a copy lacks its record here. */
+  /** True when every parcel without a copy has its record here. */
   readonly isComplete: boolean;
 }
 
@@ -54,7 +56,7 @@ export class ShortBlobs {
     this.#options = options;
   }
 
-  /** By a look now. */
+  /** Looks now. */
   async look(): Promise<ShortLook> {
     const { sources, short, reader } = this.#options;
     let blobs = new Float64Array(BLOBS_AT_FIRST);
@@ -76,7 +78,7 @@ export class ShortBlobs {
     return { has: blob => isAmong(sorted, fingerprintOf(blob)), isComplete };
   }
 
-  /** By the last look, if it is not too old. */
+  /** Gives the last look, if it is not too old. */
   recent(): Promise<ShortLook> {
     return this.#looking.take('look', async () => {
       const begunMs = this.#options.nowMs();

@@ -1,10 +1,11 @@
 /**
- * Source disks: the folders of this host's sources, set apart as its stores are (platform/disk.ts), so that a share of a server that is
- * away holds up neither the other sources nor the stores, nor the end of the service. One that has hung for too long is given up: its
- * source is missing until the last call there has ended.
+ * Source disks: sets the folders of this host's sources apart, like its stores (platform/disk.ts). A network
+ * share whose server is away then holds up neither the other sources, nor the stores, nor the end of the service. A
+ * disk that has hung for too long is given up: its source is missing until the last call there has ended.
  *
- * Never the disk that has the state folder: with that one everything waits, and what lies there shares the threads of all. Which disk
- * a folder lies on is looked at again and again, for another one may be mounted there since.
+ * The disk of the state folder is never set apart: everything waits for that one anyway, and what lies there shares
+ * the threads of all. Which disk a folder lies on is checked again and again, because another one may have been
+ * mounted there.
  */
 import { realpathSync, statSync } from 'node:fs';
 import { type HostId, type SourceId, sourceIdOf } from '../core/ids.js';
@@ -14,7 +15,7 @@ import { stat } from '../platform/disk-calls.js';
 import type { Alarms } from './alarms.js';
 import { END_PATIENCE, HANGS, watchDisks } from './hanging.js';
 
-/** How often is looked on which disk a folder lies, in ms: as often as stores are looked for. */
+/** How often to check which disk a folder lies on, in ms: as often as stores are looked for. */
 const LOOK_EVERY_MS = 60_000;
 
 export interface SourceDisksOptions {
@@ -27,14 +28,14 @@ export interface SourceDisksOptions {
 
 interface SourceDisk {
   readonly setting: Pick<SourceSetting, 'name' | 'path'>;
-  /** Undefined: on the state folder's, or a store's. */
+  /** Undefined when the folder lies on the state folder's disk or on a store's. */
   disk: Disk | undefined;
 }
 
 export class SourceDisks {
   readonly #options: SourceDisksOptions;
   readonly #sources = new Map<SourceId, SourceDisk>();
-  /** Of all sources that there were: a run of one that has left the policy, or was moved, may still wait there. */
+  /** Disks of all sources that ever were: a run of one that left the policy, or was moved, may still wait there. */
   readonly #apart = new Set<Disk>();
   readonly #stateFolders: readonly string[];
   readonly #stateDevice: number;
@@ -55,7 +56,7 @@ export class SourceDisks {
     this.#look = setInterval(() => this.#lookAtAll(), LOOK_EVERY_MS);
   }
 
-  /** Before anything of a source is read. */
+  /** Called before anything of a source is read. */
   configure(sources: readonly SourceDisk['setting'][], stores: readonly Pick<StoreSetting, 'path'>[]): void {
     this.#stores = stores.map(({ path }) => path);
     const wanted = new Map(sources.map(setting => [sourceIdOf(this.#options.host, setting.name), setting]));
@@ -66,12 +67,12 @@ export class SourceDisks {
     this.#lookAtAll();
   }
 
-  /** Why nothing of the source can be read now: a sentence. */
+  /** Why the source cannot be read now: a sentence. */
   hanging(source: SourceId): string | undefined {
     return this.#sources.get(source)?.disk?.isGivenUp ? HANGS : undefined;
   }
 
-  /** The service is to end: from now on a disk is waited for only so long. */
+  /** The service is about to end: from now on a disk is waited for only a limited time. */
   hurry(): void {
     this.#patience = END_PATIENCE;
   }
@@ -91,7 +92,7 @@ export class SourceDisks {
     const disk = setApart(path);
     source.disk = disk;
     this.#apart.add(disk);
-    // By a call of its own, which may be the first to hang.
+    // A call of its own, because it may be the first to hang.
     stat(path).then(
       ({ dev }) => {
         if (dev !== this.#stateDevice) return;
@@ -99,7 +100,7 @@ export class SourceDisks {
         this.#apart.delete(disk);
         source.disk = undefined;
       },
-      () => {}, // it is missing, or hangs: both are told of by whoever reads there
+      () => {}, // it is missing, or hangs: the reader of the folder reports both
     );
   }
 

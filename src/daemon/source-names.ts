@@ -1,5 +1,5 @@
 /**
- * Source names: what a person calls the sources that this host knows of.
+ * Source names: the names by which a person knows the sources that this host knows of.
  */
 import type { SourceSpec } from '../catalog/source-spec.js';
 import { ClusterError } from '../core/fault.js';
@@ -27,7 +27,7 @@ export class SourceNames {
     this.#roster = roster;
   }
 
-  /** Configured sources, and those of which a head is known. */
+  /** Configured sources, and those with a known head. */
   all(): SourceId[] {
     const ids = new Set<SourceId>(this.#catalog.sources());
     for (const { source } of this.#membership.clusterConfig.sources) ids.add(source);
@@ -35,19 +35,19 @@ export class SourceNames {
   }
 
   /**
-   * It has left the policy before anything of it was heard of here: a slip that was taken back. There is nothing of it that could be
-   * late or short, and nobody could ever mend that.
+   * The source left the policy before this host heard of any head of it: a slip that was taken back. It has nothing
+   * that could be late or short, and nobody could ever mend that.
    */
   isVoid(source: SourceId): boolean {
     return this.#catalog.get(source) === undefined && this.isArchived(source);
   }
 
-  /** It has left the policy, and stays in force as it was. */
+  /** The source has left the policy, and stays in force as it was. */
   isArchived(source: SourceId): boolean {
     return this.#membership.configuration.archived.some(other => other.source === source);
   }
 
-  /** NAME, or HOST/NAME where two hosts have one of that name. */
+  /** NAME, or HOST/NAME where two hosts have a source of that name. */
   nameOf(source: SourceId): string {
     return this.#roster.sourceName(source, this.all());
   }
@@ -72,6 +72,6 @@ export class SourceNames {
   }
 }
 
-/** As `named` takes it. */
+/** A name that `named` accepts. */
 export const nameIn = ({ host, source }: Pick<SourceSpec, 'host' | 'source'>): string =>
   host === undefined ? source : `${host}/${source}`;

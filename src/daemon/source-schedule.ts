@@ -1,23 +1,25 @@
 /**
- * Source schedule: when the next snapshot of a source is due by its policy, and a call when it is.
+ * Source schedule: when the next snapshot of a source is due by its policy, and a call when it is due.
  *
- * The newest listed snapshot says it, so that a restart, or a snapshot that a person asked for, puts the next one where it belongs. A
- * snapshot from the future (the clock was wrong then) does not put it off: it counts as one of the time at which it was first seen to
- * be ahead, and of no later one, or what is due every other day would be put off for ever.
+ * That depends on the newest listed snapshot, so a restart, or a snapshot that a person asked for, puts the next one
+ * where it belongs. A snapshot from the future (the clock was wrong then) does not put the next one off: it counts as
+ * taken when it was first seen to be ahead. It never counts as later than that, or a snapshot due every other day
+ * would be put off for ever.
  */
 import type { SourceId } from '../core/ids.js';
 import type { SourceSetting } from '../membership/policy.js';
 import { dueAfter, lateness } from '../membership/schedule.js';
 
 /**
- * A machine that slept, a clock that was set and a snapshot that came meanwhile are noticed within this, in ms: timers stand still while
- * a machine sleeps, and nothing tells a program that it woke. A look that finds nothing new costs microseconds.
+ * A machine that slept, a clock that was set and a snapshot that came meanwhile are noticed within this, in ms: timers
+ * stand still while a machine sleeps, and no program hears of its waking. A look that finds nothing new costs
+ * microseconds.
  */
 const LOOK_MS_MAX = 60_000;
 
 export interface SourceScheduleOptions {
   readonly source: SourceId;
-  /** Of the newest listed snapshot; undefined when there is none, and then one is due at once. */
+  /** Time of the newest listed snapshot; undefined when there is none, and then one is due at once. */
   readonly lastMs: () => number | undefined;
   readonly wallMs: () => number;
   readonly onDue: () => void;
@@ -28,7 +30,7 @@ type DueSetting = Pick<SourceSetting, 'schedule' | 'jitterMs'>;
 export class SourceSchedule {
   readonly #options: SourceScheduleOptions;
   #timer: NodeJS.Timeout | undefined;
-  /** The newest snapshot's time, and when it counts as taken: then, or before. */
+  /** The newest snapshot's time, and when it counts as taken: at that time, or earlier. */
   #last: { readonly timeMs: number; readonly takenMs: number } | undefined;
 
   constructor(options: SourceScheduleOptions) {
@@ -36,7 +38,8 @@ export class SourceSchedule {
   }
 
   /**
-   * In place of what was armed before. @param notBeforeMs by the wall clock
+   * Replaces what was armed before.
+   * @param notBeforeMs by the wall clock
    * @returns whether the next snapshot will ever be due
    */
   arm({ schedule, jitterMs }: DueSetting, notBeforeMs = 0): boolean {
@@ -52,7 +55,7 @@ export class SourceSchedule {
     };
     const look = (): void => {
       const nowTakenMs = this.#lastTakenMs();
-      // Times of the day take croner a while, and most looks find what the one before found.
+      // croner takes a while for times of the day, and most looks find the same as the one before.
       if (nowTakenMs !== takenMs) {
         takenMs = nowTakenMs;
         dueMs = afterLast();
@@ -64,7 +67,7 @@ export class SourceSchedule {
     return dueMs !== Number.POSITIVE_INFINITY;
   }
 
-  /** Until it is armed again. */
+  /** Calls nothing until it is armed again. */
   rest(): void {
     clearTimeout(this.#timer);
   }

@@ -1,10 +1,11 @@
 /**
- * Source watch: has a source backed up when something in its folder changes. What is noticed, by folder-watch.ts, is put into
- * batches, by change-batch.ts; this drives both, with the clock.
+ * Source watch: has a source backed up when something in its folder changes. folder-watch.ts notices changes and
+ * change-batch.ts puts them into batches; this drives both, with the clock.
  *
- * That watching begins counts as a change, for what came before it was not noticed. It begins anew with a run when the last
- * attempt failed, when another folder stands under the source's name or other stores are to be left out, and after an hour, as
- * the kernel may have dropped changes and with them new folders. Where it cannot begin, there is an alarm, and the source's schedule stands alone.
+ * The beginning of watching counts as a change, because earlier changes were not noticed. Watching begins again with a
+ * run in three cases: the last attempt failed; another folder stands under the source's name, or other stores must be
+ * left out; or an hour has passed, because the kernel may have dropped changes, and new folders with them. Where
+ * watching cannot begin, there is an alarm, and only the source's schedule applies.
  */
 import { setImmediate as loopTurn } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
@@ -20,11 +21,11 @@ import type { Clock } from './clock.js';
 import { FolderWatch } from './folder-watch.js';
 import { holdText } from './hold-text.js';
 
-/** In ms; it takes 3 s for 30,000 folders. */
+/** How long a watch lasts before it begins again, in ms; that takes 3 s for 30,000 folders. */
 export const ANEW_AFTER_MS = 3_600_000;
-/** A head lists 4096 snapshots, and those that have not their copies cannot be unlisted: hourly ones must find room for months. */
+/** A head lists 4096 snapshots; those without their copies cannot be unlisted: hourly ones need room for months. */
 export const LISTED_MAX = 1_000;
-/** Of the room for snapshots in their hold, so much is left to the schedule: six weeks of hourly ones. */
+/** How much of the room for snapshots in their hold is left to the schedule: six weeks of hourly ones. */
 export const ROOM_MIN = 1_024;
 
 export interface SourceWatchOptions {
@@ -36,9 +37,9 @@ export interface SourceWatchOptions {
   readonly alarms: Alarms;
   /** Snapshots of the source that are listed now. */
   readonly listed: () => number;
-  /** How many more there may be beside what is in its hold. */
+  /** How many more snapshots a head may list, given what is in its hold. */
   readonly room: () => number;
-  /** The source is to be backed up: `runComes` and `run` follow. */
+  /** The source must be backed up now: `runComes` and `run` follow. */
   readonly onDue: () => void;
 }
 
@@ -58,7 +59,7 @@ export class SourceWatch {
   }
 
   close(): void {
-    this.#ended.abort(new Error('the source is watched no more'));
+    this.#ended.abort(new Error('the source is no longer watched'));
     clearTimeout(this.#timer);
     this.#folder?.close();
     for (const code of ['NOT_WATCHED', 'SNAPSHOTS_MANY']) this.#options.alarms.clear(code, this.#options.source);
@@ -84,7 +85,7 @@ export class SourceWatch {
     }
   }
 
-  /** Before a run's scan: all that changes after it has begun is noticed. */
+  /** Called before a run's scan: every change after it has begun is noticed. */
   async scanBegins(): Promise<void> {
     await this.#begun;
     this.#batch.scanBegins();
@@ -99,13 +100,13 @@ export class SourceWatch {
     await this.#begin();
   }
 
-  /** What changes while one of the source's hooks runs is taken for its doing. */
+  /** Changes during one of the source's hooks are taken to be made by that hook. */
   async deafDuring<T>(hook: () => Promise<T>): Promise<T> {
     this.#batch.hookBegins();
     try {
       return await hook();
     } finally {
-      // What it did last may be heard of in the loop's next turn only.
+      // The hook's last changes may be heard of only in the loop's next turn.
       await loopTurn();
       await loopTurn();
       this.#batch.hookEnds();
@@ -141,7 +142,7 @@ export class SourceWatch {
     alarms.raise(
       'NOT_WATCHED',
       source,
-      `source ${setting.name}: changes in ${setting.path} are not noticed, for ${faultText(error)}. Snapshots are taken only ${scheduleText(setting.schedule)}, and each run tries to watch it again`,
+      `source ${setting.name}: changes in ${setting.path} are not noticed, because ${faultText(error)}. Snapshots are taken only ${scheduleText(setting.schedule)}, and each run tries again to watch the folder`,
     );
   }
 
@@ -178,15 +179,15 @@ export class SourceWatch {
     this.#arm();
   }
 
-  /** Why none is taken for a change now. */
+  /** Why no snapshot is taken for a change now. */
   #tooMany(): string | undefined {
     const { listed, room, setting } = this.#options;
     const { name, schedule, holdDays } = setting;
     const instead = `so that no more are taken at each change, only ${scheduleText(schedule)}`;
     if (listed() >= LISTED_MAX)
-      return `source ${name}: ${LISTED_MAX} or more snapshots are listed, ${instead}. Fewer are once 'cluster forget' can unlist some: see what it says with --dry-run`;
+      return `source ${name}: ${LISTED_MAX} or more snapshots are listed, ${instead}. That ends once 'cluster forget' can unlist some: see what it says with --dry-run`;
     if (room() < ROOM_MIN)
-      return `source ${name}: nearly ${SEEN_MAX} snapshots are listed or in their hold, and more cannot be, ${instead}. Each change has brought one, and each is held for ${holdText(holdDays)}: a shorter \`hold\`, or no \`watch\`, leaves room`;
+      return `source ${name}: nearly ${SEEN_MAX} snapshots are listed or in their hold, which is the most there can be, ${instead}. Each change has brought one, and each is held for ${holdText(holdDays)}: a shorter \`hold\`, or no \`watch\`, leaves room`;
     return undefined;
   }
 }
@@ -199,7 +200,7 @@ function faultText(error: unknown): string {
     case 'EMFILE':
       return 'too many programs of this user watch something, or too many files are open (EMFILE): raise fs.inotify.max_user_instances with sysctl';
     case 'ENOENT':
-      return 'it is not there (ENOENT)';
+      return 'it does not exist (ENOENT)';
     default:
       return `it cannot be watched (${code})`;
   }

@@ -2,8 +2,8 @@
  * State disk: the parts that read and write the state folder all the time: the index database, the catalog's objects, what the last
  * scans found, and this host's own heads.
  *
- * The index trial stands around them all: it begins before the index is opened and ends after it is closed, for what goes wrong in
- * between may be the index's doing.
+ * The index trial encloses them all: it begins before the index is opened and ends after it is closed, because the
+ * index may be the cause of what goes wrong in between.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,26 +18,26 @@ import { beginIndexTrial, SCAN_CACHE_FILES } from './index-trial.js';
 import type { Teardown } from './teardown.js';
 
 export interface StateDisk {
-  /** What is to be told of an index that was set aside. */
+  /** What a person is told of an index that was set aside. */
   readonly damaged: string | undefined;
   readonly index: IndexDatabase;
   /** The catalog's: snapshots, pages and records. */
   readonly objects: ObjectFolder;
   readonly cache: ScanCache;
-  /** Before the cache is used for a scan of the source. @returns is called when that has ended */
+  /** Called before the cache is used for a scan of the source. @returns a function to call when that scan has ended */
   readonly beginScan: (source: SourceId) => () => void;
   readonly history: SourceHistory;
 }
 
 export interface StateDiskOptions {
   readonly stateDir: string;
-  /** Of this host's own heads. */
+  /** Signs this host's own heads. */
   readonly signer: Signer;
   readonly wallMs: number;
   readonly log: Logger;
 }
 
-/** Under the state folder's lock. */
+/** Called under the state folder's lock. */
 export async function openStateDisk(
   { stateDir, signer, wallMs, log }: StateDiskOptions,
   teardown: Teardown,

@@ -1,9 +1,9 @@
 /**
- * State exchange: reads logs and heads from other hosts over streams, and tells ours. Gossip only hints; this is where
- * what is true comes from.
+ * State exchange: reads logs and heads from other hosts over streams, and gives them this host's. Gossip only hints;
+ * the truth comes from here.
  *
- * A segment counts when the host that it names signed its end; a head when its origin signed it. What was read is kept in
- * the log archive, so that a host that restarts knows what others held, and can tell of a writer that is away.
+ * A segment counts when the host that it names signed its end; a head when its origin signed it. What was read is kept
+ * in the log archive, so that a host that restarts knows what others held, and can speak for a writer that is away.
  */
 import type { Logger } from 'pino';
 import { type Checkpoint, type CheckpointPiece, checkpointMessage } from '../core/checkpoint.js';
@@ -25,21 +25,21 @@ import type { Unstamped } from './driver.js';
 import type { OwnStores } from './own-stores.js';
 import type { Roster } from './roster.js';
 
-/** Operations of one segment in an answer: some 200 KiB. */
+/** Operations in one segment of an answer: some 200 KiB. */
 const SEGMENT_OPS = 4096;
-/** A whole answer, in ms: 200,000 operations are some 10 MB. */
+/** Time for a whole answer, in ms: 200,000 operations are some 10 MB. */
 const ASK_MS_MAX = 120_000;
 
 export interface StateExchangeOptions {
   readonly net: Net;
   readonly known: Pick<Known, 'positions' | 'outOfReach' | 'host' | 'startOf'>;
-  /** What this host says of itself. */
+  /** What this host says about itself. */
   readonly heartbeat: () => Heartbeat;
   readonly roster: Roster;
   readonly stores: OwnStores;
   readonly catalog: CatalogKeeper;
   readonly archive: LogArchive;
-  /** A head of a source of this host itself, as a peer remembers it. */
+  /** Called with a head of one of this host's own sources, as a peer remembers it. */
   readonly onOwnHead: (source: SourceId, sealed: Uint8Array, from: PeerName) => Promise<void>;
   /** The last gossip frame that a trusted member has heard of this host. */
   readonly onOwnFrame: (frame: FrameNumber, from: PeerName) => void;
@@ -56,7 +56,7 @@ export class StateExchange {
     this.#options = options;
   }
 
-  /** Tells the machine what others held when we last ran. */
+  /** Tells the machine what others held when this service last ran. */
   async recall(): Promise<void> {
     const { archive, roster, tell } = this.#options;
     for (const { host, position } of archive.stores()) {
@@ -83,7 +83,8 @@ export class StateExchange {
       tell({ is: 'state-answered', host, ok: false });
       return false;
     }
-    // Its own logs first, for it tells these for certain. What has no room is told anew: that costs bytes, and no more.
+    // The host's own logs come first, because it knows those for certain. A log that finds no room in the request is
+    // sent again, which only costs bytes.
     const positions = [...known.positions()].sort((a, b) => Number(b.host === host) - Number(a.host === host));
     const logs = positions.slice(0, STATE_VECTOR_MAX).map(({ host: writer, position: { store, epoch, seq } }) => ({
       host: writer,
@@ -115,13 +116,16 @@ export class StateExchange {
     return ok;
   }
 
-  /** As the machine: what others' logs say is not kept either. */
+  /** As the machine does: what others' logs say is not kept either. */
   #readsLogsOf(host: HostId): boolean {
     const writer = this.#options.roster.member(host);
     return writer !== undefined && mayHoldCopies(writer);
   }
 
-  /** A segment from its writer, or from a host that keeps its words: checked, told, kept. @returns false when its signature is wrong. */
+  /**
+   * Takes a segment from its writer or from a host that keeps its words: checks it, tells the machine, keeps it.
+   * @returns false when its signature is wrong
+   */
   #takeSegment(segment: LogSegment, from: HostId | undefined): boolean {
     const { roster, tell, archive } = this.#options;
     const key = roster.keyOf(segment.host);
@@ -138,7 +142,7 @@ export class StateExchange {
     return true;
   }
 
-  /** As `#takeSegment`, a piece of a checkpoint. */
+  /** As `#takeSegment`, for a piece of a checkpoint. */
   #takePiece(piece: CheckpointPiece, from: HostId | undefined): boolean {
     const { roster, tell, archive } = this.#options;
     const { checkpoint } = piece;
@@ -155,7 +159,7 @@ export class StateExchange {
     const { store } = checkpoint.at;
     const take = async (): Promise<AppendVerdict> => {
       const verdict = await archive.takePiece(piece);
-      // Told by the writer of what we have read past: only here it is seen that this was another log.
+      // The writer sent a checkpoint of what this host has read past: only here does it show that this was another log.
       if (verdict === 'fork' && !relayed) tell({ is: 'log-forked', host: checkpoint.host, store });
       return verdict;
     };
@@ -164,8 +168,8 @@ export class StateExchange {
   }
 
   /**
-   * A part of a writer's log, as somebody told it. An offence only of the writer itself: others may keep, in good faith, what it signed
-   * with the key that it had before it was replaced.
+   * The error for a wrongly signed part of a writer's log. It is an offence only of the writer itself: others may
+   * keep, in good faith, what it signed with the key that it had before it was replaced.
    */
   #wronglySigned(writer: HostId, from: HostId | undefined): ClusterError {
     const { roster, net } = this.#options;
@@ -185,14 +189,14 @@ export class StateExchange {
     const keep = async (): Promise<void> => {
       let verdict = await take();
       if (verdict === 'full') {
-        // The machine has given up another log for this one, or has not read it.
+        // The machine has given up another log for this one, or has not read this one.
         const ofHost = [...known.positions()].filter(({ host: writer }) => writer === host);
         const read = new Set(ofHost.map(({ position }) => position.store));
         if (!read.has(store)) return;
         await archive.keepOnly(host, read);
         verdict = await take();
       }
-      // Its writer has another log than the one we kept: that one counts for nothing, and is read anew.
+      // Its writer has another log than the one kept here: the kept one counts for nothing, and the log is read again.
       if (verdict === 'fork' && !relayed) await archive.drop(host, store);
     };
     keep().catch((error: unknown) => {
@@ -203,13 +207,13 @@ export class StateExchange {
     });
   }
 
-  /** Not waited for: a store that is opened anew takes longer than an answer may. */
+  /** Not waited for: opening a store again takes longer than an answer may. */
   #hearOfOwnLog(theirs: LogPosition): void {
     const { stores, log } = this.#options;
     stores.hearOfOwnLog(theirs).catch((error: unknown) => {
       log.error(
         { code: 'LOG_NOT_COMPARED', store: theirs.store, err: error },
-        'what another host remembers of a log of ours could not be held against it; it is at the next connection',
+        'what another host remembers of a log of this host could not be compared with the log; that is tried again at the next connection',
       );
     });
   }
@@ -239,11 +243,12 @@ export class StateExchange {
             await this.#options.onOwnHead(part.source, part.bytes, peer);
           else await catalog.offer(part.bytes, peer, signal);
         } catch (error) {
-          // One source that cannot be read must not keep the others from us; it is asked for at the next heartbeat.
+          // One source that cannot be read must not keep this host from the others; its head is asked for at the next
+          // heartbeat.
           signal.throwIfAborted();
           log.warn(
             { code: 'HEAD_NOT_TAKEN', source: part.source, peer, err: error },
-            'a head that a host told of is not in force here; it is asked for again',
+            'a head that another host sent is not in force here; it is asked for again',
           );
         }
         return;
@@ -252,11 +257,11 @@ export class StateExchange {
     }
   }
 
-  /** Hints of a member, checked where they are signed within. */
+  /** Takes hints of a member; those that carry signatures are checked. */
   hear(from: HostId, message: GossipMessage): void {
     if (message.kind === 'config') return;
     if (message.kind === 'log') {
-      // Who gossips speaks of its own stores only.
+      // A gossiping host speaks only of its own stores.
       if (message.segment.host === from && !this.#takeSegment(message.segment, from)) this.#wronglySigned(from, from);
     } else this.#options.tell({ is: 'heard', from, message });
   }
@@ -269,17 +274,18 @@ export class StateExchange {
     const frame = this.#lastFrame(host, from);
     if (frame !== undefined) yield { kind: 'your-frame', frame };
     if (!roster.isTrusted(from)) {
-      // An untrusted host is told what we remember of its own sources, and of nobody else's.
+      // An untrusted host gets what this host remembers of that host's own sources, and of nobody else's.
       yield* this.#heads(heads, source => splitSourceId(source).origin === roster.hostOf(from));
       return;
     }
     yield* this.#endsOf(host);
     yield { kind: 'heartbeat', heartbeat: heartbeat() };
 
-    // By writer, too: else one that names another's store would hide how far that log was read.
+    // Keyed by writer too: otherwise a writer that names another's store would hide how far that log was read.
     const asked = new Map(request.logs.map(log => [`${log.host}/${log.store}`, log]));
     const outOfReach = new Set(request.outOfReach);
-    // Somebody with our identity wrote it. What the asker says unsigned is not believed: we ask it for our own signed words.
+    // Somebody with this host's identity wrote it. The asker's unsigned words are not believed: it is asked for this
+    // host's own signed words.
     let knowsMore = false;
     for (const position of stores.positions()) {
       const read = asked.get(`${roster.self}/${position.store}`);
@@ -291,7 +297,7 @@ export class StateExchange {
       yield* this.#logAfter(roster.self, position.store, same ? read.seq : 0);
     }
     for (const { host, position } of archive.stores()) {
-      // A writer that is there itself tells of its log: else each host would be told by all others what one has said.
+      // A writer that is up gives its own log: otherwise each host would hear from all others what one has said.
       const isAway = known.host(host)?.connected === false || outOfReach.has(host);
       if (host === roster.hostOf(from) || !isAway) continue;
       const read = asked.get(`${host}/${position.store}`);
@@ -307,21 +313,23 @@ export class StateExchange {
     if (knowsMore && asker !== undefined) this.#askBack(asker);
   }
 
-  /** The last frame that was heard of a host; of a start that is known by a stream only, frame 0. */
+  /** The last frame heard of a host; frame 0 of a start that is known only by a stream. */
   #lastFrame(host: HostId | undefined, peer: PeerName): FrameNumber | undefined {
     const gossiped = this.#options.net.lastFrame(peer);
     const told = host === undefined ? undefined : this.#options.known.startOf(host);
     return told !== undefined && told.boot > (gossiped?.boot ?? 0) ? { boot: told.boot, frame: 0 } : gossiped;
   }
 
-  /** Not waited for, and not again while one is under way: an answer does not hang on the asker's own. */
+  /** Not waited for, and not repeated while one is under way: an answer does not depend on the asker's own. */
   #askBack(host: HostId): void {
     if (this.#askingBack.has(host)) return;
     this.#askingBack.add(host);
     void this.ask(host).finally(() => this.#askingBack.delete(host));
   }
 
-  /** How far we remember the asker's own logs, in its own signed words: should it have less, it must know. */
+  /**
+   * How far this host remembers the asker's own logs, in the asker's signed words: if the asker has less, it must know.
+   */
   *#endsOf(host: HostId | undefined): Generator<StatePart> {
     const { archive } = this.#options;
     for (const { host: writer, position } of archive.stores()) {
@@ -329,12 +337,12 @@ export class StateExchange {
       const segment = archive.end(writer, position.store);
       const checkpoint = archive.checkpoint(writer, position.store);
       if (segment !== undefined) yield { kind: 'segment', segment };
-      // Nothing was read after it.
+      // Nothing after the checkpoint was read.
       else if (checkpoint !== undefined) yield told(checkpoint);
     }
   }
 
-  /** Heads that are not older than those that are known there. */
+  /** Heads that are not older than those the asker knows. */
   *#heads(known: ReadonlyMap<SourceId, number>, may: (source: SourceId) => boolean): Generator<StatePart> {
     for (const { head, sealed } of this.#options.catalog.heads()) {
       const { source, seq } = head;
@@ -345,7 +353,7 @@ export class StateExchange {
   *#logAfter(host: HostId, store: StoreId, fromSeq: number): Generator<StatePart> {
     const { archive } = this.#options;
     const newest = archive.checkpoint(host, store);
-    // Whoever has read past it may let go what came before it, too.
+    // A host that has read past the checkpoint may let go what came before it, too.
     if (newest !== undefined && fromSeq >= newest.at.seq) yield told(newest);
     for (let seq = fromSeq; ; ) {
       const checkpoint = archive.checkpoint(host, store);
@@ -354,7 +362,7 @@ export class StateExchange {
           yield { kind: 'checkpoint', piece };
           if (piece.first + piece.ops.length === checkpoint.count) seq = checkpoint.at.seq;
         }
-        // A later checkpoint may have taken its place before the last piece was told.
+        // A later checkpoint may have replaced it before its last piece was sent.
         if (seq === checkpoint.at.seq || archive.checkpoint(host, store)?.at.seq !== checkpoint.at.seq) continue;
         return;
       }

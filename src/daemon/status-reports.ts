@@ -1,7 +1,8 @@
 /**
- * Status reports: how the cluster stands as this host sees it: its hosts, its sources, what is pending and what wants a person.
+ * Status reports: the state of the cluster as this host sees it: its hosts, its sources, what is pending and what
+ * needs a person.
  *
- * What they say is what the decisions see, for they ask the machine. One report tells of one moment.
+ * They report what the decisions see, because they ask the machine. One report describes one moment.
  */
 import type { ListedSnapshot } from '../catalog/head.js';
 import { hasherName } from '../core/hash.js';
@@ -24,13 +25,13 @@ import type { Roster } from './roster.js';
 import type { Alarm, HostReport, HostState, HostStore, SourceReport, StatusReport } from './service.js';
 import type { SourceNames } from './source-names.js';
 
-/** A stream of reports is looked at again at most this often, in ms. */
+/** A stream of reports looks again at most this often, in ms. */
 export const REPORT_EVERY_MS = 250;
-/** Looks at a source whose newest snapshot changes under the look. */
+/** How often a source is looked at when its newest snapshot changes during the look. */
 const LOOKS_MAX = 3;
-/** An alarm that was not found for so long, in ms, and then again, is a new one. */
+/** An alarm that was absent for this long, in ms, and then found again is a new one. */
 const STANDING_MS = 10 * 60_000;
-/** Texts of alarms remembered. */
+/** How many alarm texts are remembered. */
 const STANDING_MAX = 500;
 
 export interface StatusReportsOptions {
@@ -50,10 +51,11 @@ export interface StatusReportsOptions {
 }
 
 /**
- * What another host lends, by its heartbeats. They name no paths: of one store that the policy has it is known which one that is, and
- * of several how many are missing. A host that was not heard of since our start says nothing of its stores.
+ * What another host lends, by its heartbeats. They name no paths. If the policy has only one store of that host, its
+ * path is known; if it has several, only how many are missing. A host not heard of since this start says nothing about
+ * its stores.
  *
- * @param paths of the stores that the policy has, but for those that are to leave: their host tells nobody of them
+ * @param paths of the stores in the policy, except those that are to leave: their host does not report them
  */
 function storesOfOther(
   { heartbeat, reports }: Pick<HostView, 'heartbeat' | 'reports'>,
@@ -82,7 +84,7 @@ function storesOfOther(
 
 export class StatusReports {
   readonly #options: StatusReportsOptions;
-  /** Alarms that are found anew at each look. */
+  /** Alarms that are found again at each look. */
   readonly #seen = new Map<string, { readonly sinceMs: number; readonly lastMs: number }>();
 
   constructor(options: StatusReportsOptions) {
@@ -118,7 +120,7 @@ export class StatusReports {
     };
   }
 
-  /** Each that differs from the one before, until the signal aborts. */
+  /** Each report that differs from the one before, until the signal aborts. */
   async *changes(signal: AbortSignal): AsyncGenerator<StatusReport> {
     let told = '';
     for (;;) {
@@ -160,7 +162,7 @@ export class StatusReports {
             view,
             settings.filter(({ draining }) => !draining).map(({ path }) => path),
           );
-    // One that is to be emptied is no room, and its host tells nobody of it.
+    // A store that is to be emptied gives no room, and its host does not report it.
     const taking = hostStores.filter(store => store.draining !== true);
     const lentBytes = taking.reduce((sum, store) => sum + store.lentBytes, 0);
     const usedBytes = taking.reduce((sum, store) => sum + store.usedBytes, 0);
@@ -197,8 +199,8 @@ export class StatusReports {
     const newest = (): ListedSnapshot | undefined => catalog.get(source)?.head.snapshots.at(-1);
     let listed = newest();
     let lastSnapshot = listed === undefined ? undefined : await this.#options.snapshots.report(source, listed, signal);
-    // One report tells of one moment: a snapshot that came meanwhile is looked at instead, and the parcels are counted
-    // last, so that nothing is called protected and short at once because copies came in between.
+    // One report describes one moment. If a snapshot came meanwhile, that one is looked at instead. The parcels are
+    // counted last, so that copies that come in between never make it say both protected and short.
     for (let looks = 0; looks < LOOKS_MAX && newest()?.id !== listed?.id; looks += 1) {
       listed = newest();
       lastSnapshot = listed === undefined ? undefined : await this.#options.snapshots.report(source, listed, signal);
@@ -218,7 +220,7 @@ export class StatusReports {
     };
   }
 
-  /** A source that is not configured any more is not late. How old a snapshot from the future is, nobody knows. */
+  /** A source that is no longer configured is not late. Nobody knows the age of a snapshot from the future. */
   #isFresh(source: SourceId, listed: ListedSnapshot): boolean {
     const setting = this.#settingOf(source);
     if (setting === undefined) return true;
@@ -227,7 +229,7 @@ export class StatusReports {
     return nowMs <= freshUntil(setting.schedule, listed.timeMs, lateness(source, setting.jitterMs));
   }
 
-  /** Since when an alarm that is found anew at each look has stood. */
+  /** Since when an alarm that is found again at each look has stood. */
   #standing({ code, text }: { readonly code: string; readonly text: string }): Alarm {
     const nowMs = this.#options.clock.wallMs();
     const seen = this.#seen.get(text);
@@ -237,7 +239,7 @@ export class StatusReports {
     return { code, text, sinceMs };
   }
 
-  /** Where copies cannot be made at all, a person must add a host or room; waiting would not help. */
+  /** Where copies cannot be made at all, a person must add a host or room; waiting does not help. */
   #shortAlarms(sources: readonly SourceReport[]): StatusReport['alarms'] {
     const alarms: StatusReport['alarms'][number][] = [];
     for (const { source, sourceId, copies, parcels } of sources) {

@@ -1,6 +1,6 @@
 /**
- * Store disks: the disks of this host's stores, set apart (platform/disk.ts), and which of them hang: for a while, or for too long.
- * What becomes of their stores is for own-stores.ts, which drives this.
+ * Store disks: keeps the disks of this host's stores apart (platform/disk.ts), and knows which of them hang, for a
+ * while or for too long. own-stores.ts drives this and decides what becomes of their stores.
  */
 
 import { HANGING } from '../core/hanging.js';
@@ -10,9 +10,9 @@ import { END_PATIENCE, watchDisks } from './hanging.js';
 export interface StoreDisksOptions {
   /** How long a disk may take before it hangs; `endMs`: when the service ends. Default: PATIENCE, END_PATIENCE. */
   readonly patience?: Patience & { readonly endMs: number };
-  /** For too long: it is to be given up. */
+  /** The disk has hung for too long and must be given up. */
   readonly onHanging: (path: string, disk: Disk) => void;
-  /** Those that hang may be others than before. */
+  /** The set of hanging disks may have changed. */
   readonly onLook: () => void;
 }
 
@@ -45,12 +45,12 @@ export class StoreDisks {
     return [...this.#disks.keys()];
   }
 
-  /** It keeps somebody waiting for longer than a disk that is merely busy. */
+  /** True when the disk keeps a caller waiting for longer than a merely busy disk does. */
   hangs(path: string): boolean {
     return setApart(path).hangs(HANGING);
   }
 
-  /** The service is to end: from now on a disk is waited for only so long. */
+  /** The service is about to end: from now on a disk is waited for only a limited time. */
   hurry(): void {
     const endMs = this.#options.patience?.endMs;
     this.#patience = endMs === undefined ? END_PATIENCE : { callMs: endMs, flushMs: endMs };

@@ -1,9 +1,10 @@
 /**
- * Store heads: the heads that a store keeps, with what they list, so that one disk alone is enough to restore from.
+ * Store heads: keeps heads in each store, with what they list, so that one disk alone is enough to restore from.
  *
- * A store gets the head in force when the machine says so, and again where it is damaged or gone. It may also have a later one than
- * the state folder, which then is an old image: that one is taken from there. What an admin has forgotten goes; and in place of one that
- * is not valid any more, for its origin was revoked, it gets the one in force.
+ * A store gets the head in force when the machine says so, and again where the store's is damaged or gone. If a store
+ * has a later head than the state folder, the state folder is an old image, and the store's head is taken. A head that
+ * an admin has forgotten goes. A head that is no longer valid, because its origin was revoked, is replaced by the one
+ * in force.
  */
 import type { Logger } from 'pino';
 import { decodeHead, type Head, headHash, verifyHead } from '../catalog/head.js';
@@ -24,7 +25,7 @@ import type { Roster } from './roster.js';
 export interface StoreHeadsOptions {
   readonly stores: Pick<OwnStores, 'mounted' | 'stores' | 'tellOps'>;
   readonly catalog: CatalogKeeper;
-  /** A later head of a source of ours is its to take in. */
+  /** Takes in a later head of this host's own source. */
   readonly origin: Pick<Origin, 'heardOwnHead'>;
   readonly roster: Roster;
   readonly revocations: Revocations;
@@ -43,13 +44,13 @@ export class StoreHeads {
     options.catalog.onHead(source => this.#renewVoided(source));
   }
 
-  /** Puts the head in force into a store and notes it in the store's log; the machine is told how it went. */
+  /** Puts the head in force into a store, notes it in the store's log, and tells the machine how it went. */
   async keep({ store: id, source, seq }: Extract<Effect, { do: 'keep-head' }>): Promise<void> {
     const { stores, catalog, tell, log, signal } = this.#options;
     try {
       const store = stores.mounted(id);
       if (store === undefined) throw notMounted(id);
-      // Of a forgotten source there is nothing to keep but the word that the head was heard.
+      // For a forgotten source only the note that the head was heard is kept.
       await store.appendHead(source, catalog.isForgotten({ source, seq }) ? seq : await this.#copy(store, source));
       await stores.tellOps(id, segment => ({ is: 'head-kept', store: id, source, segment }));
     } catch (error) {
@@ -62,21 +63,21 @@ export class StoreHeads {
     }
   }
 
-  /** Writes anew what is damaged of a head in a store. Never rejects. */
+  /** Rewrites the damaged parts of a head in a store. Never rejects. */
   async renew(store: Store, source: SourceId): Promise<void> {
     try {
       await this.#copy(store, source);
     } catch (error) {
       this.#options.log.warn(
         { code: 'HEAD_NOT_KEPT', store: store.id, source, err: error },
-        'what is damaged of a head in a store could not be written anew; the next head of the source does it',
+        'the damaged parts of a head in a store could not be rewritten; the next head of the source will do that',
       );
     }
   }
 
   /**
-   * A store's later heads are taken from there, those that an admin has forgotten go, with them what only they lead to; and one that
-   * its log says it has, and that is not there or not valid any more, is put there again. Never rejects.
+   * Takes a store's later heads, and removes those that an admin has forgotten with what only they lead to. A head
+   * that the store's log claims, but that is missing there or no longer valid, is put there again. Never rejects.
    */
   async learn(store: Store): Promise<void> {
     await this.#try(store, undefined, async () => {
@@ -86,19 +87,19 @@ export class StoreHeads {
       await this.#try(store, source, () => this.#putBack(store, source));
   }
 
-  /** `undefined` for what its origin has not signed so, also one that was revoked; of an unknown one, whatever can be read. */
+  /** `undefined` for bytes that the origin, revoked or not, has not signed; for an unknown origin, what can be read. */
   signed(source: SourceId, sealed: Uint8Array | undefined): Head | undefined {
     const key = this.#signers.keyOf(source);
     return key === undefined ? headFrom(sealed) : headFrom(sealed, bytes => verifyHead(bytes, key));
   }
 
-  /** It is not valid any more. */
+  /** True when the head is no longer valid. */
   #isVoided(sealed: Uint8Array): boolean {
     const head = headFrom(sealed);
     return head !== undefined && this.#signers.isVoided(head, headHash(sealed));
   }
 
-  /** The machine asks for no earlier head than the one of which a store's log says that it is there. */
+  /** The machine never asks for a head earlier than the one that a store's log claims. */
   #renewVoided(source: SourceId): void {
     const { stores, catalog, revocations } = this.#options;
     const seq = catalog.get(source)?.head.seq;
@@ -106,7 +107,7 @@ export class StoreHeads {
     for (const store of stores.stores()) if (store.headSeq(source) > seq) void this.renew(store, source);
   }
 
-  /** The head in force, with what it lists. @returns its seq */
+  /** Copies the head in force, with what it lists. @returns its seq */
   async #copy(store: Store, source: SourceId): Promise<number> {
     const sealed = await store.head(source);
     const kept = sealed === undefined || this.#isVoided(sealed) ? undefined : this.signed(source, sealed);
@@ -118,7 +119,7 @@ export class StoreHeads {
     return known.head.seq;
   }
 
-  /** One source's head that cannot be used must not keep those of the others from the store, or from us. */
+  /** One source's unusable head must not keep the others' heads from the store, or from this host. */
   async #try(store: Store, source: SourceId | undefined, use: () => Promise<void>): Promise<void> {
     try {
       await use();
@@ -152,7 +153,7 @@ export class StoreHeads {
   }
 }
 
-/** Undefined when there is none, or none that can be read. */
+/** Undefined when there is no head, or none that can be read. */
 function headFrom(sealed: Uint8Array | undefined, read: (sealed: Uint8Array) => Head = decodeHead): Head | undefined {
   try {
     return sealed && read(sealed);

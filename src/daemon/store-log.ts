@@ -1,8 +1,8 @@
 /**
- * Store log: how the machine, and the archive from which every log is served, come to have the log of a mounted store: all of it when
- * it is mounted, then what has come to it since, in order and each operation once. And how it is made shorter.
+ * Store log: how the machine, and the archive from which every log is served, get the log of a mounted store: all of
+ * it when the store is mounted, then what is added, in order and each operation once. And how the log is shortened.
  *
- * Of a store that is not mounted any more nothing is told. Driven by own-stores.ts.
+ * Nothing is reported of a store that is no longer mounted. Driven by own-stores.ts.
  */
 import type { Logger } from 'pino';
 import { type Checkpoint, checkpointMessage, type LogBase } from '../core/checkpoint.js';
@@ -24,9 +24,11 @@ import { Turns } from '../store/turns.js';
 import type { Clock } from './clock.js';
 import type { Unstamped } from './driver.js';
 
-/** A checkpoint that could not be made is tried again after this, in ms: it takes room, and the log can do without. */
+/**
+ * A checkpoint that could not be made is tried again after this, in ms: it takes room, and the log can do without it.
+ */
 const CHECKPOINT_AGAIN_MS = 10 * 60_000;
-/** Operations told to the machine, and signed, at once when a store is mounted. */
+/** How many operations the machine gets, signed, at once when a store is mounted. */
 const OPS_AT_ONCE = 4_096;
 
 export interface StoreLogOptions {
@@ -36,19 +38,19 @@ export interface StoreLogOptions {
   readonly clock: Clock;
   readonly tell: (input: Unstamped) => void;
   readonly log: Logger;
-  /** The store, still. */
+  /** True while the store is still mounted. */
   readonly isMounted: () => boolean;
   readonly mountedStores: () => ReadonlySet<StoreId>;
-  /** Of the store, its trash apart. */
+  /** Bytes used in the store, without its trash. */
   readonly usedBytes: () => Promise<number>;
 }
 
-/** A part of a store's log, as the machine is told of it. */
+/** A part of a store's log, as the machine gets it. */
 type LogPart = Extract<Unstamped, { readonly is: 'log' | 'checkpoint' }>;
 
 const endOf = (part: LogPart): number => (part.is === 'log' ? part.segment.end.seq : part.piece.checkpoint.at.seq);
 
-/** Verdicts of the archive on a part of a log of our own that leave it with that part. */
+/** Whether the archive keeps a part of this host's own log, by its verdict on it. */
 const IS_KEPT: Readonly<Record<AppendVerdict, boolean>> = {
   appended: true,
   known: true,
@@ -63,9 +65,9 @@ export class StoreLog {
   readonly #store: Store;
   readonly #options: StoreLogOptions;
   readonly #turns = new Turns<'log'>();
-  /** Operations that the machine has been told of. */
+  /** The last operation that the machine has been told of. */
   #toldSeq = 0;
-  /** No checkpoint is begun before, by `clock.nowMs()`; while one is being made, Infinity. */
+  /** By `clock.nowMs()`: no checkpoint begins before this; Infinity while one is being made. */
   #checkpointAfterMs = Number.NEGATIVE_INFINITY;
 
   constructor(store: Store, options: StoreLogOptions) {
@@ -74,9 +76,9 @@ export class StoreLog {
   }
 
   /**
-   * Tells the machine, as the input that `completion` makes, what the store's log has beyond what it was told. Told in the
-   * turn in which it is read, for a segment that overtakes another leaves a gap that nobody can fill. Several commits may
-   * share one segment; the machine takes each operation once.
+   * Gives the machine, as the input that `completion` makes, the part of the store's log that it does not have yet.
+   * That is done in the turn in which the log is read, because a segment that overtakes another leaves a gap that
+   * nobody can fill. Several commits may share one segment; the machine takes each operation once.
    */
   tellOps(completion: (segment: LogSegment) => Unstamped): Promise<void> {
     return this.#turns.take('log', async () => {
@@ -85,7 +87,8 @@ export class StoreLog {
       const ops = await this.#store.ops(this.#toldSeq, end.seq - this.#toldSeq);
       const segment = this.#signed(end, ops);
       await this.#keep({ is: 'log', segment });
-      // The machine may have heard meanwhile that it is gone. It hears of this with the whole log, when it is mounted again.
+      // The machine may have heard meanwhile that the store is gone. It gets this with the whole log, when the store is
+      // mounted again.
       this.#mustBeMounted();
       this.#options.tell(completion(segment));
       this.#toldSeq = end.seq;
@@ -108,7 +111,7 @@ export class StoreLog {
         if (!isMounted()) return;
         log.warn(
           { code: 'CHECKPOINT_NOT_MADE', store: store.id, err: error },
-          'the log of a store could not be made shorter; it goes on as it is, and that is tried again later',
+          'the log of a store could not be shortened; it goes on as it is, and this is tried again later',
         );
       }
     };
@@ -118,7 +121,7 @@ export class StoreLog {
   async #makeCheckpoint(): Promise<void> {
     const { index, log } = this.#options;
     const store = this.#store;
-    // What it will stand for cannot be read any more: the machine must have been told of each operation.
+    // The operations that the checkpoint replaces cannot be read afterwards: the machine must have heard of each.
     await store.makeCheckpoint(async () => {
       const usedBytes = await this.#options.usedBytes();
       await this.tellOps(segment => ({ is: 'own-ops', segment, usedBytes }));
@@ -128,11 +131,11 @@ export class StoreLog {
     await index.logs.takePiece({ checkpoint: this.#signedBase(base), first: 0, ops: [] });
     log.info(
       { code: 'CHECKPOINT_MADE', store: store.id, seq: base.at.seq, held: base.count },
-      'the log of a store was made shorter',
+      'the log of a store was shortened',
     );
   }
 
-  /** In its turn: an operation that comes meanwhile and is told of between two pieces would be told of twice, or never. */
+  /** Takes a turn: otherwise an operation that is reported between two pieces would be reported twice, or never. */
   tellAll(): Promise<void> {
     return this.#turns.take('log', async () => {
       for await (const part of this.#whole()) {
@@ -144,7 +147,7 @@ export class StoreLog {
     });
   }
 
-  /** What is being told of it has ended. */
+  /** Resolves when nothing of the log is being reported any longer. */
   toldEnds(): Promise<void> {
     return this.#turns.allDone();
   }
@@ -153,7 +156,7 @@ export class StoreLog {
     if (!this.#options.isMounted()) throw gone(this.#store.id);
   }
 
-  /** What a store's log stands on, and then its operations up to now: as the machine is told, in that order. */
+  /** What a store's log stands on, then its operations up to now: as the machine gets them, in that order. */
   async *#whole(): AsyncGenerator<LogPart> {
     const store = this.#store;
     const { base } = store;
@@ -175,16 +178,17 @@ export class StoreLog {
     } while (position.seq < end.seq);
   }
 
-  /** Into the archive, from which every log is served. */
+  /** Puts a part into the archive, from which every log is served. */
   async #keep(part: LogPart): Promise<void> {
     const { host, index, log, mountedStores } = this.#options;
     const store = this.#store;
     let verdict = await this.#archived(part);
     if (IS_KEPT[verdict]) return;
-    // The index was lost, or is from before a doubt that it did not hear of: others would read nothing of this log, or another one.
+    // The index was lost, or is from before a doubt that it did not hear of: others would read nothing of this log, or
+    // another one.
     log.warn(
       { code: 'OWN_LOG_NOT_KEPT', store: store.id, because: verdict },
-      'the index has another log of a store; it is told anew',
+      'the index has another log of a store; the log is put into it again',
     );
     await index.logs.drop(host, store.id);
     if (verdict === 'full') await index.logs.keepOnly(host, mountedStores());
@@ -192,7 +196,7 @@ export class StoreLog {
     if (IS_KEPT[verdict]) return;
     log.error(
       { code: 'OWN_LOG_NOT_KEPT', store: store.id, because: verdict },
-      'the index does not take the log of a store; others will not hear of its copies until it is mounted anew',
+      'the index does not take the log of a store; others will not hear of its copies until it is mounted again',
     );
   }
 
@@ -213,4 +217,4 @@ export class StoreLog {
 }
 
 export const gone = (id: StoreId): ClusterError =>
-  new ClusterError('STORE_MISSING', `store ${id} is not mounted any more`, { blame: 'passing' });
+  new ClusterError('STORE_MISSING', `store ${id} is no longer mounted`, { blame: 'passing' });

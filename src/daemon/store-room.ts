@@ -1,14 +1,15 @@
 /**
- * Store room: what a store lends and uses, as the machine is told, and when its trash must go.
+ * Store room: what a store lends and uses, as the machine sees it, and when its trash must go.
  *
- * Trash is used room on the disk and free room to the machine, for it is the first to go: what is told as used is without
- * it. So it goes when its time is up, when a `reserve` store's disk has less left than it is to leave, and when used and
- * reserved together would be more than is lent (I6 holds on the disk too): once a minute, and before a fetch begins.
+ * The trash is used room on the disk but free room to the machine, because it goes first: the used room that is
+ * reported is without it. So it goes when its time is up, when the disk of a `reserve` store has less room left than
+ * it must leave, and when used and reserved room together would be more than is lent (I6 holds on the disk too). This
+ * is checked once a minute, and before a fetch begins.
  */
 import type { Lending } from '../membership/policy.js';
 import type { StoreUsage } from '../store/store-usage.js';
 
-/** A mounted store, as far as its room goes. */
+/** What matters of a mounted store for its room. */
 export interface RoomyStore {
   usage(): Promise<StoreUsage & { readonly trashBytes: number }>;
   lentBytes(limit: { readonly limitBytes: number } | { readonly reserveBytes: number }): Promise<number>;
@@ -22,9 +23,10 @@ export interface StoreRoom {
 }
 
 /**
- * Looks at the disk, and empties as much of the trash as stands in the way, the oldest first.
+ * Looks at the disk, and empties as much of the trash as is in the way, oldest first.
  *
- * @param reservedBytes by the machine, for fetches that are claimed or under way; asked when the disk has been looked at
+ * @param reservedBytes what the machine has reserved for fetches that are claimed or under way; asked after the look
+ * at the disk
  */
 export async function makeRoom(
   store: RoomyStore,
@@ -38,7 +40,7 @@ export async function makeRoom(
     await store.emptyTrash({ freeBytes });
     usage = await store.usage();
   };
-  // What is lent is what lies here and what is left above the reserve: below it, the trash would count as lent.
+  // What is lent is what lies here plus what is left above the reserve: below it, the trash would count as lent.
   if ('reserveBytes' in lending) await free(lending.reserveBytes - usage.freeOnDiskBytes);
   await free(usage.usedBytes + reservedBytes() - (await store.lentBytes(lending)));
   return { lentBytes: await store.lentBytes(lending), usedBytes: usage.usedBytes - usage.trashBytes };

@@ -1,11 +1,12 @@
 /**
- * Taking back: a wanted parcel that nobody has a copy of and whose origin cannot be reached, while all its bytes lie on a disk of this
- * host: in the trash of a store, as strays, or as blobs of other parcels.
+ * Taking back: restores a wanted parcel that nobody has a copy of and whose origin cannot be reached, when all its
+ * bytes lie on a disk of this host: in the trash of a store, as strays, or as blobs of other parcels.
  *
- * A grab begins only where there is somebody to fetch from (core/grab.ts), so nothing would happen until the trash is emptied. Here it
- * is looked for by name, without touching what is not whole; then every byte is hashed, and the copy is committed as after a fetch.
+ * A grab begins only where there is somebody to fetch from (core/grab.ts), so nothing would happen until the trash is
+ * emptied. Here its blobs are looked for by name, without touching a parcel that is not whole. Then every byte is
+ * hashed, and the copy is committed as after a fetch.
  *
- * Not at once after a start: what others hold is not known then, and what was dropped rightly would be taken back.
+ * Not done right after a start: what others hold is not known then, and rightly dropped copies would be taken back.
  */
 import type { Logger } from 'pino';
 import type { ParcelId, StoreId } from '../core/ids.js';
@@ -18,14 +19,14 @@ export interface TakingBackOptions {
   readonly lost: () => Iterable<LostParcel>;
   /** The catalogs of this host: no peer is asked. */
   readonly reader: ObjectReader;
-  /** The non-empty blobs of a record. @throws on bytes that are none */
+  /** The non-empty blobs of a record. @throws on bytes that are not a record */
   readonly blobsOf: (record: Uint8Array) => readonly BlobRef[];
-  /** But for one that hangs: it would hold up the others. */
+  /** Except a store whose disk hangs: it would hold up the others. */
   readonly stores: () => Iterable<Store>;
-  /** Keeps room for it in the store until `giveRoomBack` (I6). @returns false where there is none */
+  /** Reserves room for the parcel in the store until `giveRoomBack` (I6). @returns false where there is none */
   readonly keepRoom: (lost: LostParcel, store: StoreId) => boolean;
   readonly giveRoomBack: (parcel: ParcelId) => void;
-  /** Its log has an operation more. */
+  /** The store's log has one more operation. */
   readonly tell: (store: StoreId) => Promise<void>;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -54,7 +55,7 @@ export class TakingBack {
     clearTimeout(this.#timer);
   }
 
-  /** One parcel after the other. Never rejects. */
+  /** Takes one parcel back after the other. Never rejects. */
   async takeBack(): Promise<void> {
     const { lost, signal } = this.#options;
     for (const one of [...lost()]) {
@@ -70,7 +71,7 @@ export class TakingBack {
   #warn({ parcel }: LostParcel, store: StoreId | undefined, error: unknown): void {
     this.#options.log.warn(
       { code: 'NOT_TAKEN_BACK', parcel, store, err: error },
-      'a parcel that nobody has a copy of could not be looked for on the disks of this host; it is tried again',
+      'a parcel that nobody has a copy of could not be looked for on this host’s disks; this is tried again',
     );
   }
 
@@ -80,18 +81,18 @@ export class TakingBack {
     if (record === undefined) return;
     const refs = blobsOf(record);
     for (const store of [...stores()]) {
-      // While it is to be rescanned it finds by itself what lies there.
+      // A store that is due for a rescan will find what lies there by itself.
       if (store.rescanDue) continue;
       try {
         if (await this.#takeOutOf(store, lost, { record, refs })) return;
       } catch (error) {
-        // Another one may have it.
+        // Another store may have it.
         this.#warn(lost, store.id, error);
       }
     }
   }
 
-  /** @returns false where a byte of it is missing or wrong, or there is no room for it */
+  /** @returns false where a byte of the parcel is missing or wrong, or there is no room for it */
   async #takeOutOf(
     store: Store,
     lost: LostParcel,

@@ -1,8 +1,8 @@
 /**
- * Teardown: what must be ended, in the reverse of the order in which it was begun, whatever happens meanwhile.
+ * Teardown: ends the parts of the service in the reverse of the order in which they began, whatever happens meanwhile.
  *
- * Node 20 has no AsyncDisposableStack; this is the part of it that is needed. Each failure is logged where it happens, for
- * what made the service end may be the greater news.
+ * Node 20 has no AsyncDisposableStack; this is the part of it that is needed. Each failure is logged where it happens,
+ * because the reason why the service ended may matter more.
  */
 import type { Logger } from 'pino';
 
@@ -18,7 +18,7 @@ export class Teardown {
     this.#steps.push(step);
   }
 
-  /** Runs every step, also after one has failed. Gives the failures. */
+  /** Runs every step, even after one has failed. Returns the failures. */
   async run(): Promise<readonly unknown[]> {
     const failures: unknown[] = [];
     for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {

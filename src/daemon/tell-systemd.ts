@@ -1,8 +1,8 @@
-/** Tell systemd: that the service is ready, where systemd started it and asked to be told. */
+/** Tell systemd: tells systemd that the service is ready, where systemd started it and wants to know. */
 import { execFile } from 'node:child_process';
 import type { Logger } from 'pino';
 
-/** Node has no datagram sockets of the unix kind; systemd's own tool speaks for us. */
+/** Node has no datagram sockets of the unix kind, so this runs systemd's own tool. */
 export function tellSystemd(log: Logger): void {
   if (process.env.NOTIFY_SOCKET === undefined) return;
   execFile('systemd-notify', ['--ready', `--pid=${process.pid}`], error => {

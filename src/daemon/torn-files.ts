@@ -1,11 +1,12 @@
 /**
- * Torn files: files of listed snapshots that cannot be given any more as the snapshot has them, because they changed or vanished before
- * anybody had a copy. Every listed snapshot that has one is cut anew without it.
+ * Torn files: files of listed snapshots that can no longer be given as the snapshot has them, because they changed or
+ * vanished before anybody had a copy. Every listed snapshot that has such a file is cut again without it.
  *
- * Only what nobody has, nor ever may have had, leaves a snapshot: a holder that is away comes back. And only when its bytes say so: that
- * the scan cache knows another content is no reason to give up a file that lies there untouched.
+ * A file leaves a snapshot only if nobody has it, nor ever may have had it: a holder that is away comes back. And it
+ * leaves only if its bytes say so: that the scan cache knows other content is no reason to give up a file that lies
+ * there untouched.
  *
- * Driven by whoever reads the live files; the cutting, by the origin in the source's turn.
+ * Driven by the parts that read live files; the cutting is driven by the origin, in the source's turn.
  */
 import type { Logger } from 'pino';
 import type { Entry } from '../catalog/entry.js';
@@ -26,13 +27,13 @@ import type { OwnSource } from './live-parcels.js';
 import type { OnceCopied } from './once-copied.js';
 import type { OwnHeads } from './own-heads.js';
 
-/** Torn files that are told of within this time are cut out together, in ms. */
+/** Torn files that are reported within this time, in ms, are cut out together. */
 const RECUT_AFTER_MS = 1_000;
 
 export interface TornFilesOptions {
   readonly heads: OwnHeads;
   readonly catalog: CatalogKeeper;
-  /** The catalog here; what is missing of it is read from those who have it. */
+  /** The catalog of this host; what it lacks is read from hosts that have it. */
   readonly objects: ObjectWriter;
   readonly known: Pick<Known, 'isClaimed'>;
   readonly cache: ScanCache;
@@ -47,22 +48,22 @@ interface TornFile {
   readonly entry: Entry;
 }
 
-/** Of one source. */
+/** The torn files of one source. */
 export class TornFiles {
   readonly #options: TornFilesOptions;
-  /** Told of and not looked at yet; the paths by their bytes as text, so that each is there once. */
+  /** Reported and not yet looked at; each path is keyed by its bytes as text, so that it is there once. */
   readonly #told = new Map<ParcelId, Map<string, Buffer>>();
   readonly #due: () => void;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param due it is time to cut out what was told */
+  /** @param due called when it is time to cut out what was reported */
   constructor(options: TornFilesOptions, due: () => void) {
     this.#options = options;
     this.#due = due;
   }
 
   tell(parcel: ParcelId, path: Buffer): void {
-    // Who has a copy gives it; only what nobody has must leave the snapshot.
+    // A host that has a copy gives it; only a file that nobody has must leave the snapshot.
     if (this.#isClaimed(parcel)) return;
     const paths = this.#told.get(parcel) ?? new Map<string, Buffer>();
     paths.set(path.toString('latin1'), path);
@@ -70,19 +71,21 @@ export class TornFiles {
     this.#timer ??= setTimeout(this.#due, RECUT_AFTER_MS);
   }
 
-  /** What is told from now on is due anew. */
+  /** What is reported from now on is due again. */
   close(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
-  /** Cuts what nobody can give any more, and nobody ever had, out of every listed snapshot that has it. */
+  /**
+   * Cuts files that nobody can give any longer, and that nobody ever had, out of every listed snapshot that has them.
+   */
   async cutOut(own: OwnSource): Promise<void> {
     const { heads, catalog, objects, signer, log } = this.#options;
     const told = [...this.#told].filter(([parcel]) => !this.#isClaimed(parcel));
     this.#told.clear();
     const gone = await this.#stillGone(own, await this.#filesOf(told), { doubted: false });
-    // Last, for a whole file may have to be read for it.
+    // Last, because a whole file may have to be read for it.
     const torn = await this.#stillGone(own, await this.#neverCopied(own, gone), { doubted: true });
     const known = catalog.get(own.source);
     if (torn.length === 0 || known === undefined) return;
@@ -113,7 +116,7 @@ export class TornFiles {
     await heads.publish(own.source, listed => listed.map(snapshot => replaced.get(snapshot.id) ?? snapshot));
     log.warn(
       { code: 'SNAPSHOT_RECUT', source: own.source, parcels: parcels.size },
-      'files changed or vanished before anybody had a copy: their snapshot was cut anew without them',
+      'files changed or vanished before anybody had a copy: their snapshot was cut again without them',
     );
   }
 
@@ -127,7 +130,7 @@ export class TornFiles {
     return files;
   }
 
-  /** Those that cannot be read as they were now either: a file that was only touched while it was read is the same. */
+  /** The files that still cannot be read as they were: a file that was only touched during the read is the same. */
   async #stillGone(
     { path, source }: OwnSource,
     files: readonly TornFile[],
@@ -141,7 +144,7 @@ export class TornFiles {
     return gone;
   }
 
-  /** Those of which no host may have a copy, though none says so. */
+  /** The files of which no host may have a copy, even an unreported one. */
   async #neverCopied({ source }: OwnSource, torn: readonly TornFile[]): Promise<readonly TornFile[]> {
     if (torn.length === 0) return torn;
     const { heads, onceCopied, log } = this.#options;
@@ -152,12 +155,12 @@ export class TornFiles {
     if (kept.size > 0)
       log.warn(
         { code: 'RECUT_SPARED', source, parcels: kept.size },
-        'files are gone that nobody says he holds, but somebody may: no snapshot was cut anew without them',
+        'files are gone that no host says it holds, but some host may: no snapshot was cut again without them',
       );
     return torn.filter(({ parcel }) => !kept.has(parcel));
   }
 
-  /** Any may be, where a page of the snapshot is lost. */
+  /** Any of them may be, where a page of the snapshot is lost. */
   async #mayBeWithin(snapshot: ObjectId, parcels: ReadonlySet<ParcelId>): Promise<ReadonlySet<ParcelId>> {
     const { objects, signal } = this.#options;
     const search = async (): Promise<ReadonlySet<ParcelId>> => {
@@ -168,13 +171,16 @@ export class TornFiles {
     return (await ifReadable(search())) ?? parcels;
   }
 
-  /** A file that could not be read was carried over: its bytes are with the holders of its earlier parcel, who take this one first. */
+  /**
+   * True for a file that could not be read and was carried over: the holders of its earlier parcel have its bytes, and
+   * take this one first.
+   */
   async #isHeldBefore({ entry }: TornFile, previous: ObjectId | undefined): Promise<boolean> {
     const found = previous === undefined ? undefined : await findEntry(this.#options.objects, previous, entry.path);
     return found !== undefined && found.entry.blob === entry.blob && this.#isClaimed(found.parcel);
   }
 
-  /** Also where it failed an audit: others' word that a copy is none cuts nothing. */
+  /** True even if the copy failed an audit: another host's word that a copy is bad cuts nothing out. */
   #isClaimed(parcel: ParcelId): boolean {
     return this.#options.known.isClaimed(parcel);
   }

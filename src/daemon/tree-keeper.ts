@@ -1,10 +1,11 @@
 /**
- * Tree keeper: keeps each store's plain tree of a source at its newest protected snapshot, as far as the store holds it; and
- * the dated trees, which people have asked for, at what the store holds of theirs.
+ * Tree keeper: keeps each store's plain tree of a source at its newest protected snapshot, as far as the store holds
+ * it. Keeps the dated trees, which people have asked for, at what the store holds of their snapshots.
  *
- * A tree is a view for people, so it is not hurried: it is rewritten after some quiet and not too often, and left as it is
- * when nothing that it shows has changed. After a mass change it stays at the last snapshot before, until a person has accepted it.
- * A dated tree goes when nothing of its snapshot is held any more, or when nobody keeps that one.
+ * A tree is a view for people, so there is no hurry: it is rewritten after some quiet and not too often, and left
+ * alone when nothing that it shows has changed. After a mass change it stays at the last snapshot before it, until a
+ * person has accepted the change. A dated tree goes when nothing of its snapshot is held any longer, or when nobody
+ * keeps that snapshot.
  */
 import type { Logger } from 'pino';
 import { walkParcels, walkStretches } from '../catalog/walk.js';
@@ -26,25 +27,25 @@ import type { OwnStores } from './own-stores.js';
 import { isProtected, type Protections } from './protection.js';
 import type { Roster } from './roster.js';
 
-/** However short the configured quiet, protection is not looked at more often than this, in ms. */
+/** However short the configured quiet, protection is not checked more often than this, in ms. */
 const LOOK_EVERY_MS_MIN = 200;
-/** … and however long, not more rarely: it may be shortened meanwhile, in ms. */
+/** … and however long, not less often than this, in ms: it may be shortened meanwhile. */
 const LOOK_EVERY_MS_MAX = 5_000;
 
-/** Of a store: each is walked again whenever what is held of its snapshot changes. */
+/** Limit of a store: each tree is walked again whenever the held part of its snapshot changes. */
 const DATED_TREES_MAX = 100;
 
 interface Tree {
   /** When something that the tree may show last changed. */
   touchedMs: number;
   writtenMs: number;
-  /** The heads and the store's log as they were when last looked at … */
+  /** The heads and the store's log as of the last look … */
   seen: string;
-  /** … and when the newest snapshot was written. */
+  /** … and as of when the newest snapshot was written. */
   shows: string;
 }
 
-/** A tree that somebody wants, or does not want any more, and where. */
+/** A tree that somebody wants, or no longer wants, and its store. */
 export interface DatedTreeOrder {
   readonly store: Store;
   readonly tree: DatedTree;
@@ -62,16 +63,16 @@ export class TreeKeeper {
   readonly #log: Logger;
   readonly #signal: AbortSignal;
   readonly #trees = new Map<string, Tree>();
-  /** What each dated tree was made of: the parcels of its snapshot that were held. */
+  /** What each dated tree was made from: the held parcels of its snapshot. */
   readonly #madeOf = new Map<string, string>();
-  /** One a store: a disk that hangs must not keep the others' trees as they are. */
+  /** One turn a store: a disk that hangs must not hold up the others' trees. */
   readonly #turns = new Turns<StoreId>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: {
     readonly stores: OwnStores;
     readonly catalog: CatalogKeeper;
-    /** The records of what our stores hold. */
+    /** Reads the records of what this host's stores hold. */
     readonly objects: ObjectReader;
     readonly known: Pick<Known, 'holders'>;
     readonly protections: Protections;
@@ -107,7 +108,8 @@ export class TreeKeeper {
   }
 
   /**
-   * Makes a dated tree, or brings it up to date. `undefined`: nothing of its snapshot is held in this store, so there is none.
+   * Makes a dated tree, or brings it up to date. `undefined`: this store holds nothing of its snapshot, so there is no
+   * tree.
    * @throws ClusterError TREE_TAKEN, TREES_TOO_MANY, NO_HARD_LINKS
    */
   makeDated({ store, tree }: DatedTreeOrder, signal: AbortSignal): Promise<TreeReport | undefined> {
@@ -116,19 +118,19 @@ export class TreeKeeper {
       const there = await store.datedTrees();
       const known = there.find(one => isSameTree(one, tree));
       if (known === undefined && there.length >= DATED_TREES_MAX) throw tooMany(store);
-      // One that was cut anew takes the place of the other.
+      // A re-cut snapshot replaces the one that it was cut from.
       if (known !== undefined && known.snapshot !== tree.snapshot && this.#isKept(known) === true) throw taken(known);
       try {
         return await this.#writeDated(store, tree, signal);
       } catch (error) {
-        // Half a tree that nobody was told of would be finished behind the back of the one who called it off.
+        // Otherwise half a tree, which nobody was told of, would be finished although its caller has cancelled it.
         if (known === undefined) await this.#orWarn(store, undefined, async () => void (await store.removeTree(tree)));
         throw error;
       }
     });
   }
 
-  /** How many things in it are not ours, and stayed. */
+  /** Removes a dated tree. @returns how many things in it this program did not make; these stayed */
   removeDated({ store, tree }: DatedTreeOrder): Promise<number> {
     return this.#turns.take(store.id, () => this.#removeDated(store, tree));
   }
@@ -140,7 +142,7 @@ export class TreeKeeper {
     await this.#orWarn(store, undefined, () => this.#keepDated(store));
   }
 
-  /** The tree of a source that an admin has forgotten. */
+  /** Removes the tree of a source that an admin has forgotten. */
   async #clear(store: Store, source: SourceId): Promise<void> {
     const key = `${store.id} ${source}`;
     const tree = this.#trees.get(key);
@@ -164,7 +166,7 @@ export class TreeKeeper {
     }
   }
 
-  /** What there is to be written, if it is time to; `heads`: what of them it depends on. */
+  /** What must be written, if it is time to; `heads`: the part of the heads that it depends on. */
   #due(id: string, store: Store, heads: string): { readonly tree: Tree; readonly state: string } | undefined {
     const nowMs = this.#clock.nowMs();
     const { treeQuietMs, treeEveryMs } = this.#timing();
@@ -201,7 +203,7 @@ export class TreeKeeper {
         signal: this.#signal,
       });
       tree.writtenMs = this.#clock.nowMs();
-      // An older snapshot is shown while the newest is not protected yet: then it is looked at again.
+      // While the newest snapshot is not protected yet, an older one is shown, and this is looked at again.
       if (listed === accepted.at(-1)) tree.shows = state;
       this.#log.info(
         { code: 'TREE_WRITTEN', source, store: store.id, snapshot: listed.id, ...report },
@@ -214,7 +216,7 @@ export class TreeKeeper {
   async #keepDated(store: Store): Promise<void> {
     const heads = [...this.#catalog.sources()].map(source => this.#catalog.get(source)?.hash);
     const due = this.#due(DATED, store, heads.join(' '));
-    // Of a head that is on its way it is not known yet which snapshots it wants.
+    // While a head is on its way it is not known which snapshots it wants.
     if (due === undefined || this.#catalog.isUnsettled) return;
     for (const tree of await store.datedTrees()) {
       const isKept = this.#isKept(tree);
@@ -229,7 +231,7 @@ export class TreeKeeper {
     due.tree.shows = due.state;
   }
 
-  /** Whether anybody keeps its snapshot. `undefined`: its host has left, or no head is known, and nobody says so or not. */
+  /** Whether anybody keeps its snapshot. `undefined`: its host has left or no head is known, so nobody can say. */
   #isKept({ originName, source: name, snapshot }: DatedTree): boolean | undefined {
     const host = this.#roster.named(originName)?.host;
     const source = host && sourceIdOf(host, name);
@@ -258,7 +260,7 @@ export class TreeKeeper {
     return left;
   }
 
-  /** Stands for the parcels of a snapshot that a store holds. */
+  /** A digest of which parcels of a snapshot a store holds. */
   async #heldOf(store: Store, snapshot: ObjectId): Promise<string> {
     const ids: string[] = [];
     for await (const parcel of walkParcels(this.#objects, snapshot, { signal: this.#signal }))
@@ -285,7 +287,7 @@ export class TreeKeeper {
 }
 
 function tooMany(store: Store): ClusterError {
-  const text = `${store.path} has ${DATED_TREES_MAX} trees of single snapshots, which are all it may have; no other was made. Remove some: tree SOURCE[@SNAPSHOT] --remove`;
+  const text = `${store.path} has ${DATED_TREES_MAX} trees of single snapshots, which is the most it may have; no other was made. Remove some: tree SOURCE[@SNAPSHOT] --remove`;
   return new ClusterError('TREES_TOO_MANY', text, { blame: 'operator' });
 }
 
@@ -294,10 +296,10 @@ function taken(tree: DatedTree): ClusterError {
   return new ClusterError('TREE_TAKEN', text, { blame: 'operator' });
 }
 
-/** In place of what a tree shows. */
+/** Stands in for what a tree shows. */
 const CLEARED = 'nothing';
 
-/** In place of a source's id: all dated trees of a store are looked at together. */
+/** Stands in for a source's id: all dated trees of a store are looked at together. */
 const DATED = 'dated';
 
 const keyOf = (store: Store, { originName, source, datedMs }: DatedTree): string =>

@@ -1,6 +1,7 @@
 /**
- * Unentered: what lies below a source on other file systems, and so in no snapshot of it: disks that are mounted there, Btrfs
- * subvolumes and ZFS data sets. Most who name a folder mean all that is in it, so they are told, until the policy says what is meant.
+ * Unentered: reports what lies below a source on other file systems, and so is in no snapshot: disks that are mounted
+ * there, Btrfs subvolumes and ZFS data sets. Most people who name a folder mean everything in it, so this stays an
+ * alarm until the policy says what is meant.
  */
 import type { Unentered } from '../catalog/merge-scan.js';
 import { escapePath } from '../catalog/path-text.js';
@@ -8,10 +9,10 @@ import type { SourceId } from '../core/ids.js';
 import type { Alarms } from './alarms.js';
 
 export const UNENTERED = 'MOUNTS_NOT_ENTERED';
-/** Enough to know which are meant. */
+/** Enough paths to know which are meant. */
 const NAMED_MAX = 3;
 
-/** After each run. */
+/** Called after each run. */
 export function tellUnentered(
   alarms: Pick<Alarms, 'raise' | 'clear'>,
   source: SourceId,
@@ -27,6 +28,6 @@ export function tellUnentered(
   alarms.raise(
     UNENTERED,
     source,
-    `source ${name}: not backed up, for it lies on other file systems: ${named.join(', ')}${more}. Back it up with the source by \`crossMounts: true\`, or as a source of its own; \`exclude\` what is not to be backed up here, which ends this alarm`,
+    `source ${name}: these lie on other file systems and are not backed up: ${named.join(', ')}${more}. Back them up with the source by \`crossMounts: true\`, or each as a source of its own; \`exclude\` those that are not to be backed up here, which ends this alarm`,
   );
 }

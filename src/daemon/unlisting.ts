@@ -1,6 +1,6 @@
 /**
- * Unlisting: snapshots of our own sources that are listed no more, as the rules or a person say: what is asked before, and what a
- * person is told. Holders that saw them keep them for their hold.
+ * Unlisting: takes snapshots of this host's sources out of the list, as the rules or a person say: what is checked
+ * before, and what a person is told. Holders that saw them keep them for their hold.
  *
  * Driven by the origin, in the source's turn: after each snapshot, and for `forget`.
  */
@@ -22,7 +22,7 @@ import { fromFuture, type Retainer, type Retention } from './retention.js';
 export interface UnlistingOptions {
   readonly heads: OwnHeads;
   readonly catalog: Pick<CatalogKeeper, 'get'>;
-  /** The catalog here; what is missing of it is read from those who have it. */
+  /** The catalog of this host; what it lacks is read from hosts that have it. */
   readonly objects: ObjectWriter;
   readonly retainer: Retainer;
   readonly brakes: Brakes;
@@ -41,12 +41,12 @@ export class Unlisting {
     this.#options = options;
   }
 
-  /** What `keep` makes of the source's snapshots now. Nothing is changed. */
+  /** How `keep` judges the source's snapshots now. Changes nothing. */
   judge(source: SourceId, keep: KeepCounts, signal: AbortSignal): Promise<Retention> {
     return this.#options.retainer.judge(source, keep, signal);
   }
 
-  /** By the policy, where anything may be unlisted now. */
+  /** Unlists by the policy, where anything may be unlisted now. */
   async byPolicy(source: SourceId, { name, keep }: Pick<SourceSetting, 'name' | 'keep'>): Promise<void> {
     this.tellFuture(source, name);
     const retention = await this.judge(source, keep, this.#options.signal);
@@ -65,7 +65,7 @@ export class Unlisting {
     return retention;
   }
 
-  /** How `byPolicy` ended. `setting`: undefined when the source is none of ours any more. */
+  /** Reports how `byPolicy` ended. `setting`: undefined when the source is no longer one of this host's. */
   told(source: SourceId, setting: Named | undefined, failure: { readonly error: unknown } | undefined): void {
     const { alarms, log, signal } = this.#options;
     if (failure === undefined) {
@@ -80,32 +80,35 @@ export class Unlisting {
     alarms.raise(
       'RETENTION_FAILED',
       source,
-      `source ${setting.name}: no snapshot was unlisted, for ${why}. All stay listed, and it is tried again after the next one; let the other hosts be on then, for what is lost here comes from them`,
+      `source ${setting.name}: no snapshot was unlisted, because ${why}. All stay listed, and this is tried again after the next snapshot; keep the other hosts on then, because they have what is lost here`,
     );
   }
 
-  /** Listed snapshots that are from the future by this host's clock, oldest first. */
+  /** Listed snapshots that are in the future by this host's clock, oldest first. */
   fromFuture(source: SourceId): readonly ListedSnapshot[] {
     const { catalog, clock } = this.#options;
     return fromFuture(catalog.get(source)?.head.snapshots ?? [], clock.wallMs());
   }
 
-  /** Before a run that is to take the place of those from the future. @throws ClusterError RETENTION_STOPPED */
+  /** Called before a run that is to replace the snapshots from the future. @throws ClusterError RETENTION_STOPPED */
   mayReplaceFuture(source: SourceId, { name }: Named): void {
     const { retainer, brakes } = this.#options;
     const why = retainer.clockOff() ?? brakes.on(source);
     if (why !== undefined) throw retentionStopped(name, why);
   }
 
-  /** Right before a head is signed that replaces `leaving`. @throws ClusterError RETENTION_STOPPED, OBJECT_MISSING */
+  /**
+   * Called right before a head is signed that drops `leaving` from the list.
+   * @throws ClusterError RETENTION_STOPPED, OBJECT_MISSING
+   */
   async readyToReplace(source: SourceId, { name }: Named, leaving: ReadonlySet<ObjectId>): Promise<void> {
-    // This run may have shown a mass change: what was before it is among those that would leave.
+    // This run may have shown a mass change: the snapshots before it are among those that would leave.
     const braked = this.#options.brakes.on(source);
     if (braked !== undefined) throw retentionStopped(name, braked);
     await this.#mendPages(source, leaving);
   }
 
-  /** A person, of what is from the future: nothing is unlisted before that time. */
+  /** Tells a person about snapshots from the future: nothing is unlisted before that time. */
   tellFuture(source: SourceId, name: string): void {
     const { alarms } = this.#options;
     const last = this.fromFuture(source).at(-1);
@@ -117,7 +120,7 @@ export class Unlisting {
     alarms.raise(
       'SNAPSHOT_FROM_FUTURE',
       source,
-      `source ${name}: its newest snapshot is dated ${date}Z, which is in the future, and none is unlisted before that time. If this host's clock is wrong, set it. If it is right, it was ahead: 'cluster forget ${name} --future' takes a snapshot in place of those from the future`,
+      `source ${name}: its newest snapshot is dated ${date}Z, which is in the future, and none is unlisted before that time. If this host's clock is wrong, set it. If it is right, it was ahead then: 'cluster forget ${name} --future' takes a new snapshot in place of those from the future`,
     );
   }
 
@@ -128,13 +131,14 @@ export class Unlisting {
     await this.#options.heads.publish(source, listed => listed.filter(({ id }) => !leaving.has(id)));
     this.#options.log.info(
       { code: 'SNAPSHOTS_UNLISTED', source, snapshots: [...leaving] },
-      'snapshots that the rules do not keep are listed no more; who saw them keeps them for their hold',
+      'snapshots that the rules do not keep were unlisted; hosts that saw them keep them for their hold',
     );
   }
 
   /**
-   * What leaves is told by the pages of all that stays, from our own catalog; and it is too late to lack one when the head is signed.
-   * What leaves, or stays by its hold alone, keeps nothing up when nobody has it.
+   * What leaves is found out from the pages of all that stays, in this host's own catalog; once the head is signed it
+   * is too late to lack one of them. A lost page of a snapshot that leaves, or that stays by its hold alone, stops
+   * nothing when nobody has it.
    */
   async #mendPages(source: SourceId, leaving: ReadonlySet<ObjectId>): Promise<void> {
     const { heads, catalog, objects, signal } = this.#options;

@@ -1,6 +1,7 @@
 /**
- * Upkeep: what is done on this host's own disks from time to time, and nobody waits for: the trees in the stores, the sweep of the
- * catalogs and of stray blobs, and the taking back of what was dropped and has become the last copy.
+ * Upkeep: the work on this host's own disks that is done from time to time and that nobody waits for: the trees in the
+ * stores, the sweep of the catalogs and of stray blobs, and taking back parcels that were dropped and are now the last
+ * copy.
  */
 import type { Logger } from 'pino';
 import { recordBlobs } from '../catalog/record.js';

@@ -1,4 +1,4 @@
-/** Whereabouts: which hosts hold what: of each file of the newest snapshots, and of each parcel that is wanted. */
+/** Whereabouts: which hosts hold which parts: of each file of the newest snapshots, and of each wanted parcel. */
 import { lackingIn } from '../catalog/gap-text.js';
 import type { LackingEntries } from '../catalog/restore-content.js';
 import { parseSourceSpec } from '../catalog/source-spec.js';
@@ -17,7 +17,7 @@ import { nameIn, type SourceNames } from './source-names.js';
 export interface WhereaboutsOptions {
   readonly known: Pick<Known, 'copies' | 'copiesWanted' | 'holders' | 'wanted'>;
   readonly catalog: CatalogKeeper;
-  /** Records too: from here or from whoever has them. */
+  /** Also reads records: from this host or from any host that has them. */
   readonly objects: ObjectReader;
   readonly roster: Roster;
   readonly names: SourceNames;
@@ -72,7 +72,7 @@ export class Whereabouts {
     }
   }
 
-  /** By name. A host that has it in several stores is one. */
+  /** By name. A host that has the parcel in several stores counts once. */
   #holders(parcel: ParcelId): Holder[] {
     const counting = new Map<string, boolean>();
     for (const { host, counts } of this.#options.known.holders(parcel)) {

@@ -169,12 +169,12 @@ test('backup prints the snapshot', async t => {
 });
 
 test('drill exits 22 when nothing could be tried by its name, and says how much that was', async t => {
-  const failure = { because: 'nobody gives the record that names what is in it', hosts: ['mini'] };
+  const failure = { because: 'no host gives the record that names the files in it', hosts: ['mini'] };
   const report = { source: 'photos', snapshot: 'ab'.repeat(32) as ObjectId, bytes: 3000, failure };
   const stateDir = await serve(t, { drill: () => each(report) });
   const { code, out, err } = await cluster(['--state', stateDir, 'drill']);
   t.is(code, 22);
-  t.regex(err, /^photos, 3 kB: nobody gives the record .*; held by mini$/m);
+  t.regex(err, /^photos, 3 kB: no host gives the record .*; held by mini$/m);
   t.regex(out, /0 files.*; 1 did not come/);
   const json = await cluster(['--state', stateDir, 'drill', '--json']);
   t.is(json.code, 22);

@@ -188,7 +188,8 @@ test('of a revoked origin heads are taken up to the last one that the revocation
   t.is(catalog.get(source)?.head.seq, 1);
   await t.throwsAsync(catalog.offer(sealedHead(3, [three]), theirs), {
     code: 'HEAD_OF_REVOKED',
-    message: /head 3 of .* is not valid, for laptop was revoked: head 2 is the last one that is; what is held stays/,
+    message:
+      /head 3 of .* is not valid, because laptop was revoked: head 2 is the last one that is; what is held stays/,
   });
   await t.throwsAsync(catalog.offer(sealedHead(2, [three]), theirs), { code: 'HEAD_OF_REVOKED' });
   t.is(catalog.get(source)?.head.seq, 1);
@@ -568,10 +569,7 @@ test('a held snapshot that lost an object everywhere keeps no newer head out, an
     t.deepEqual(inOrder(wantedBy(told)), inOrder(WITH_ALL_OF_OLD));
     t.is(heldIds().includes(old.id), what === 'page');
     t.deepEqual(codes(), ['HELD_LOST']);
-    t.regex(
-      alarms.list()[0]?.text ?? '',
-      new RegExp(`of snapshots .* still held \\(${old.id.slice(0, 8)}\\) .* is lost`),
-    );
+    t.regex(alarms.list()[0]?.text ?? '', new RegExp(`of snapshots .* still held \\(${old.id.slice(0, 8)}\\) is lost`));
 
     run.ms += DAY_MS;
     await catalog.letGo();

@@ -74,7 +74,7 @@ test('a record that is in this host’s catalog and with no copy is a failure', 
   source.write({ 'one.txt': 'one' });
   await source.take();
   const failed = await drilled(source, 1, async () => undefined);
-  t.regex(failed[0]?.failure?.because ?? '', /nobody gives the record/);
+  t.regex(failed[0]?.failure?.because ?? '', /no host gives the record/);
   t.is(failed.length, 1);
 });
 

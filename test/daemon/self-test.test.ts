@@ -40,7 +40,7 @@ test('what does not come though a holder is up is an alarm until all comes again
   state.up.add('two');
   await selfTest.run();
   t.is(told().length, 1);
-  t.regex(told()[0] ?? '', /SELF_TEST_FAILED: of 2 files of pics .* 1 did not come.*such as two \(ben\)/);
+  t.regex(told()[0] ?? '', /SELF_TEST_FAILED: 1 of 2 files of pics could not be restored.*such as two \(ben\)/);
   state.found = [drilled('one')];
   await selfTest.run();
   t.deepEqual(told(), []);
@@ -48,7 +48,7 @@ test('what does not come though a holder is up is an alarm until all comes again
 
 test('a test in which nothing came ends no alarm, and of a parcel without a record the parcel is told', async t => {
   const { test: selfTest, state, told } = aSelfTest();
-  state.found = [{ ...drilled('two', { because: 'nobody gives the record', hosts: ['ben'] }), path: undefined }];
+  state.found = [{ ...drilled('two', { because: 'no host gives the record', hosts: ['ben'] }), path: undefined }];
   state.up.add('two');
   await selfTest.run();
   t.regex(told()[0] ?? '', /such as all in parcel two \(ben\)/);

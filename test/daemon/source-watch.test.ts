@@ -152,8 +152,8 @@ test('a folder that is not there is an alarm until a run finds it', async t => {
   const { run, due } = watch();
   await until('a first run is due', () => due() === 1);
   t.deepEqual(codes(), ['NOT_WATCHED']);
-  t.regex(text(), /^source notes: changes in \/.*\/src are not noticed, for it is not there \(ENOENT\)/);
-  t.regex(text(), /Snapshots are taken only every 1h, and each run tries to watch it again$/);
+  t.regex(text(), /^source notes: changes in \/.*\/src are not noticed, because it does not exist \(ENOENT\)/);
+  t.regex(text(), /Snapshots are taken only every 1h, and each run tries again to watch the folder$/);
   await run();
   t.deepEqual(codes(), ['NOT_WATCHED']);
   mkdirSync(path);

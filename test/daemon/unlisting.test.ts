@@ -76,7 +76,7 @@ test('that nothing can be unlisted after a snapshot is an alarm until it can', a
   await until('the alarm', () => alarms.list().length > 0);
   const [alarm] = alarms.list();
   t.is(alarm?.code, 'RETENTION_FAILED');
-  t.regex(alarm?.text ?? '', /^source photos: no snapshot was unlisted, for the page [0-9a-f]{64} is not here/);
+  t.regex(alarm?.text ?? '', /^source photos: no snapshot was unlisted, because the page [0-9a-f]{64} is not here/);
   peer.set(page, bytes);
   await origin.backup(aSource, { acceptChanges: false });
   await until('the alarm to be over', () => alarms.list().length === 0);

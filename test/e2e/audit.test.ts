@@ -113,7 +113,7 @@ test.serial('a scrub finds rot now, and a drill says what a restore would find',
   );
   const failed = await a.run('drill', 'pics', '--files', '2');
   t.is(failed.code, 22, failed.out);
-  t.regex(failed.err, /pics, .*: nobody gives the record that names what is in it; held by b, c/);
+  t.regex(failed.err, /pics, .*: no host gives the record that names the files in it; held by b, c/);
 });
 
 test.serial('of the last copy, one file of which is wrong, all others are restored, and that one is named', async t => {

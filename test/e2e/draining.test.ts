@@ -21,7 +21,7 @@ test('a host that is drained with nowhere to go says so at once, and is empty wh
   t.is(early.code, 20);
   t.regex(
     early.err,
-    /^until others have made them anew, parcels with fewer copies than wanted: 1; with no copy elsewhere: 1\n/,
+    /^until other hosts have copied them again, parcels with fewer copies than wanted: 1; with no copy elsewhere: 1\n/,
   );
   t.regex(early.err, /\nsource pics wants 1 copies, but without b only 0 other host\(s\) lend room: add a store/);
   t.regex(early.err, /\nb: 1 parcel left\n.*b is not empty \(1 parcel left\) after 1 s/s);

@@ -75,7 +75,7 @@ test.serial('a state folder whose socket would have too long a path is refused, 
   const long = cluster.add('l'.repeat(longest + 1));
   await long.ok('init', '--name', 'home', '--host', 'long');
   for (const command of [['up', '--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0'], ['status']]) {
-    t.regex(refusal(t, await long.run(...command), 2), /socket's path has 101 bytes, and sockets allow 100: .*--state/);
+    t.regex(refusal(t, await long.run(...command), 2), /socket's path has 101 bytes, but sockets allow 100: .*--state/);
   }
 });
 
