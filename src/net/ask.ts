@@ -1,5 +1,5 @@
 /**
- * Ask: the caller's half of every protocol here. Open a stream, send one request, close our end, read what comes.
+ * Ask: the caller's half of every protocol here. Opens a stream, sends one request, closes this end, reads what comes.
  *
  * Invariants: however the reading ends (all read, left early, an error, a signal), the stream is closed or reset and
  * nothing waits on it; an answer that no honest build gives is reported as an offence of the peer.
@@ -13,11 +13,11 @@ import type { WireCodec } from './wire-codec.js';
 
 export interface AskOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Nothing moves for this long: give up. Default 60 s. */
+  /** After this long without any movement the ask is given up. Default 60 s. */
   readonly stallMs?: number;
 }
 
-/** How long the other side may take to close its end when all was said. */
+/** How long the other side may take to close its end after everything was said, in ms. */
 const LINGER_MS_MAX = 2_000;
 
 interface Question<Request, Reply> extends Omit<MessageOptions, 'signal' | 'stallMs'> {
@@ -28,7 +28,7 @@ interface Question<Request, Reply> extends Omit<MessageOptions, 'signal' | 'stal
 }
 
 /**
- * Lets `read` make answers of a peer's replies. `read` returns when the answer is complete, and throws otherwise.
+ * Lets `read` make answers from a peer's replies. `read` returns when the answer is complete, and throws otherwise.
  * @throws ClusterError PEER_UNREACHABLE, STREAM_BROKEN, STREAM_STALLED (passing), and what `read` throws.
  */
 export async function* ask<Request, Reply, Answer>(
@@ -55,7 +55,7 @@ export async function* ask<Request, Reply, Answer>(
   }
 }
 
-/** All was read; the other side is about to close its end. If it does not, the stream is reset. */
+/** All was read, and the other side is about to close its end. If it does not, the stream is reset. */
 function linger(stream: Stream): void {
   if (stream.status !== 'open') return;
   const timer = setTimeout(() => stream.abort(new Error('the peer left its end of the stream open')), LINGER_MS_MAX);

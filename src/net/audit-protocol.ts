@@ -1,9 +1,9 @@
 /**
- * Audit protocol: "your log says that you hold this parcel: show it", asked by another holder, and a possession made for that
- * one question, or a denial.
+ * Audit protocol: another holder asks "your log says that you hold this parcel: show it". The answer is a possession
+ * made for that one question, or a denial.
  *
- * An answer is not signed and is no grant: whoever asks compares it with what its own copy gives, and keeps it for itself. See
- * protocols/audit/audit.md.
+ * An answer is not signed and is not a grant: the asker compares it with what its own copy gives, and keeps it to
+ * itself. See protocols/audit/audit.md.
  */
 import { Answer, Ask } from '../../protocols/audit/audit.js';
 import type { AuditAnswer, AuditDenial } from '../core/audit.js';
@@ -23,16 +23,19 @@ import { cutShort, readMessage, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
 
 export const AUDIT_PROTOCOL = '/scatterhoard/audit/1';
-/** Audits of one peer that are served at once: it has one under way, and maybe one that it has given up. */
+/** Audits of one peer that are served at once: one that is under way, and perhaps one that it has given up. */
 const AUDIT_STREAMS_MAX = 2;
 /** Ids, a possession and their tags. */
 const MESSAGE_BYTES_MAX = 128;
-/** A question is one message that comes at once. */
+/** In ms. A question is one message that comes at once. */
 const REQUEST_STALL_MS = 10_000;
-/** Reading a parcel of 10 TB takes a day. The asker's signal ends sooner; this only keeps a forgotten one from waiting for ever. */
+/**
+ * In ms. Reading a parcel of 10 TB takes a day. The asker's signal ends sooner; this only keeps a forgotten one from
+ * waiting for ever.
+ */
 const ANSWER_STALL_MS = 7 * 24 * 3_600_000;
 
-/** Their numbers on the wire. A number of a later version counts as the first: ask again another time. */
+/** By their numbers on the wire. A number from a later version counts as the first: ask again later. */
 const DENIALS: readonly AuditDenial[] = ['busy', 'absent', 'corrupt'];
 
 export interface AuditAsk {
@@ -40,7 +43,7 @@ export interface AuditAsk {
   readonly parcel: ParcelId;
 }
 
-/** Called at most twice at once for one peer. */
+/** Called at most twice at the same time for one peer. */
 export type AuditProvider = (ask: AuditAsk, from: PeerName, signal: AbortSignal) => Promise<AuditAnswer>;
 
 export async function serveAudits(net: Net, provide: AuditProvider): Promise<void> {

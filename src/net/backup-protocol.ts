@@ -1,6 +1,6 @@
 /**
- * Backup protocol: "take a snapshot of this source now", said to its origin by another member, so that `backup` works on
- * any host. See protocols/backup/backup.md.
+ * Backup protocol: a member tells the origin of a source to take a snapshot of it now, so that `backup` works on any
+ * host. See protocols/backup/backup.md.
  */
 import { Order, Reply } from '../../protocols/backup/backup.js';
 import { ClusterError } from '../core/fault.js';
@@ -20,22 +20,22 @@ import type { Net } from './net.js';
 import { limited } from './wire-codec.js';
 
 const BACKUP_PROTOCOL = '/scatterhoard/backup/1';
-/** Paths told of those that could not be read. */
+/** How many paths of unreadable files are reported. */
 export const UNREAD_MAX = 20;
-/** … and of mount points that were not entered. */
+/** … and how many of mount points that were not entered. */
 export const UNENTERED_MAX = 20;
 const PATH_BYTES_MAX = 4096;
 const BECAUSE_CHARACTERS_MAX = 32;
 const ORDER_BYTES_MAX = 1024;
-/** 40 paths of 4 KiB, and the rest. */
+/** 40 paths of 4 KiB, and the rest of the reply. */
 const REPLY_BYTES_MAX = 256 * 1024;
 const REQUEST_STALL_MS = 10_000;
-/** The first snapshot of some terabytes takes hours, in which nothing is said. */
+/** In ms. The first snapshot of some terabytes takes hours, during which nothing is sent. */
 const RUN_MS_MAX = 6 * 3_600_000;
 
 const LIMITED_REPLY = limited(Reply, { taken: { unread: UNREAD_MAX, unenteredPaths: UNENTERED_MAX } });
 
-/** What an origin says of a snapshot that it has just taken. */
+/** What an origin reports about a snapshot that it has just taken. */
 export interface TakenSnapshot {
   readonly snapshot: ObjectId;
   readonly timeMs: number;
@@ -49,7 +49,7 @@ export interface TakenSnapshot {
   readonly unread: readonly { readonly path: Buffer; readonly because: string }[];
   /** Mount points that were not entered; of their paths at most 20. */
   readonly unentered: { readonly count: number; readonly paths: readonly Buffer[] };
-  /** So much left or changed that the source's brake was set off by it. */
+  /** So much was lost or changed that this snapshot has put on the source's brake. */
   readonly braked: boolean;
 }
 
@@ -148,11 +148,13 @@ function replyFrom({ taken, refused }: Reply): BackupReply {
   };
 }
 
-/** A refusal as the asking person is told it. */
+/** A refusal, in words for the person who asked. */
 export function backupRefused(because: BackupRefusal, source: string, host: string): ClusterError {
   switch (because) {
     case 'unknown-source':
-      return new ClusterError('SOURCE_UNKNOWN', `${host} has no source ${source} (any more)`, { blame: 'operator' });
+      return new ClusterError('SOURCE_UNKNOWN', `${host} has no source ${source}, or no longer has it`, {
+        blame: 'operator',
+      });
     case 'source-missing':
       return new ClusterError(
         'SOURCE_MISSING',
@@ -162,7 +164,7 @@ export function backupRefused(because: BackupRefusal, source: string, host: stri
     case 'failed':
       return new ClusterError(
         'BACKUP_FAILED',
-        `${host} could not take a snapshot of ${source}; its log says why, the earlier snapshots are kept`,
+        `${host} could not take a snapshot of ${source}; its log says why; the earlier snapshots are kept`,
         { blame: 'passing' },
       );
     default:

@@ -1,29 +1,29 @@
 /**
  * Bulk stream: reading and writing a libp2p stream so that the slower side sets the pace.
  *
- * libp2p 3 has six traps here, all found by trying; this file is the way round them.
+ * libp2p 3 has six traps here, all found by trying; this file avoids them.
  * - `for await (stream)` and everything built on it push what arrives into an unbounded queue: no back-pressure at all.
- *   So we pause the stream while more than `READ_AHEAD_BYTES` wait for the reader; yamux then stops its window.
+ *   So this file pauses the stream while more than `READ_AHEAD_BYTES` wait for the reader; yamux then stops its window.
  * - A paused stream still gets what its window had promised, and is reset above 4 MiB: libp2p-node.ts keeps windows at 1 MiB.
- * - `onDrain()` makes its promise once and never anew, so from the second time on it returns at once and the sender runs
- *   ahead without end. So we listen for `drain` ourselves.
- * - When the other side closes while we are paused and our own side is closed, `close` comes although up to 1 MiB
+ * - `onDrain()` makes its promise once and never again, so from the second time on it returns at once and the sender
+ *   runs ahead without end. So this file listens for `drain` itself.
+ * - When the other side closes while the stream is paused and our own side is closed, `close` comes although up to 1 MiB
  *   lies unread in the stream. So a paused stream is always resumed, closed or not, before it counts as read.
- * - `resume()` hands over all that was buffered first and opens yamux's window afterwards. A `pause()` in the midst of that is
- *   undone: the stream says that it is paused, its window opens again and again, and 4 MiB later it is reset. So we pause
- *   only once `resume()` has returned.
+ * - `resume()` hands over everything buffered first and opens yamux's window afterwards. A `pause()` during that is
+ *   undone: the stream says that it is paused, its window opens again and again, and 4 MiB later it is reset. So the
+ *   stream is paused only once `resume()` has returned.
  * - `readableEnded` may be true although bytes lie in the stream: see `isReadOut`.
  *
- * The end of a stream proves nothing: a connection that is closed in good order ends all its streams like that. Whether
- * an answer is complete is for each protocol to say.
+ * The end of a stream proves nothing: a connection that is closed in good order ends all its streams like that. Each
+ * protocol must say itself whether an answer is complete.
  */
 import type { Stream } from '@libp2p/interface';
 import type { Uint8ArrayList } from 'uint8arraylist';
 import { ClusterError } from '../core/fault.js';
 
-/** Received and not yet read, above which the stream is paused. With the window: at most about 2.25 MiB a stream. */
+/** The stream is paused while more than this is unread. With the window: at most about 2.25 MiB a stream. */
 export const READ_AHEAD_BYTES = 256 * 1024;
-/** A stream on which nothing moves for this long, while we wait for it, is given up. A disk that spins up takes 15 s. */
+/** A stream that is waited for is given up after this long without movement, in ms. A disk spins up in 15 s. */
 export const STALL_MS_MAX = 60_000;
 
 export interface BulkOptions {
@@ -33,8 +33,8 @@ export interface BulkOptions {
 }
 
 /**
- * What the other side sends, as it comes. Ends when the other side has closed its end. A reader that leaves early leaves
- * the stream as it is: abort it.
+ * Yields what the other side sends, as it comes. Ends when the other side has closed its end. A reader that leaves
+ * early leaves the stream as it is: abort it.
  * @throws ClusterError STREAM_BROKEN, STREAM_STALLED (passing); the signal's reason.
  */
 export async function* pausingSource(
@@ -104,8 +104,8 @@ export async function* pausingSource(
 }
 
 /**
- * Nothing is left to read and nothing more will come. `end` alone does not say so: what came in one packet with the answer
- * to the negotiation is put back into the stream after its `end` has passed.
+ * True when nothing is left to read and nothing more will come. `end` alone does not say so: bytes that came in one
+ * packet with the answer to the negotiation are put back into the stream after its `end` has passed.
  */
 function isReadOut(stream: Stream): boolean {
   if (stream.readBufferLength > 0) return stream.readStatus === 'closed';
@@ -116,7 +116,7 @@ function resume(stream: Stream): void {
   try {
     stream.resume();
   } catch (error) {
-    // It hands over what it has buffered first; then it fails to tell a muxer that is closed already, which needs no telling.
+    // It hands over its buffer first; then it fails to notify a muxer that is already closed, which needs no notice.
     if (stream.status === 'open') throw error;
   }
 }
@@ -136,8 +136,8 @@ export async function send(
   } catch (cause) {
     throw streamBroken(cause);
   }
-  // A drained connection wakes all its streams, also those whose own window is still shut: so look again each time. Only what
-  // moves on this one is a sign that its reader is there.
+  // A drained connection wakes all its streams, even those whose own window is still shut: so look again each time.
+  // Only movement on this stream is a sign that its reader is there.
   let heldBytes = stream.writeBufferLength;
   let stallsAtMs = performance.now() + stallMs;
   while (stream.writableNeedsDrain) {
@@ -162,7 +162,7 @@ function drained(
       signal?.removeEventListener('abort', onAbort);
       done();
     };
-    // The stream tries to send what it holds in a microtask of its own, queued before ours: then we look.
+    // The stream tries to send what it holds in a microtask of its own, queued before this one: look after that.
     const onDrain = (): void => settle(resolve);
     const onClose = ({ error }: { readonly error?: Error }): void => settle(() => reject(streamBroken(error)));
     const onAbort = (): void => settle(() => reject(signal?.reason));

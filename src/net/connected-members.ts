@@ -1,8 +1,8 @@
 /**
- * Connected members: who among those that have a connection with us has accepted us.
+ * Connected members: which of the members that have a connection with this host have accepted it.
  *
- * A member that answers identify has, for members alone are allowed to ask; from then on it is `connected`, and gossip may
- * begin. Who has not answered, or lost its gossip stream, is asked again at each round.
+ * A member that answers identify has accepted this host, because only members may ask. From then on it is `connected`,
+ * and gossip may begin. A member that has not answered, or lost its gossip stream, is asked again in each round.
  *
  * Driven by start-net.ts with the node's connections.
  */
@@ -30,7 +30,7 @@ export class ConnectedMembers {
   readonly #of: ConnectedMembersContext;
   /** Members that answered identify. */
   readonly #accepted = new Set<PeerName>();
-  /** Connections whose identify is on its way. */
+  /** Connections with an identify under way. */
   readonly #asking = new Set<Connection>();
 
   constructor(context: ConnectedMembersContext) {
@@ -47,18 +47,21 @@ export class ConnectedMembers {
     return this.#accepted.has(peer);
   }
 
-  /** Its last connection has closed. */
+  /** The peer's last connection has closed. */
   gone(peer: PeerName): void {
     if (this.#accepted.delete(peer)) this.onDisconnect.tell(peer);
   }
 
-  /** Asks a member that has not accepted us yet, or that our gossip does not reach. */
+  /** Asks a member that has not accepted this host yet, or that this host's gossip does not reach. */
   tend(connection: Connection): void {
     const peer = nameOf(connection.remotePeer);
     if (!this.#accepted.has(peer) || !this.#gossips(peer)) void this.identify(connection);
   }
 
-  /** Asks who a member is and where it listens: done, it has accepted us, and gossip may begin on this connection. */
+  /**
+   * Asks a member who it is and where it listens. When it answers, it has accepted this host, and gossip may begin on
+   * this connection.
+   */
   async identify(connection: Connection): Promise<void> {
     if (this.#asking.has(connection) || this.#of.stopping.aborted) return;
     this.#asking.add(connection);
@@ -71,7 +74,8 @@ export class ConnectedMembers {
       this.#accepted.add(peer);
       this.onConnect.tell(peer, listenAddrs.map(String));
     } catch (error) {
-      // It does not know us as a member yet, or the connection broke: asked again at the next round while it stands.
+      // The member does not know this host yet, or the connection broke: it is asked again in the next round while the
+      // connection stands.
       this.#of.log.debug({ err: error, peer }, 'connected, not accepted yet');
     } finally {
       this.#asking.delete(connection);
@@ -81,7 +85,8 @@ export class ConnectedMembers {
   /**
    * Is there a gossip stream to this peer that it still reads? GossipSub opens one when a peer is identified and never
    * again: not when the connection that carried it closes and another stays, nor when the other side gave it up over a
-   * message it could not read. Then its end is closed and what we publish goes nowhere; so it is reset, and identified anew.
+   * message it could not read. Then its end is closed and what this host publishes goes nowhere; so it is reset, and
+   * the peer identified again.
    */
   #gossips(peer: PeerName): boolean {
     const { protocols } = this.#of.node.services.pubsub;

@@ -1,4 +1,6 @@
-/** Deadline: work with a signal that fires after a time, or with any of some signals, and leaves nothing behind. */
+/**
+ * Deadline: runs work with a signal that fires after a time, or with any of some signals, and leaves nothing behind.
+ */
 import { abortWith } from '../platform/abort-with.js';
 
 export async function withDeadline<T>(

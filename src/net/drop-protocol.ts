@@ -2,12 +2,12 @@
  * Drop protocol: "I am about to drop my copy of this parcel: do you hold yours?", asked of every holder, and their grants.
  *
  * A grant says that its holder read every byte of the parcel from its disk in answer to this one question, and was not
- * dropping it itself. It is signed, over everything that it says and for whom; here the signature is checked against the
- * key of the peer that was asked, so that nobody further in ever sees a grant of unknown origin. Whether what was read is
- * right is for the asker, who has the same bytes.
+ * dropping it itself. The signature covers everything that the grant says and for whom. It is checked here against the
+ * key of the peer that was asked, so that no part further in ever sees a grant of unknown origin. The asker, which has
+ * the same bytes, judges whether what was read is right.
  *
- * A read takes as long as its parcel is large, and nothing is said meanwhile: how long an answer is waited for is the
- * asker's signal alone. See protocols/drop/drop.md.
+ * A read takes as long as its parcel is large, and nothing is sent meanwhile: only the asker's signal limits how long
+ * an answer is waited for. See protocols/drop/drop.md.
  */
 import { Answer, Asks } from '../../protocols/drop/drop.js';
 import { assert, ClusterError } from '../core/fault.js';
@@ -33,7 +33,7 @@ import type { Net } from './net.js';
 import { limited } from './wire-codec.js';
 
 export const DROP_PROTOCOL = '/scatterhoard/drop/1';
-/** Asks of one message: as many as a host reads for at once (GRANT_READS_MAX), so that none of them need be refused. */
+/** Asks in one message: as many as a host reads for at once (GRANT_READS_MAX), so that none of them need be refused. */
 export const ASKS_PER_MESSAGE_MAX = 64;
 /** Messages of one peer that are served at once. */
 const DROP_STREAMS_MAX = 8;
@@ -41,15 +41,18 @@ const DROP_STREAMS_MAX = 8;
 const ASK_BYTES_MAX = 8 * 1024;
 /** Ids, a possession, a signature and their tags. */
 const ANSWER_BYTES_MAX = 512;
-/** A request is one message that comes at once. */
+/** In ms. A request is one message that comes at once. */
 const REQUEST_STALL_MS = 10_000;
 
 const LIMITED_ASKS = limited(Asks, { asks: ASKS_PER_MESSAGE_MAX });
 
-/** Reading a parcel of 10 TB takes a day. The asker's signal ends sooner; this only keeps a forgotten one from waiting for ever. */
+/**
+ * In ms. Reading a parcel of 10 TB takes a day. The asker's signal ends sooner; this only keeps a forgotten one from
+ * waiting for ever.
+ */
 const ANSWER_STALL_MS = 7 * 24 * 3_600_000;
 
-/** Their numbers on the wire. A number of a later version counts as the first: ask again. */
+/** By their numbers on the wire. A number from a later version counts as the first: ask again. */
 const DENY_REASONS: readonly DenyReason[] = [
   'busy',
   'absent',
@@ -62,12 +65,12 @@ const DENY_REASONS: readonly DenyReason[] = [
   'config-differs',
 ];
 
-/** Each nonce of one message is another one. */
+/** Within one message every nonce differs. */
 export interface ParcelAsk extends GrantAsk {
   readonly parcel: ParcelId;
 }
 
-/** An answer as it is sent: a grant has been signed by `signGrant`. */
+/** An answer as it is sent: `signGrant` has signed each grant. */
 export type GivenAnswer = { readonly nonce: Nonce; readonly parcel: ParcelId } & (
   | {
       readonly answer: Extract<GrantAnswer, { answer: 'grant' }>;
@@ -83,7 +86,7 @@ export interface TakenAnswer {
   readonly answer: GrantAnswer;
 }
 
-/** All that a grant says, and to whom. */
+/** Everything that a grant says, and to whom. */
 export interface GrantWords {
   readonly nonce: Nonce;
   readonly parcel: ParcelId;
@@ -102,7 +105,7 @@ function grantMessage({ nonce, parcel, holder, dropper, boot, answer }: GrantWor
 
 export const signGrant = (signer: Signer, words: GrantWords): Uint8Array => signer.sign(grantMessage(words));
 
-/** Each ask answered exactly once, in any order, as soon as its answer is there. */
+/** Yields exactly one answer for each ask, in any order, as soon as it is ready. */
 export type GrantProvider = (
   asks: readonly ParcelAsk[],
   from: PeerName,
@@ -124,7 +127,7 @@ export async function serveGrants(net: Net, provide: GrantProvider): Promise<voi
       for await (const given of provide(asks, from, signal)) {
         assert(
           open.delete(given.nonce),
-          `answers attempt ${given.nonce}, which was not asked for or is answered already`,
+          `answers attempt ${given.nonce}, which was not asked for or is already answered`,
         );
         await writeMessage(stream, Answer, toAnswer(given), { signal });
       }
@@ -135,17 +138,17 @@ export async function serveGrants(net: Net, provide: GrantProvider): Promise<voi
 }
 
 export interface GrantAskOptions {
-  /** Who is asked, and the raw key by which it signs. */
+  /** The host that is asked, and the raw key with which it signs. */
   readonly holder: HostId;
   readonly holderKey: Uint8Array;
-  /** Who asks: this host. */
+  /** The host that asks: this host. */
   readonly dropper: HostId;
-  /** Ends the waiting: fires when no answer is of use any more. */
+  /** Ends the waiting: fires when an answer is of no more use. */
   readonly signal: AbortSignal;
 }
 
 /**
- * One answer to each ask, as they come; at most 64. What came before a throw is good.
+ * One answer to each ask, as they come; at most 64. Answers that came before a throw are valid.
  * @throws ClusterError BAD_GRANT_SIGNATURE, MALFORMED_MESSAGE (peer); PEER_UNREACHABLE, STREAM_BROKEN (passing); the
  *   signal's reason.
  */
@@ -182,7 +185,7 @@ async function* readAnswers(
   open: Map<Nonce, ParcelId>,
   { holder, holderKey, dropper }: GrantAskOptions,
 ): AsyncGenerator<TakenAnswer, void, undefined> {
-  // To the end of the stream, not to the last open question: one that is answered twice must not go unseen.
+  // Reads to the end of the stream, not to the last open question: a second answer to one question must not go unseen.
   for await (const wire of answers) {
     const given = reading('grant answer', () => answerFrom(wire));
     const { nonce, parcel, answer } = given;
@@ -210,7 +213,8 @@ function asksFrom({ asks }: Asks): readonly ParcelAsk[] {
     const nonce = parseNonce(hexOf(nonceBytes));
     if (nonces.has(nonce)) throw new RangeError('one nonce for two asks');
     nonces.add(nonce);
-    // A build that does not know it sends none. No configuration has that, so it is denied, and has done nothing wrong.
+    // A build that does not know this field sends none. No configuration has that hash, so the ask is denied, but it is
+    // no offence.
     const hash = configHash.length === 0 ? '' : hashFrom(configHash);
     const config = { version: countFrom(configVersion), hash };
     return { nonce, parcel: parseParcelId(hexOf(parcel)), config };

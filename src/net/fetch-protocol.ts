@@ -2,10 +2,11 @@
  * Fetch protocol: blobs of one parcel, whole and plain, from its origin or a holder; or ranges of one blob, or its recipe
  * (fetch-recipe.ts).
  *
- * A stream carries one question after the other, each answered in its turn: busy, or for each blob its size and bytes (of
- * several small ones together), or gone; then an end mark. The server may find out only in the middle that a blob is gone
- * (the origin serves the live file): then gone comes after some of its data, and the receiver throws those bytes away.
- * Nothing is hashed here: the receiver's store checks every blob, and only that check counts. See protocols/fetch/fetch.md.
+ * A stream carries one question after the other, each answered in its turn: busy; or for each blob its size and bytes
+ * (for several small ones together), or gone; then an end mark. The server may find out only in the middle that a blob
+ * is gone (the origin serves the live file): then gone comes after some of its data, and the receiver throws those
+ * bytes away. Nothing is hashed here: the receiver's store checks every blob, and only that check counts. See
+ * protocols/fetch/fetch.md.
  */
 import { type Busy, type Pack, Part, Want } from '../../protocols/fetch/fetch.js';
 import { type ByteRange, sumOf } from '../core/byte-range.js';
@@ -23,7 +24,7 @@ import { limited } from './wire-codec.js';
 import { RANGES_PER_FETCH_MAX, rangesFrom } from './wire-ranges.js';
 
 export const FETCH_PROTOCOL = '/scatterhoard/fetch/1';
-/** Blobs of one ask: a record lists at most 512 entries. */
+/** Blobs in one ask: a record lists at most 512 entries. */
 const BLOBS_PER_FETCH_MAX = 512;
 /** Bytes of one data part: large enough that its header costs nothing, small enough that many streams share a line. */
 const FETCH_DATA_BYTES_MAX = 256 * 1024;
@@ -38,36 +39,36 @@ export const FETCH_PART_BYTES_MAX = FETCH_DATA_BYTES_MAX + PACK_HEADS_BYTES_MAX;
 const WANT_BYTES_MAX = 80 * 1024;
 /** Fetches of one peer that are served at once. */
 const FETCH_STREAMS_MAX = 16;
-/** Between two questions of one stream, in ms: who has nothing to ask closes it after two seconds. */
+/** Time between two questions of one stream, in ms: a caller with nothing to ask closes it after two seconds. */
 const REQUEST_STALL_MS = 10_000;
 
 const LIMITED_WANT = limited(Want, { blobs: BLOBS_PER_FETCH_MAX, ranges: RANGES_PER_FETCH_MAX });
 export const LIMITED_PART = limited(Part, { pack: { sizesBytes: BLOBS_PER_FETCH_MAX } });
 
-/** No peer is believed that it is busy for longer, in ms: ours say two seconds. */
+/** No peer is believed to be busy for longer than this, in ms: this build says two seconds. */
 const BUSY_MS_MAX = 60_000;
 
-/** Why somebody fetches: a server that must choose serves a restore before a repair before a grab. */
+/** Why a peer fetches: a server that must choose serves a restore before a repair before a grab. */
 export type FetchPurpose = 'grab' | 'repair' | 'restore';
-/** Their numbers on the wire. A number of a later version counts as the humblest. */
+/** By their numbers on the wire. A number from a later version counts as the humblest purpose. */
 const PURPOSES: readonly FetchPurpose[] = ['grab', 'repair', 'restore'];
 
 export interface FetchRequest {
   readonly parcel: ParcelId;
-  /** Of that parcel; empty blobs are never asked for. 1 to 512. */
+  /** Blobs of that parcel; empty blobs are never asked for. 1 to 512. */
   readonly blobs: readonly BlobId[];
   readonly purpose: FetchPurpose;
-  /** Of the one blob, only these bytes: ascending, none in two of them, at most 4096. Default: all. */
+  /** For a single blob, only these bytes: ascending, not overlapping, at most 4096 ranges. Default: all. */
   readonly ranges?: readonly ByteRange[];
-  /** Of the one blob its recipe, and none of its bytes; of ranges, at most 64 MiB in all, their pieces. */
+  /** For a single blob its recipe instead of its bytes; with ranges, at most 64 MiB in all, the pieces of these. */
   readonly recipe?: true;
-  /** What the peer gave of the parcel last time hashed to another name. Default: false. */
+  /** True when what the peer gave of the parcel last time hashed to another name. Default: false. */
   readonly doubted?: boolean;
 }
 
 export interface FetchBusy {
   readonly kind: 'busy';
-  /** A minute at most. */
+  /** A minute at the most. */
   readonly retryAfterMs: number;
 }
 
@@ -85,7 +86,10 @@ export type FetchPart =
   | { readonly kind: 'pack'; readonly blobs: readonly PackedBlob[] }
   | { readonly kind: 'gone'; readonly blob: BlobId };
 
-/** A blob, or several small ones, to serve, or what is asked of one. Its `content` must give exactly `bytes`, or throw: `SourceGone` when what it reads from has changed. */
+/**
+ * What is served: one blob, several small ones, or what is asked of one. `content` must give exactly `bytes`, or throw:
+ * `SourceGone` when what it reads from has changed.
+ */
 export type FetchedBlob =
   | {
       readonly blob: BlobId;
@@ -94,24 +98,27 @@ export type FetchedBlob =
       readonly gone?: false;
     }
   | { readonly blob: BlobId; readonly gone: true }
-  /** At most `PACK_BYTES_MAX` in all, and 512. */
+  /** At most `PACK_BYTES_MAX` bytes in all, and 512 blobs. */
   | { readonly pack: readonly PackedBlob[] };
 
 interface Ending {
-  /** Fires when the answer is not to go on: the stream is reset, whether its peer takes what was sent or not. */
+  /** Fires when the answer must not go on: the stream is reset, whether or not its peer takes what was sent. */
   readonly ended?: AbortSignal;
 }
 
 export type FetchAnswer =
   | FetchBusy
   | ({ readonly kind: 'blobs'; readonly parts: AsyncIterable<FetchedBlob> } & Ending)
-  /** Packed pages (core/recipe.ts), sent as they come; to whoever asked for a recipe, and to nobody else. */
+  /** Packed pages (core/recipe.ts), sent as they come; only to a peer that asked for a recipe. */
   | ({ readonly kind: 'recipe'; readonly pages: AsyncIterable<Uint8Array> } & Ending);
 
-/** Each asked blob exactly once, in any order. */
+/** Answers each blob that is asked for exactly once, in any order. */
 export type FetchProvider = (request: FetchRequest, from: PeerName, signal: AbortSignal) => Promise<FetchAnswer>;
 
-/** @param isGone tells the error of a `content` that says "the bytes under this id are no longer here" from all others, which reset the stream. */
+/**
+ * @param isGone distinguishes the error of a `content` that says "the bytes under this id are no longer here" from all
+ * others, which reset the stream.
+ */
 export async function serveFetch(net: Net, provide: FetchProvider, isGone: (error: unknown) => boolean): Promise<void> {
   await net.handle(
     FETCH_PROTOCOL,
@@ -156,11 +163,14 @@ async function sendAnswer(
     await batch.write(part);
   };
   if (answer.kind === 'busy') return say({ busy: { retryAfterMs: answer.retryAfterMs } });
-  assert((answer.kind === 'recipe') === (request.recipe === true), 'a recipe is the answer to who asks for one');
+  assert(
+    (answer.kind === 'recipe') === (request.recipe === true),
+    'a recipe answers a request for a recipe, and nothing else does',
+  );
   if (answer.kind === 'recipe') return sendRecipe(answer.pages, { blob: request.blobs[0] as BlobId, batch, isGone });
   const open = new Set(request.blobs);
   const answered = (blob: BlobId): void =>
-    assert(open.delete(blob), `serves blob ${blob}, which was not asked for or is served already`);
+    assert(open.delete(blob), `serves blob ${blob}, which was not asked for or is already served`);
   for await (const part of answer.parts) {
     if ('pack' in part) {
       for (const { blob } of part.pack) answered(blob);
@@ -194,7 +204,7 @@ function toPack(pack: readonly PackedBlob[]): Pack {
   };
 }
 
-/** Each page at once, for whoever gets it begins with it. */
+/** Sends each page at once, because the receiver begins with it. */
 async function sendRecipe(
   pages: AsyncIterable<Uint8Array>,
   {
@@ -224,7 +234,7 @@ async function sendContent(
     leftBytes -= chunk.length;
     assert(leftBytes >= 0, `blob ${blob} has more than its ${bytes} bytes`);
     for (let at = 0; at < chunk.length; at += FETCH_DATA_BYTES_MAX) {
-      // The last byte is held back by nobody: a source that finds out at its end that it is gone says so after it.
+      // Nothing holds the last byte back: a source that finds out at its end that it is gone says so after it.
       await say({ data: chunk.subarray(at, at + FETCH_DATA_BYTES_MAX) });
     }
   }
@@ -232,9 +242,10 @@ async function sendContent(
 }
 
 /**
- * What the peer answers, as it comes. Every asked blob is answered exactly once, unless the first part is `busy`.
- * @throws ClusterError PEER_UNREACHABLE, STREAM_BROKEN, STREAM_STALLED (passing), MALFORMED_MESSAGE (peer). Blobs that were
- *   complete before are good if they hash right.
+ * What the peer answers, as it comes. Every blob that was asked for is answered exactly once, unless the first part is
+ * `busy`.
+ * @throws ClusterError PEER_UNREACHABLE, STREAM_BROKEN, STREAM_STALLED (passing), MALFORMED_MESSAGE (peer). Blobs that
+ *   were complete before are good if they hash right.
  */
 export function askFetch(
   net: Net,
@@ -281,10 +292,10 @@ export const busyFrom = ({ retryAfterMs }: Busy): FetchBusy => ({
   ),
 });
 
-/** Waits until so many bytes may move; undefined when they may at once. */
+/** Waits until this many bytes may move; undefined when they may move at once. */
 type Paced = (bytes: number) => Promise<void> | undefined;
 
-/** A person waits for a restore, and for nothing else. */
+/** A restore is urgent, because a person waits for it; nobody waits for any other fetch. */
 export function pacedBy(
   line: PacedLine,
   {
@@ -297,7 +308,7 @@ export function pacedBy(
   return bytes => (bytes === 0 ? undefined : line.take({ peer, bytes, isUrgent }, signal));
 }
 
-/** The answer to one Want: reads up to its end mark and no further. */
+/** Reads the answer to one Want, up to its end mark and no further. */
 export async function* readAnswer(
   parts: AsyncGenerator<Part, void, undefined>,
   { blobs }: FetchRequest,
@@ -308,17 +319,18 @@ export async function* readAnswer(
   let leftBytes = 0;
   let first = true;
   let busy = false;
-  // By hand: leaving a `for await` would end the stream for the answers behind this one.
+  // By hand, because leaving a `for await` would end the stream for the answers after this one.
   for (;;) {
     const { value: wire, done } = await floor.next(parts);
     if (done === true) throw cutShort('fetch answer');
     if (wire.end !== undefined) {
-      if (!busy && (open.size > 0 || leftBytes > 0)) throw malformed('fetch answer: its end before all was answered');
+      if (!busy && (open.size > 0 || leftBytes > 0))
+        throw malformed('fetch answer: it ended before everything was answered');
       return;
     }
-    if (busy) throw malformed('fetch answer: more after busy');
+    if (busy) throw malformed('fetch answer: something follows busy');
     if (wire.busy !== undefined) {
-      if (!first) throw malformed('fetch answer: busy after it began');
+      if (!first) throw malformed('fetch answer: busy after the answer began');
       busy = true;
       yield busyFrom(wire.busy);
       continue;
@@ -326,7 +338,7 @@ export async function* readAnswer(
     first = false;
 
     if (wire.data !== undefined) {
-      // Nothing is no sign of life: whoever sends that again and again would keep its place for ever.
+      // An empty part is no sign of life: a peer that sends it again and again would keep its place for ever.
       if (wire.data.length === 0) throw malformed('fetch answer: data without a byte');
       if (current === undefined || wire.data.length > leftBytes || wire.data.length > FETCH_DATA_BYTES_MAX)
         throw malformed('fetch answer: data beyond a blob’s size, or too much at once');
@@ -360,7 +372,7 @@ export async function* readAnswer(
       current = blob;
       yield { kind: 'blob', blob, bytes: leftBytes };
     } else {
-      throw malformed('fetch answer: a part of no known kind');
+      throw malformed('fetch answer: a part of unknown kind');
     }
   }
 }
@@ -387,7 +399,7 @@ function requestFrom({ parcel, blobs, purpose, ranges, recipe, doubted }: Want):
   const ids = blobs.map(blob => parseBlobId(hexOf(blob)));
   if (new Set(ids).size !== ids.length) throw new RangeError('a blob is asked for twice');
   if (recipe && sumOf(ranges) > COMPARED_BYTES_MAX) throw new RangeError(`pieces of ${sumOf(ranges)} bytes`);
-  if ((recipe || ranges.length > 0) && ids.length > 1) throw new RangeError(`of ${ids.length} blobs only a part`);
+  if ((recipe || ranges.length > 0) && ids.length > 1) throw new RangeError(`only a part of ${ids.length} blobs`);
   return {
     parcel: parseParcelId(hexOf(parcel)),
     blobs: ids,

@@ -1,7 +1,7 @@
 /**
- * Fetch recipe: the caller's half of asking for the recipe of a blob, over the fetch protocol. Pages come while the other side is
- * still making them. It is only looked at whether they can be a recipe of a blob of that size: whether they are, the blob's
- * own hash says in the end. See protocols/fetch/fetch.md.
+ * Fetch recipe: the caller's half of asking for the recipe of a blob, over the fetch protocol. Pages come while the
+ * other side is still making them. The only check here is whether they can be a recipe of a blob of that size; whether
+ * they are one, the blob's own hash shows in the end. See protocols/fetch/fetch.md.
  */
 import { type Part, Want } from '../../protocols/fetch/fetch.js';
 import type { ByteRange } from '../core/byte-range.js';
@@ -27,17 +27,17 @@ export interface RecipeRequest {
   readonly parcel: ParcelId;
   readonly blob: BlobRef & { readonly blob: BlobId };
   readonly purpose: FetchPurpose;
-  /** Not the blob's recipe but the pieces of these ranges of it. */
+  /** Asks not for the blob's recipe but for the pieces of these ranges of it. */
   readonly ranges?: readonly ByteRange[];
-  /** As of a `FetchRequest`. */
+  /** As in a `FetchRequest`. */
   readonly doubted?: boolean;
 }
 
-/** Pages until all the blob's bytes are in chunks; `busy` alone; or `gone`, at first or later. */
+/** Pages until all the blob's bytes are in chunks; or `busy` alone; or `gone`, at first or later. */
 export type RecipePart =
   | FetchBusy
   | { readonly kind: 'chunks'; readonly page: Uint8Array }
-  /** Not the bytes: whoever cannot make the recipe may still have them. */
+  /** Says nothing about the bytes: a peer that cannot make the recipe may still have them. */
   | { readonly kind: 'gone' };
 
 /** @throws as `askFetch`. Pages that came before can be used as they are. */
@@ -86,13 +86,13 @@ async function* readPages(
       return yield { kind: 'gone' };
     }
     if (recipe === undefined || (recipe.chunks.length === 0 && !recipe.last))
-      throw malformed('recipe: a part that is none of it');
+      throw malformed('recipe: a part that does not belong to it');
     isFirst = false;
     reading('recipe', () => {
       check.take(recipe.chunks);
       if (recipe.last) check.end();
     });
-    // A page is short; what was read for it is how fast it can come.
+    // A page is short; how fast it can come depends on the bytes that were read for it.
     for (const { bytes } of chunksOf(recipe.chunks)) floor.moved(bytes);
     if (recipe.chunks.length > 0) yield { kind: 'chunks', page: recipe.chunks };
     if (recipe.last) return;

@@ -1,12 +1,14 @@
 /**
- * Fetch session: many fetches from one peer over one stream, the next ones asked for while the ones before are answered.
+ * Fetch session: many fetches from one peer over one stream; the next ones are asked for while earlier ones are
+ * answered.
  *
- * A stream of its own costs each side some twenty frames of yamux, each of them a frame of noise and a packet: for parcels
- * of small files more than their bytes do. So small parcels share one; large ones have their own (`askFetch`), for answers
- * come in the order of the questions, and nobody should wait behind gigabytes.
+ * A stream for each fetch costs each side some twenty frames of yamux, each of them a frame of noise and a packet: for
+ * parcels of small files that is more than their bytes cost. So small parcels share a stream. Large ones have their
+ * own (`askFetch`), because answers come in the order of the questions, and nobody should wait behind gigabytes.
  *
- * Invariants: an answer that its asker has left is read to its end, so that the next one can begin; when the stream breaks,
- * everybody who still waits is told so; a session that nobody uses ends after two seconds. Nothing is tried again here.
+ * Invariants: an answer that its asker has left is read to its end, so that the next one can begin; when the stream
+ * breaks, every caller that still waits gets the error; a session that nobody uses ends after two seconds. Nothing is
+ * retried here.
  */
 import type { Stream } from '@libp2p/interface';
 import { type Part, Want } from '../../protocols/fetch/fetch.js';
@@ -27,7 +29,7 @@ import { FloorRate } from './floor-rate.js';
 import { readMessages, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
 
-/** Nobody asked for so long: the stream is closed. */
+/** After this long without a question the stream is closed, in ms. */
 const IDLE_MS = 2_000;
 
 export class FetchSessions {
@@ -38,7 +40,7 @@ export class FetchSessions {
     this.#net = net;
   }
 
-  /** As `askFetch`. Answers come one after the other: whoever takes one up takes it to its end, or leaves it. */
+  /** As `askFetch`. Answers come one after the other: a caller that begins one reads it to its end, or leaves it. */
   async *ask(peer: PeerName, request: FetchRequest, signal: AbortSignal): AsyncGenerator<FetchPart, void, undefined> {
     const answer = this.#sessionWith(peer).ask(request);
     let isOver = false;
@@ -77,7 +79,7 @@ class FetchSession {
   readonly #peer: PeerName;
   readonly #stream: Promise<Stream>;
   #parts: AsyncGenerator<Part, void, undefined> | undefined;
-  /** Fulfilled when the answer before has been read to its end. */
+  /** Fulfilled when the previous answer has been read to its end. */
   #turn: Promise<void> = Promise.resolve();
   #asking = 0;
   #idle: NodeJS.Timeout | undefined;
@@ -87,11 +89,11 @@ class FetchSession {
     this.#net = net;
     this.#peer = peer;
     this.#stream = net.open(peer, FETCH_PROTOCOL);
-    // Everybody who asks is told.
+    // Every caller gets the error.
     this.#stream.catch(() => {});
   }
 
-  /** No more questions: it broke, or was closed. */
+  /** Takes no more questions: the stream broke, or was closed. */
   get isOver(): boolean {
     return this.#isOver;
   }
@@ -107,7 +109,7 @@ class FetchSession {
     });
     try {
       const stream = await this.#stream;
-      // Sent in the order of the turns: all who wait for the stream go on in the order in which they came.
+      // Sent in the order of the turns: all that wait for the stream go on in the order in which they came.
       await writeMessage(stream, Want, toWant(request), {});
       await before;
       if (this.#isOver) throw new ClusterError('STREAM_BROKEN', 'the stream to a peer broke', { blame: 'passing' });
@@ -143,17 +145,17 @@ class FetchSession {
     this.#stream
       .then(stream => stream.close())
       .catch(() => {
-        // It broke meanwhile, and nobody waits for anything.
+        // The stream broke meanwhile, and nobody waits for anything.
       });
   }
 }
 
-/** What its asker does not want any more is read all the same, for the next answer comes behind it. */
+/** Reads to its end an answer that its asker has left, because the next answer comes after it. */
 function drain(answer: AsyncGenerator<FetchPart, void, undefined>): void {
   const read = async (): Promise<void> => {
     for (let part = await answer.next(); part.done !== true; ) part = await answer.next();
   };
   read().catch(() => {
-    // Whoever waits behind it is told.
+    // The callers that wait behind it get the error.
   });
 }

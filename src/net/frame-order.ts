@@ -1,11 +1,11 @@
 /**
- * Frame order: does this frame count, by what its writer has said before (core/frame-window.ts)? What was heard of every writer is
- * remembered, the highest frame also over a restart.
+ * Frame order: does this frame count, given what its writer has said before (core/frame-window.ts)? The frames heard
+ * of every writer are remembered; the highest one also over a restart.
  */
 import { ALL_HEARD, type FrameNumber, type FramesHeard, type FrameVerdict, judgeFrame } from '../core/frame-window.js';
 import type { PeerName } from '../core/ids.js';
 
-/** Where the last frames are kept over a restart. `save` is called at every frame: keep it cheap, write behind. */
+/** Keeps the last frames over a restart. `save` is called at every frame: keep it cheap, write behind. */
 export interface FrameMemory {
   load(): Iterable<readonly [PeerName, FrameNumber]>;
   save(writer: PeerName, last: FrameNumber): void;
@@ -20,7 +20,7 @@ export class FrameOrder {
     for (const [writer, last] of memory?.load() ?? []) this.#heard.set(writer, { last, earlier: ALL_HEARD });
   }
 
-  /** The highest frame of a writer that counted. */
+  /** The highest frame of a writer that has counted. */
   last(writer: PeerName): FrameNumber | undefined {
     return this.#heard.get(writer)?.last;
   }

@@ -1,9 +1,9 @@
 /**
- * Gated registrar: how libp2p's own services (identify, ping, gossipsub) are kept from strangers.
+ * Gated registrar: keeps strangers from libp2p's own services (identify, ping, gossipsub).
  *
  * libp2p 3 has a hook for this, `libp2p.use(protocol, middleware)`, but its connection pushes the handler onto that very
  * array at each inbound stream (connection.js, 3.3.11), so the second stream would run the first one's handler again.
- * So each service gets a registrar that checks membership, each time anew, in front of its handler and its topology.
+ * So each service gets a registrar that checks membership, each time again, before its handler and its topology.
  */
 import type { GossipSubComponents } from '@libp2p/gossipsub';
 import type { PeerId, StreamHandler, Topology } from '@libp2p/interface';

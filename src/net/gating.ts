@@ -2,7 +2,7 @@
  * Gating: who may connect to this host, and who reaches anything here? Members, unless they are banned; strangers only
  * while the gate welcomes them, and few at once.
  *
- * Nothing is remembered of an answer: it is asked anew at every connection and every stream. All times here run by the
+ * No answer is remembered: membership is checked again at every connection and every stream. All times here run by the
  * steady clock, whatever the wall clock does. Driven by start-net.ts and by libp2p's connection gater.
  */
 import type { PeerName } from '../core/ids.js';
@@ -15,7 +15,7 @@ export interface Gate {
   strangersWelcome(): boolean;
 }
 
-/** A stranger has one thing to do here, `join`; a second stream is for its retry. */
+/** A stranger has one thing to do on this host, `join`; a second stream is for its retry. */
 export const STREAMS_PER_STRANGER_MAX = 2;
 /** A class of thirty that joins at once needs a few at a time; each is done within seconds and the others come back. */
 export const STRANGERS_MAX = 16;
@@ -32,17 +32,17 @@ export class Gating {
     this.#gate = gate;
   }
 
-  /** A member, and not banned. */
+  /** True for a member that is not banned. */
   admits(peer: PeerName): boolean {
     return this.#gate.isMember(peer) && !this.#isBanned(peer);
   }
 
-  /** For one that is no member: strangers may come now, and this one is not banned. */
+  /** For a peer that is not a member: true when strangers may come now and this one is not banned. */
   welcomes(stranger: PeerName): boolean {
     return this.#gate.strangersWelcome() && !this.#isBanned(stranger);
   }
 
-  /** Asked when a peer connects to us, as soon as it has proved its name. */
+  /** Asked when a peer connects to this host, as soon as it has proved its name. */
   refuses(peer: PeerName): boolean {
     if (this.admits(peer)) return false;
     if (!this.welcomes(peer)) return true;
@@ -53,13 +53,13 @@ export class Gating {
     if (!this.#strangersNow.has(peer)) this.#strangersNow.set(peer, performance.now());
   }
 
-  /** It has been here for longer than joining takes. */
+  /** True when the stranger has been connected for longer than joining takes. */
   overstays(stranger: PeerName): boolean {
     const sinceMs = this.#strangersNow.get(stranger);
     return sinceMs !== undefined && performance.now() - sinceMs > STRANGER_CONNECTION_MS_MAX;
   }
 
-  /** It has gone, or is a member now. */
+  /** The peer has gone, or is a member now. */
   isNoStranger(peer: PeerName): void {
     this.#strangersNow.delete(peer);
   }

@@ -33,9 +33,9 @@ export interface FrameStamp {
 
 /** What a frame carries besides its message. */
 export interface FrameExtras {
-  /** Where the writer listens; none: it does not say. */
+  /** Addresses that the writer listens on; empty when it does not say. */
   readonly addresses: readonly string[];
-  /** Its wall clock when it wrote the frame; 0: it does not say. */
+  /** The writer's wall clock when it wrote the frame; 0 when it does not say. */
   readonly wallMs: number;
 }
 
@@ -50,9 +50,9 @@ const ADDRESS_CHARACTERS_MAX = 400;
 
 /** Stores of one host in a heartbeat: no machine has more disks than that, and the frame stays under 8 KiB. */
 const STORES_PER_HEARTBEAT_MAX = 64;
-/** Heads of one message: at most 150 bytes each, so under 40 KiB. */
+/** Heads in one message: at most 150 bytes each, so under 40 KiB. */
 export const HEADS_PER_MESSAGE_MAX = 256;
-/** Admissions of one message; more are waiting only while no admin host is up. */
+/** Admissions in one message; more of them wait only while no admin host is up. */
 export const ADMISSIONS_PER_MESSAGE_MAX = 256;
 
 const HEARTBEAT_LIMITS = { stores: STORES_PER_HEARTBEAT_MAX };
@@ -124,7 +124,7 @@ export function splitForFrames(message: GossipMessage): readonly GossipMessage[]
   }
 }
 
-/** What a message's frame takes at most, so that a log delta can be cut to fit `GOSSIP_FRAME_BYTES_MAX` before it is signed. */
+/** The most bytes that a message's frame takes, so that a log delta can be cut to fit before it is signed. */
 export function frameBytes(message: GossipMessage): number {
   const widest = { writer: new Uint8Array(38), boot: Number.MAX_SAFE_INTEGER, frame: Number.MAX_SAFE_INTEGER };
   return Frame.encode({ ...widest, ...toWire(message), addresses: [], wallMs: 0 }).length;
@@ -277,6 +277,6 @@ function configHintFrom(wire: NonNullable<WireMessage['config']>): ConfigHint {
 
 function addressFrom(text: string): string {
   if (text.length > ADDRESS_CHARACTERS_MAX) throw new RangeError(`an address of ${text.length} characters`);
-  // Throws for what is none.
+  // Throws when the text is not a multiaddr.
   return multiaddr(text).toString();
 }

@@ -1,14 +1,15 @@
 /**
- * Gossip topic: the one topic of this cluster. What may be said on it, and what of it is heard and passed on?
+ * Gossip topic: the one topic of this cluster. What may be said on it, and which messages are heard and passed on?
  *
  * GossipSub checks the author's signature; the judge here checks the rest *before* a message is delivered or forwarded:
  * the author is a member and the frame's writer, the size, the shape, the order, the rate. Rejected (an offence): what
  * no honest build sends. Ignored: what may come from an honest host at a bad moment. Neither is passed on.
- * What counts is charged to its author's rate, what does not to the rate of whoever passed it on: else anybody could say a
- * member's old frames again until its new ones are over its rate.
+ * A frame that counts is charged to its author's rate; one that does not, to the rate of the peer that passed it on.
+ * Otherwise anybody could repeat a member's old frames until its new ones exceed its rate.
  *
  * Messages of one stream are judged one after the other (`awaitRpcHandler`): GossipSub awaits each signature, and a
- * heartbeat that another has overtaken counts no more. On Node 20 signatures are checked in order either way (tried); we do not rely on it.
+ * heartbeat that another has overtaken no longer counts. On Node 20 signatures are checked in order either way
+ * (tried); this code does not rely on that.
  */
 import { type GossipSub, type GossipsubOpts, type Message, StrictSign, TopicValidatorResult } from '@libp2p/gossipsub';
 import type { PeerId } from '@libp2p/interface';
@@ -26,15 +27,15 @@ import { TokenBucket } from './token-bucket.js';
 export const FRAMES_PER_SECOND_MAX = 50;
 /** Frames at once: a first scan announces thousands of parcels, 512 a frame. */
 export const FRAMES_BURST_MAX = 500;
-/** Up to this many hosts everybody gossips with everybody: 4 to 9 ms and nothing lost (measured; D = 2 loses first messages). */
+/** Up to this many hosts, all gossip with all: 4 to 9 ms and nothing lost (measured; D = 2 loses first messages). */
 const FULL_MESH_HOSTS_MAX = 8;
-/** What waits for a slow peer before its gossip stream is given up; the redial loop makes a new one. */
+/** The most that waits for a slow peer before its gossip stream is given up; the redial loop makes a new one. */
 const OUTBOUND_BUFFER_BYTES_MAX = 16 << 20;
 /** One RPC may answer an IWANT with many frames at once; GossipSub itself delivers nothing above 4 MiB. */
 const RPC_BYTES_MAX = 4 << 20;
-/** Scores, by which nobody is judged, are gone through this often; by GossipSub itself each second. */
+/** Peer scores, by which nobody is judged here, are aged this often; GossipSub's default is each second. */
 const SCORES_AGE_EVERY_MS = 60_000;
-/** The same complaint about one writer is logged this often. */
+/** The same complaint about one writer is logged at most this often. */
 const COMPLAIN_EVERY_MS = 60_000;
 
 export const topicOf = (cluster: ClusterId): string => `scatterhoard/${cluster}/1`;
@@ -46,7 +47,7 @@ export function gossipOptions(cluster: ClusterId, hosts: number): Partial<Gossip
   return {
     ...mesh,
     globalSignaturePolicy: StrictSign,
-    // The first publish after connecting may reach no one, and that is no error here: gossip is hints.
+    // The first publish after connecting may reach no one, which is not an error here: gossip is hints.
     allowPublishToZeroTopicPeers: true,
     fallbackToFloodsub: false,
     emitSelf: false,
@@ -68,17 +69,17 @@ export function gossipOptions(cluster: ClusterId, hosts: number): Partial<Gossip
       maxControlMessages: 64,
       maxPeerInfos: 16,
     },
-    // Scores judge strangers, and only members are here. Its defaults would shut out the eleventh host behind one
-    // address (a NAT, a test on loopback) and whoever reconnects three times in a second.
-    // So what they are made of need not be aged each second.
+    // Scores judge strangers, and only members are here. The defaults would shut out the eleventh host behind one
+    // address (a NAT, a test on loopback) and a peer that reconnects three times in a second. With these weights their
+    // inputs need not be aged each second.
     scoreParams: { IPColocationFactorWeight: 0, behaviourPenaltyWeight: 0, decayInterval: SCORES_AGE_EVERY_MS },
   };
 }
 
 export interface GossipClock {
-  /** By which heartbeats are dated: ms since 1970. */
+  /** The clock that dates heartbeats: ms since 1970. */
   wallMs(): number;
-  /** By which rates are limited, and complaints: it never goes back. */
+  /** The clock that limits rates and complaints: it never goes back. */
   nowMs(): number;
 }
 
@@ -91,14 +92,14 @@ export interface TopicOptions {
   readonly memory: FrameMemory | undefined;
   readonly clock: GossipClock;
   admits(peer: PeerName): boolean;
-  /** Where this host listens: goes with each heartbeat. */
+  /** Where this host listens: sent with each heartbeat. */
   addresses(): readonly string[];
   /** Where a member says that it listens. */
   onAddresses(peer: PeerName, addresses: readonly string[]): void;
-  /** What a member's wall clock says, ms since 1970; what it said may have been seconds on its way. */
+  /** A member's wall clock, ms since 1970; the message may have been on its way for seconds. */
   onClock(peer: PeerName, wallMs: number): void;
   /**
-   * Frames come of an earlier start of a member than others of its that were heard. Called at most once a minute for each.
+   * Frames of an earlier start of a member arrive after a later start was heard. At most once a minute for each.
    * @param isRising this frame had not been sent before: that start goes on
    */
   onOlderStart(peer: PeerName, isRising: boolean): void;
@@ -114,13 +115,13 @@ export class GossipTopic {
   readonly #topic: string;
   readonly #writer: Uint8Array;
   readonly #order: FrameOrder;
-  /** By author, what counts. */
+  /** By author: the rate of frames that count. */
   readonly #rates = new Map<PeerName, TokenBucket>();
-  /** By relay, what does not. */
+  /** By relay: the rate of frames that do not count. */
   readonly #replayRates = new Map<PeerName, TokenBucket>();
   readonly #complainedMs = new Map<string, number>();
   readonly #listeners: Listeners<Parameters<GossipListener>>;
-  /** Judged and not yet delivered: GossipSub delivers the very object that it had judged. */
+  /** Judged but not yet delivered: GossipSub delivers the very object that it had judged. */
   readonly #judged = new WeakMap<Message, { readonly message: GossipMessage; readonly extras: FrameExtras }>();
   #frame = 0;
 
@@ -135,7 +136,7 @@ export class GossipTopic {
     pubsub.addEventListener('message', ({ detail }) => this.#deliver(detail));
   }
 
-  /** Only after the network has started. */
+  /** Call only after the network has started. */
   subscribe(): void {
     this.#pubsub.subscribe(this.#topic);
   }
@@ -171,14 +172,14 @@ export class GossipTopic {
   #judge(relay: PeerName, message: Message): TopicValidatorResult {
     if (message.type !== 'signed') return TopicValidatorResult.Reject;
     const author = message.from.toString() as PeerName;
-    // A relay may know of a member that we have not heard of yet, or not have heard of a revocation.
+    // A relay may know a member that this host has not heard of yet, or may not have heard of a revocation.
     if (!this.#options.admits(author)) return TopicValidatorResult.Ignore;
 
     const nowMs = this.#options.clock.nowMs();
     try {
       const { stamp, message: said, extras } = decodeFrame(message.data);
       if (!Buffer.from(stamp.writer).equals(message.from.toMultihash().bytes)) {
-        throw new ClusterError('WRONG_WRITER', 'a gossip frame names another writer than the one who signed it', {
+        throw new ClusterError('WRONG_WRITER', 'a gossip frame names another writer than the one that signed it', {
           blame: 'peer',
         });
       }
@@ -192,24 +193,19 @@ export class GossipTopic {
         );
         if (isTold) this.#options.onOlderStart(author, verdict === 'older-rising');
       }
-      // What a host says of itself is true as it said it last; what a claim or an operation says stays true.
+      // What a host says of itself is true only as it last said it; what a claim or an operation says stays true.
       const counts = verdict === 'newer' || (verdict === 'overtaken' && said?.kind !== 'heartbeat');
       if (!counts) {
-        // No offence: it may know less of the author than we do, and have been taken in itself.
+        // Not an offence: the relay may know less of the author than this host does, and may have been misled itself.
         if (!takeOne(this.#replayRates, relay, nowMs))
-          this.#complain(
-            relay,
-            'GOSSIP_REPLAYS',
-            'a member passes on much that was said before; none of it counts',
-            nowMs,
-          );
+          this.#complain(relay, 'GOSSIP_REPLAYS', 'a member passes on many old messages; none of them counts', nowMs);
         return TopicValidatorResult.Ignore;
       }
       if (!takeOne(this.#rates, author, nowMs)) {
         this.#complain(
           author,
           'GOSSIP_TOO_FAST',
-          'a member gossips faster than is allowed; the rest is dropped',
+          'a member gossips faster than is allowed; the excess is dropped',
           nowMs,
         );
         return TopicValidatorResult.Ignore;
@@ -233,7 +229,7 @@ export class GossipTopic {
     this.#listeners.tell(author, said.message);
   }
 
-  /** @returns false when it was said a moment ago. */
+  /** @returns false when the same complaint was logged a moment ago */
   #complain(peer: PeerName, code: string, what: string, nowMs: number): boolean {
     const key = `${code} ${peer}`;
     if (nowMs - (this.#complainedMs.get(key) ?? -COMPLAIN_EVERY_MS) < COMPLAIN_EVERY_MS) return false;
@@ -243,7 +239,7 @@ export class GossipTopic {
   }
 }
 
-/** A frame of a peer's rate. @returns false when there is none left. */
+/** Takes one frame off a peer's rate. @returns false when none is left */
 function takeOne(rates: Map<PeerName, TokenBucket>, peer: PeerName, nowMs: number): boolean {
   const rate = rates.get(peer) ?? new TokenBucket({ perSecond: FRAMES_PER_SECOND_MAX, burst: FRAMES_BURST_MAX, nowMs });
   rates.set(peer, rate);

@@ -1,6 +1,6 @@
 /**
- * Libp2p node: js-libp2p as this program sets it up. TCP, noise and yamux; identify, ping and GossipSub, each behind the
- * gating; mDNS where it is wanted.
+ * Libp2p node: js-libp2p as this program sets it up: TCP, noise and yamux; identify, ping and GossipSub, each behind
+ * the gating; mDNS where it is wanted.
  *
  * The limits here are libp2p's own: of connections, of dials, of what a stream may have under way. Driven by start-net.ts.
  */
@@ -25,19 +25,22 @@ import { gossipOptions } from './gossip-topic.js';
 import { DIAL_MS_MAX, type NetOptions } from './net.js';
 import { PENDING_MAX, PendingConnections } from './pending-connections.js';
 
-/** Two of each member, for two that dial each other at once have both for a moment; libp2p's own limit of 300 would cut members off. */
+/**
+ * Two for each member, because two that dial each other at once have both for a moment; libp2p's own limit of 300 would
+ * cut members off.
+ */
 const CONNECTIONS_MAX = 2 * HOSTS_MAX + STRANGERS_MAX;
-/** Of one peer: two, and two that its last start has left behind. Each brings buffers and limits of libp2p's own. */
+/** For one peer: two, and two that its last start has left behind. Each brings buffers and limits of libp2p's own. */
 export const CONNECTIONS_PER_PEER_MAX = 4;
 /** Unacknowledged bytes of one stream. Must stay below the 4 MiB at which libp2p resets a paused stream. */
 export const STREAM_WINDOW_BYTES_MAX = 1 << 20;
 /** How often a connection is pinged. */
 const PING_EVERY_MS = 10_000;
-/** A ping waits behind the bulk data in the socket: on 1 Mbit/s, 4 streams of 256 KiB take 8 s. So not less than this. */
+/** A ping waits behind bulk data in the socket: on 1 Mbit/s, 4 streams of 256 KiB take 8 s. So not less than this. */
 const PING_MS_MIN = 10_000;
 const PING_MS_MAX = 30_000;
 
-/** The name under which hosts of one cluster look for each other by mDNS: no other cluster's host answers to it. */
+/** The name under which hosts of one cluster look for each other by mDNS: no host of another cluster answers to it. */
 const serviceTagOf = (cluster: ClusterId): string => `_hoard-${cluster.slice(0, 8)}._udp.local`;
 
 export const nameOf = (peer: PeerId): PeerName => peer.toString() as PeerName;
@@ -46,12 +49,12 @@ type Services = {
   readonly identify: Identify;
   readonly ping: Ping;
   readonly pubsub: GossipSub;
-  /** Where mDNS is wanted. */
+  /** Set where mDNS is wanted. */
   readonly discovery?: Discovery;
 };
 export type Node = Libp2p<Services>;
 
-/** Not started yet: nothing listens, nothing is dialled. */
+/** The node is not started yet: nothing listens, nothing is dialled. */
 export function createNode(
   {
     privateKeySeed: seed,
@@ -62,7 +65,7 @@ export function createNode(
   }: Pick<NetOptions, 'privateKeySeed' | 'listen' | 'mdns' | 'cluster' | 'hosts'>,
   gating: Gating,
 ): Promise<Node> {
-  // The seed and its public key. From a seed alone libp2p works that out in JavaScript, in 35 ms.
+  // Contains the seed and its public key. From a seed alone libp2p computes the key in JavaScript, in 35 ms.
   const privateKey = privateKeyFromRaw(Buffer.concat([seed, signerFromSeed(seed).publicKey]));
   const pending = new PendingConnections();
   const admits = (peer: PeerId): boolean => gating.admits(nameOf(peer));
@@ -76,7 +79,7 @@ export function createNode(
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES_MAX } })],
     connectionGater: {
       denyDialPeer: peer => !admits(peer),
-      // The default refuses private addresses in browsers only; ours are all private.
+      // The default refuses private addresses in browsers only; here all addresses are private.
       denyDialMultiaddr: () => false,
       denyOutboundEncryptedConnection: peer => !admits(peer),
       denyInboundConnection: connection => pending.refuses(connection),
@@ -90,10 +93,10 @@ export function createNode(
       inboundConnectionThreshold: 50,
       maxConnections: CONNECTIONS_MAX,
       maxIncomingPendingConnections: PENDING_MAX,
-      // Who dials has given up by then.
+      // The dialling side has given up by then.
       inboundUpgradeTimeout: DIAL_MS_MAX,
       addressDialTimeout: DIAL_MS_MAX,
-      // It dials tagged peers after a disconnect; our own loop does that for all, for ever.
+      // libp2p would dial tagged peers after a disconnect; redial.ts does that for all members, for ever.
       reconnectRetries: 0,
     },
     connectionMonitor: {

@@ -1,4 +1,4 @@
-/** Listeners: those who want to hear of one kind of news. One that throws has a bug, and the others are told nevertheless. */
+/** Listeners: those that want to hear one kind of news. One that throws has a bug; the others still hear the news. */
 import type { Logger } from 'pino';
 
 export class Listeners<Args extends readonly unknown[]> {

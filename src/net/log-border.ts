@@ -1,8 +1,8 @@
 /**
  * Log border: positions, segments and checkpoints of holdings logs, between core's words and the wire's (gossip and state alike).
  *
- * Only shape is checked here. Whether a signature is its host's, and whether a segment extends what is known, is for
- * whoever knows the members and the logs: `src/core`.
+ * Only shape is checked here. `src/core`, which knows the members and the logs, judges whether a signature is its
+ * host's and whether a segment extends what is known.
  */
 import type { Segment as WireSegment } from '../../protocols/gossip/gossip.js';
 import type { CheckpointPiece as WirePiece } from '../../protocols/state/state.js';
@@ -13,7 +13,9 @@ import { countFrom } from './malformed.js';
 
 type WirePosition = NonNullable<WireSegment['end']>;
 
-/** Operations of one segment. 4096 of 40 bytes are 160 KiB, well inside a state message; gossip's 64 KiB cut earlier. */
+/**
+ * Operations in one segment. 4096 of 40 bytes are 160 KiB, well inside a state message; gossip's 64 KiB cut earlier.
+ */
 export const SEGMENT_OPS_MAX = 4096;
 const HASH_BYTES = 32;
 const EPOCH_RANDOM_BYTES = 8;
@@ -71,7 +73,7 @@ export function pieceFrom({ checkpoint: wire, first, ops }: WirePiece): Checkpoi
   if (wire === undefined) throw new RangeError('no checkpoint');
   const at = positionFrom(wire.at);
   const count = countFrom(wire.count);
-  // Each of its contents was an operation of the log.
+  // Each operation in it was an operation of the log.
   if (count > Math.min(CHECKPOINT_OPS_MAX, at.seq))
     throw new RangeError(`contents of ${count} operations at ${at.seq}`);
   if (countFrom(first) + ops.length > count)

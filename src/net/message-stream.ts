@@ -13,7 +13,7 @@ import type { WireCodec } from './wire-codec.js';
 export interface MessageOptions extends BulkOptions {
   /** For errors: which message of which protocol. */
   readonly what: string;
-  /** Of one message when encoded. More is malformed. */
+  /** Bytes of one message when encoded. More is malformed. */
   readonly bytesMax: number;
 }
 
@@ -27,10 +27,10 @@ export async function writeMessage<T>(
   await send(stream, encode.single(codec.encode(message)), options);
 }
 
-/** Many small messages would each cost a frame of yamux and one of noise: they are sent together from this size on. */
+/** Each small message would cost a frame of yamux and one of noise: they are sent together from this size on. */
 const BATCH_BYTES = 64 * 1024;
 
-/** Messages that are sent when there are enough of them, or at `flush`. */
+/** Sends messages when there are enough of them, or at `flush`. */
 export class MessageBatch<T> {
   readonly #stream: Stream;
   readonly #codec: WireCodec<T>;
@@ -58,7 +58,7 @@ export class MessageBatch<T> {
 }
 
 /**
- * The other side's messages until it closes its end.
+ * Yields the other side's messages until it closes its end.
  * @throws ClusterError MALFORMED_MESSAGE (peer), STREAM_BROKEN, STREAM_STALLED (passing)
  */
 export async function* readMessages<T>(
@@ -73,20 +73,20 @@ export async function* readMessages<T>(
     }
   } catch (error) {
     if (error instanceof Error && LENGTH_ERRORS.has(error.name)) throw malformed(what, error);
-    // In the middle of a message: whoever stops its service does that too, so nobody is to blame.
+    // It ended in the middle of a message: a peer that stops its service does that too, so nobody is to blame.
     if (error instanceof Error && error.name === 'UnexpectedEOFError') throw cutShort(what, error);
     throw error;
   }
 }
 
-/** What it-length-prefixed throws over a length that is above the limit, or none. */
+/** What it-length-prefixed throws when a length is above the limit or missing. */
 const LENGTH_ERRORS: ReadonlySet<string> = new Set([
   'InvalidMessageLengthError',
   'InvalidDataLengthError',
   'InvalidDataLengthLengthError',
 ]);
 
-/** The other side closed its end before all was said. */
+/** The other side closed its end too early. */
 export function cutShort(what: string, cause?: unknown): ClusterError {
   return new ClusterError('STREAM_BROKEN', `a peer closed the stream before its ${what} was complete`, {
     blame: 'passing',
@@ -95,7 +95,7 @@ export function cutShort(what: string, cause?: unknown): ClusterError {
 }
 
 /**
- * One message, where the protocol has exactly one: the request.
+ * Reads one message, where the protocol has exactly one: the request.
  * @throws ClusterError MALFORMED_MESSAGE (peer), STREAM_BROKEN, STREAM_STALLED (passing)
  */
 export async function readMessage<T>(stream: Stream, codec: WireCodec<T>, options: MessageOptions): Promise<T> {

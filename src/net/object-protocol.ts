@@ -1,5 +1,5 @@
 /**
- * Object protocol: catalog objects (snapshots, pages, records) by their hashes, from whoever has them.
+ * Object protocol: catalog objects (snapshots, pages, records) by their hashes, from any host that has them.
  *
  * Every object is checked against its id as it arrives, so it does not matter who answers. "Missing" means that this
  * peer does not have it now, and nothing else. See protocols/object/object.md.
@@ -17,19 +17,19 @@ import type { Net } from './net.js';
 import { limited } from './wire-codec.js';
 
 export const OBJECT_PROTOCOL = '/scatterhoard/object/1';
-/** An object's bytes. A record is at most 256 KiB, a page 128 references; a snapshot's list of pages is what may grow. */
+/** An object's bytes. A record is at most 256 KiB, a page 128 references; only a snapshot's list of pages may grow. */
 export const OBJECT_BYTES_MAX = 1 << 20;
-/** Ids of one ask. */
+/** Ids in one ask. */
 export const OBJECTS_PER_ASK_MAX = 256;
 /** Asks of one peer that are served at once. */
 const OBJECT_STREAMS_MAX = 8;
-/** Objects that are read while the ones before are sent: of most a few kB. */
+/** Objects that are read while earlier ones are sent: most have a few kB. */
 const READ_AHEAD = 8;
 /** An answer's field names and its id. */
 const ENVELOPE_BYTES_MAX = 64;
 /** 256 ids of 32 bytes and their tags. */
 const WANT_BYTES_MAX = 16 * 1024;
-/** A request is one message that comes at once. */
+/** In ms. A request is one message that comes at once. */
 const REQUEST_STALL_MS = 10_000;
 
 const LIMITED_WANT = limited(Want, { ids: OBJECTS_PER_ASK_MAX });
@@ -39,8 +39,8 @@ export type ObjectAnswer =
   | { readonly id: ObjectId; readonly missing: true };
 
 /**
- * Answers from what `readerFor` lets a peer read. What is there and above 1 MiB is answered as missing, and logged by
- * nobody: it cannot be made.
+ * Answers from what `readerFor` lets a peer read. An object above 1 MiB is answered as missing, and nobody logs that:
+ * no such object can be made.
  */
 export async function serveObjects(net: Net, readerFor: (peer: PeerName) => ObjectReader): Promise<void> {
   await net.handle(
@@ -73,7 +73,7 @@ export async function serveObjects(net: Net, readerFor: (peer: PeerName) => Obje
 
 /**
  * One answer for each id, in the order of the ids; at most 256.
- * @throws ClusterError OBJECT_MISMATCH (peer) when bytes do not hash to their id; what came before that is good.
+ * @throws ClusterError OBJECT_MISMATCH (peer) when bytes do not hash to their id; what came before is valid.
  * @throws ClusterError PEER_UNREACHABLE, STREAM_BROKEN, STREAM_STALLED (passing), MALFORMED_MESSAGE (peer)
  */
 export function askObjects(
@@ -95,7 +95,7 @@ export function askObjects(
     for (const id of ids) {
       const { value: answer, done } = await answers.next();
       if (done === true) throw cutShort('object answer');
-      if (hexOf(answer.id) !== id) throw malformed('object answer: another id than was asked for next');
+      if (hexOf(answer.id) !== id) throw malformed('object answer: another id than the next one that was asked for');
       if (answer.found === undefined) {
         if (answer.missing === undefined) throw malformed('object answer: neither found nor missing');
         yield { id, missing: true };

@@ -1,9 +1,9 @@
 /**
- * Offences: what a peer sent that no honest build of this program sends, counted, and the ban that follows.
+ * Offences: counts what a peer sent that no honest build of this program sends, and decides the ban that follows.
  *
- * One malformed message may be a bug or a bad cable; ten within ten minutes are not tried any further. A ban is short, in
- * memory and said aloud: it keeps a broken host from costing others their time, and does not judge it. Pure: time is
- * handed in. Driven by start-net.ts, which closes the connections of who is banned.
+ * One malformed message may be a bug or a bad cable; after ten within ten minutes the peer gets no more tries. A ban
+ * is short, in memory and reported: it keeps a broken host from costing others their time, and does not judge it.
+ * Pure: time is handed in. Driven by start-net.ts, which closes the connections of banned peers.
  */
 import type { PeerName } from '../core/ids.js';
 
@@ -17,7 +17,7 @@ export class Offences {
   readonly #counts = new Map<PeerName, { sinceMs: number; count: number }>();
   readonly #bannedUntilMs = new Map<PeerName, number>();
 
-  /** Counts one; true when this one leads to a ban, which starts now. */
+  /** Counts one offence. @returns true when this one leads to a ban, which starts now */
   count(peer: PeerName, nowMs: number): boolean {
     let entry = this.#counts.get(peer);
     if (entry === undefined || nowMs - entry.sinceMs >= OFFENCE_WINDOW_MS) entry = { sinceMs: nowMs, count: 0 };

@@ -1,25 +1,30 @@
 /**
- * Pace: no more than so many bytes a second, over all streams together.
+ * Pace: limits the bytes per second, over all streams together.
  *
- * Whoever is about to move bytes takes a turn for them first. A turn is given when the line has had time for those before it, so
- * a large one makes the next one wait. Turns of people who wait (restores) come before all others, unless one of these has
- * waited for long: a stream that stands still for a minute is given up, and what is in its midst comes anew. Of the others
- * every peer has a row of its own, and the rows take turns: who has many streams open gets no more than who has one.
+ * A stream that is about to move bytes takes a turn for them first. It gets the turn when the line has had time for
+ * the turns before it, so a large turn makes the next one wait. Turns of people who wait (restores) come before all
+ * others, unless one of these has waited for long: a stream that stands still for a minute is given up, and what it
+ * was sending must come again. Each peer has a row of its own for the other turns, and the rows alternate: a peer with
+ * many streams open gets no more than a peer with one.
  *
- * Without a rate nobody waits. A peer may have a rate of its own, which its turns wait for before they wait for that of all.
+ * Without a rate nobody waits. A peer may have a rate of its own; its turns wait for that before they wait for the
+ * common rate.
  */
 import type { PeerName } from '../core/ids.js';
 
-/** A timer that comes late, on a busy machine, is made up for by up to this much, in ms; so is a pause. */
+/** A timer that fires late, on a busy machine, is made up for by up to this much, in ms; so is a pause. */
 const LATE_MS_MAX = 100;
 
-/** Who has waited this long goes before people, in ms: a third of the time after which a stream that stands still is given up. */
+/**
+ * A turn that has waited this long goes before people's, in ms: a third of the time after which a stream that stands
+ * still is given up.
+ */
 const WAIT_MS_MAX = 20_000;
 
 export interface Turn {
   readonly peer: PeerName;
   readonly bytes: number;
-  /** A person waits for it. */
+  /** A person waits for these bytes. */
   readonly isUrgent: boolean;
 }
 
@@ -31,7 +36,7 @@ interface Waiting extends Turn {
 export class Pace {
   #bytesPerS: number | undefined;
   readonly #urgent: Waiting[] = [];
-  /** In the order in which they take turns: who had one goes to the end. */
+  /** In the order of their turns: a row that had one goes to the end. */
   readonly #rows = new Map<PeerName, Waiting[]>();
   readonly #waitMsMax: number;
   #freeAtMs = 0;
@@ -41,7 +46,7 @@ export class Pace {
     this.#waitMsMax = waitMsMax;
   }
 
-  /** From now on. @param bytesPerS undefined: as fast as can be */
+  /** Applies from now on. @param bytesPerS undefined: as fast as possible */
   set(bytesPerS: number | undefined): void {
     this.#bytesPerS = bytesPerS;
     clearTimeout(this.#timer);
@@ -103,7 +108,7 @@ export class Pace {
     return this.#ofRows(nowMs - this.#waitMsMax) ?? this.#urgent.shift() ?? this.#ofRows(nowMs);
   }
 
-  /** Of the next row whose first has waited since `sinceMs` or longer. */
+  /** The first turn of the next row whose first turn has waited since `sinceMs` or longer. */
   #ofRows(sinceMs: number): Waiting | undefined {
     for (const [peer, row] of this.#rows) {
       const [first] = row;
@@ -119,7 +124,7 @@ export class Pace {
   }
 }
 
-/** Bytes a second; a peer that is not named has only the rate of all together. */
+/** Bytes per second; a peer that is not named has only the common rate. */
 export interface Rates {
   readonly all: number | undefined;
   readonly ofPeers: ReadonlyMap<PeerName, number>;
@@ -130,7 +135,7 @@ export class PacedLine {
   readonly #all = new Pace();
   readonly #ofPeers = new Map<PeerName, Pace>();
 
-  /** From now on. */
+  /** Applies from now on. */
   set({ all, ofPeers }: Rates): void {
     this.#all.set(all);
     for (const [peer, pace] of this.#ofPeers) {
@@ -152,7 +157,7 @@ export class PacedLine {
   }
 }
 
-/** Of one host: what it sends, and what it takes. */
+/** For one host: what it sends, and what it receives. */
 export interface Paces {
   readonly upload: PacedLine;
   readonly download: PacedLine;

@@ -1,17 +1,17 @@
 /**
- * Peer clocks: how far this host's wall clock is off the others', as their heartbeats tell.
+ * Peer clocks: how far this host's wall clock is off the others', by their heartbeats.
  *
- * A heartbeat may have been seconds on its way: good enough to see a clock that is hours or years wrong. Each is noted against
- * our steady time, so that a jump of our own clock shows at once. What a host says of its clock is a hint: of several the
- * median counts, and nothing but caution follows from it.
+ * A heartbeat may have been on its way for seconds, which is good enough to see a clock that is hours or years wrong.
+ * Each is noted against this host's steady time, so that a jump of this host's own clock shows at once. A host's word
+ * on its clock is a hint: of several the median counts, and nothing but caution follows from it.
  */
 import type { PeerName } from '../core/ids.js';
 
-/** A clock that was not heard of for so long says nothing any more, in ms. */
+/** After this long without a heartbeat a clock no longer counts, in ms. */
 const HEARD_MS = 3_600_000;
 
 interface Heard {
-  /** Its wall clock less our steady time. */
+  /** The peer's wall clock minus this host's steady time. */
   readonly offsetMs: number;
   readonly atMs: number;
 }
@@ -19,12 +19,12 @@ interface Heard {
 export class PeerClocks {
   readonly #heard = new Map<PeerName, Heard>();
 
-  /** @param wallMs the peer's wall clock; @param steadyMs of this host, as in `aheadMs` */
+  /** @param wallMs the peer's wall clock; @param steadyMs this host's steady time, as in `aheadMs` */
   hear(peer: PeerName, wallMs: number, steadyMs: number): void {
     this.#heard.set(peer, { offsetMs: wallMs - steadyMs, atMs: steadyMs });
   }
 
-  /** By how much our wall clock is ahead of the median of the others', in ms; undefined while none is known. */
+  /** How far this host's wall clock is ahead of the median of the others', in ms; undefined while none is known. */
   aheadMs(wallMs: number, steadyMs: number): number | undefined {
     for (const [peer, { atMs }] of this.#heard) if (steadyMs - atMs > HEARD_MS) this.#heard.delete(peer);
     const offsets = [...this.#heard.values()].map(({ offsetMs }) => offsetMs).sort((a, b) => a - b);

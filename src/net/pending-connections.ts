@@ -1,22 +1,22 @@
 /**
- * Pending connections: those that came in and have not proved a name yet. How many may one address have?
+ * Pending connections: incoming connections that have not proved a name yet. How many may one address have?
  *
- * Until then they are nobody's, and libp2p takes only so many at once: a stranger that holds idle sockets would keep every
- * member out. So one address has a small share of them, and the others come in past it.
+ * Until then they belong to nobody, and libp2p takes only a certain number at once: a stranger that holds idle sockets
+ * would keep every member out. So one address has a small share of them, and other addresses still get in.
  *
  * Driven by libp2p's connection gater (libp2p-node.ts).
  */
 import type { MultiaddrConnection } from '@libp2p/interface';
 
-/** Of one address: as many hosts behind one (tests, containers, a NAT) as may come within a second. */
+/** For one address: as many hosts as may come from behind one address (tests, containers, a NAT) within a second. */
 export const PENDING_PER_ADDRESS_MAX = 50;
-/** Of all together: ten such addresses, a socket and some 50 KB each. */
+/** For all together: ten such addresses; each connection costs a socket and some 50 KB. */
 export const PENDING_MAX = 10 * PENDING_PER_ADDRESS_MAX;
 
 export class PendingConnections {
   readonly #of = new Map<string, Set<MultiaddrConnection>>();
 
-  /** Asked once of each, when it comes in; it counts until it is named or closed. */
+  /** Asked once for each connection, when it comes in; it counts until it is named or closed. */
   refuses(connection: MultiaddrConnection): boolean {
     const address = addressOf(connection);
     const pending = this.#of.get(address) ?? new Set();
@@ -27,7 +27,7 @@ export class PendingConnections {
     return false;
   }
 
-  /** Who it is has been proved: what it may do from now on is no longer decided by its address. */
+  /** The peer has proved who it is: its address no longer decides what it may do. */
   named(connection: MultiaddrConnection): void {
     const address = addressOf(connection);
     const pending = this.#of.get(address);
@@ -35,5 +35,5 @@ export class PendingConnections {
   }
 }
 
-/** Without the port. */
+/** The address, without the port. */
 const addressOf = ({ remoteAddr }: MultiaddrConnection): string => remoteAddr.getComponents()[0]?.value ?? '';

@@ -1,13 +1,15 @@
 /**
  * Redial: which members are missing, and where might they answer?
  *
- * libp2p dials nothing that it discovers, and what its keep-alive redials it gives up after 80 s. So every few seconds
- * each member that is not connected is dialled at every address that is known of it, for ever: a partition heals in
- * under a second after its end (measured). One address a member at a time, in our order: libp2p tries all that it is given
- * one after the other, public ones first, within one deadline, and addresses that swallow what is sent there use it up.
+ * libp2p dials nothing that it discovers, and gives up its keep-alive redials after 80 s. So every few seconds each
+ * member that is not connected is dialled at every known address, for ever: a partition heals in under a second after
+ * its end (measured). One address of a member is dialled at a time, in the order chosen here. libp2p would try all
+ * addresses that it is given one after the other, public ones first, within one deadline, and addresses that swallow
+ * what is sent there would use it up.
  *
- * Invariant: each address of a member gets its turn, whatever else is said of that member. What was just heard takes turns
- * with what is known: it is likelier to be right, and anybody on the network may have said it. Driven by start-net.ts.
+ * Invariant: each address of a member gets its turn, whatever else is said about that member. Addresses just heard
+ * alternate with known ones: they are likelier to be right, but anybody on the network may have announced them. Driven
+ * by start-net.ts.
  */
 import type { Connection, PeerId } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
@@ -21,10 +23,10 @@ export interface KnownPeer {
   readonly addresses: readonly string[];
 }
 
-/** What redialling needs of the network. */
+/** What redialling needs from the network. */
 export interface Dialler {
   readonly self: PeerName;
-  /** A member, and not banned: nobody else is ever dialled. */
+  /** True for a member that is not banned: nobody else is ever dialled. */
   admits(peer: PeerName): boolean;
   getConnections(peer: PeerId): readonly Connection[];
   /** @throws when nobody answers in time */
@@ -32,12 +34,12 @@ export interface Dialler {
   readonly log: Logger;
 }
 
-/** Addresses of one member that were just heard and wait: all that one announcement names, and some. More come again. */
+/** Just-heard addresses of one member that wait: those of one announcement, and some. Others are heard again. */
 const HEARD_MAX = 16;
 
 export class Redial {
   readonly #dialler: Dialler;
-  /** Members that are being dialled, and what is still to be tried of each. */
+  /** Members that are being dialled, and the addresses of each that are still to be tried. */
   readonly #rows = new Map<PeerName, { readonly row: AddressRow; readonly tried: Promise<void> }>();
   /** Addresses without a peer id that are being dialled. */
   readonly #dialling = new Set<string>();
@@ -54,14 +56,14 @@ export class Redial {
   }
 
   /**
-   * A member was just heard to listen there. Done when it is connected, or all that is to be tried of it has been. Never rejects: one
-   * that is switched off is no news here; the machine hears of it by its silence.
+   * A member was just heard to listen at these addresses. Done when it is connected, or when all its addresses have
+   * been tried. Never rejects: a member that is switched off is no news here; the machine notices its silence.
    */
   reach(peer: PeerName, addresses: readonly string[]): Promise<void> {
     return this.#reach(peer, addresses, 'heard');
   }
 
-  /** As `reach`, for somebody who wants it now, at what is known of it. */
+  /** As `reach`, for a caller that wants it now, at the known addresses. */
   reachKnown(peer: PeerName, addresses: readonly string[]): Promise<void> {
     return this.#reach(peer, addresses, 'known');
   }
@@ -74,7 +76,7 @@ export class Redial {
       .filter(address => address.endsWith(ending));
     const underWay = this.#rows.get(peer);
     if (underWay !== undefined) {
-      // Also for who knows of no address: what was heard is being tried.
+      // Also for a caller that knows no address: the ones that were heard are being tried.
       underWay.row.add(targets, how);
       return underWay.tried;
     }
@@ -99,7 +101,7 @@ export class Redial {
     }
   }
 
-  /** An address that may lack its peer id: who answers there must be a member. Never rejects. */
+  /** Dials an address that may lack its peer id: the peer that answers there must be a member. Never rejects. */
   async reachStatic(address: string): Promise<void> {
     const { self, log } = this.#dialler;
     const known = this.#answering.get(address);
@@ -131,21 +133,18 @@ export class Redial {
         multiaddr(address);
         return true;
       } catch (error) {
-        this.#dialler.log.warn(
-          { err: error, address: address.slice(0, 200) },
-          'an address that cannot be read is left out',
-        );
+        this.#dialler.log.warn({ err: error, address: address.slice(0, 200) }, 'an unreadable address was left out');
         return false;
       }
     });
   }
 }
 
-/** The addresses of one member that are still to be tried: first come, first tried, so that each gets its turn. */
+/** The addresses of one member that are still to be tried, in order of arrival, so that each gets its turn. */
 class AddressRow {
   readonly #known = new Set<string>();
   readonly #heard = new Set<string>();
-  /** Being tried. */
+  /** The address being tried. */
   #now: string | undefined;
   #wasHeard = false;
 
@@ -169,7 +168,7 @@ class AddressRow {
   }
 }
 
-/** It answers at one of our own addresses: a peer list that is copied to every host names each to itself. */
+/** The address is one of this host's own: a peer list that is copied to every host names each host to itself. */
 function isSelfDial(error: unknown): boolean {
   return error instanceof Error && (error.name === 'InvalidPeerIdError' || /dial self/i.test(error.message));
 }

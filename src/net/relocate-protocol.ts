@@ -1,8 +1,8 @@
 /**
  * Relocate protocol: "will you take these parcels, all or none?", asked by a host that must make room, and yes or no.
  *
- * An acceptance promises nothing but an attempt: the giver sees in the taker's log what came of it, and drops by the drop
- * protocol alone. So nothing here is signed, and an answer that is lost costs at most a copy too many. See
+ * An acceptance promises only an attempt: the giver sees the result in the taker's log, and drops by the drop protocol
+ * alone. So nothing here is signed, and a lost answer costs at most one copy too many. See
  * protocols/relocate/relocate.md.
  */
 import { Answer, Offer } from '../../protocols/relocate/relocate.js';
@@ -15,22 +15,22 @@ import type { Net } from './net.js';
 import { limited } from './wire-codec.js';
 
 export const RELOCATE_PROTOCOL = '/scatterhoard/relocate/1';
-/** Parcels of one offer, as of one family that is moved (OFFERED_PARCELS_MAX of the core). */
+/** Parcels in one offer: those of one family that is moved (OFFERED_PARCELS_MAX of the core). */
 export const PARCELS_PER_OFFER_MAX = 512;
-/** Offers of one peer that are served at once: twice what it can have under way, for those that it has given up. */
+/** Offers of one peer that are served at once: twice what it can have under way, for the ones that it has given up. */
 const RELOCATE_STREAMS_MAX = 4;
 /** 512 ids of 32 bytes and their tags. */
 const OFFER_BYTES_MAX = 20 * 1024;
 /** A number and its tags. */
 const ANSWER_BYTES_MAX = 64;
-/** An offer is one message that comes at once. */
+/** In ms. An offer is one message that comes at once. */
 const REQUEST_STALL_MS = 10_000;
-/** The one reason so far why an offer is refused. */
+/** The only reason so far to refuse an offer. */
 const NOT_NOW = 0;
 
 const LIMITED_OFFER = limited(Offer, { parcels: PARCELS_PER_OFFER_MAX });
 
-/** @returns whether the parcels are taken, all of them. Called at most 4 times at once for one peer. */
+/** @returns whether the parcels are taken, all of them. Called at most 4 times at the same time for one peer. */
 export type OfferTaker = (parcels: readonly ParcelId[], from: PeerName, signal: AbortSignal) => Promise<boolean>;
 
 export async function serveRelocations(net: Net, takes: OfferTaker): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * Served streams: the inbound streams that handlers of ours are serving now, counted a peer.
+ * Served streams: the inbound streams that this host's handlers are serving now, counted by peer.
  *
  * Invariants: no peer has more than its limit open; each handler gets a signal that fires when its stream breaks or is
  * ended here; when the handler is done the stream is closed, and when it fails, reset. Driven by start-net.ts, which has
@@ -12,9 +12,9 @@ import type { PeerName } from '../core/ids.js';
 import { withDeadline } from './deadline.js';
 
 /**
- * Serves one inbound stream. When it returns, the stream is closed; when it throws, the stream is reset and the reason
- * logged; a `ClusterError` that blames the peer counts as its offence. `signal` fires when the stream breaks, when the
- * peer stops being admitted, and when the net stops.
+ * Serves one inbound stream. When it returns, the stream is closed. When it throws, the stream is reset and the reason
+ * is logged; a `ClusterError` that blames the peer counts as its offence. `signal` fires when the stream breaks, when
+ * the peer is no longer admitted, and when the net stops.
  */
 export type NetHandler = (stream: Stream, from: PeerName, signal: AbortSignal) => Promise<void>;
 
@@ -22,7 +22,7 @@ interface Serving {
   readonly from: PeerName;
   /** Streams that this peer may have open at once. */
   readonly most: number;
-  /** … and of this protocol. libp2p's own limit is one of each connection. */
+  /** … and of this protocol. libp2p's own limit is for each connection. */
   readonly mostOfProtocol: number;
   readonly lingerMs: number;
 }
@@ -63,7 +63,7 @@ export class ServedStreams {
       });
     } catch (error) {
       if (error instanceof ClusterError && error.blame === 'peer') this.#offends(from, error);
-      // After a break or an end of ours the handler's error only says the same again.
+      // After a break, or an end by this host, the handler's error only says the same again.
       this.#log[end.signal.aborted ? 'debug' : 'warn']({ err: error, peer: from, protocol }, 'a stream was reset');
       stream.abort(errorOf(error));
     } finally {
@@ -82,7 +82,7 @@ export class ServedStreams {
   }
 }
 
-/** Resolves when both ends of a stream are closed, however that came. @throws when `signal` fires before that. */
+/** Resolves when both ends of a stream are closed, for whatever reason. @throws when `signal` fires before that */
 async function closed(stream: Stream, signal: AbortSignal): Promise<void> {
   if (stream.status !== 'open' && stream.status !== 'closing') return;
   await new Promise<void>((resolve, reject) => {

@@ -1,9 +1,9 @@
 /**
  * Start net: this host on the network, by js-libp2p.
  *
- * libp2p neither dials what it discovers nor reconnects after a partition (tried: its defaults never heal), so a loop of
- * our own dials every known member that is not connected, every few seconds. Each round also closes what is no longer
- * admitted.
+ * libp2p neither dials what it discovers nor reconnects after a partition (tried: its defaults never heal), so a loop
+ * in this program dials every known member that is not connected, every few seconds. Each round also closes
+ * connections that are no longer admitted.
  *
  * The invariants are net.ts's. Driven by src/daemon, and by src/membership for the moment of joining.
  */
@@ -43,7 +43,7 @@ import { PeerClocks } from './peer-clocks.js';
 import { Redial } from './redial.js';
 import { ServedStreams } from './served-streams.js';
 
-/** What the peer store said is believed for so long, in ms, while it tells of no change. */
+/** How long the last read of the peer store is valid while the store reports no change, in ms. */
 const STORED_MS = 60_000;
 
 /** @throws ClusterError LISTEN_FAILED (operator) */
@@ -77,10 +77,10 @@ class LibraryNet implements Net {
   readonly #redial: Redial;
   readonly #served: ServedStreams;
   readonly #members: ConnectedMembers;
-  /** What the peer store had when it was read last. */
+  /** The peer store's content as of the last read. */
   #stored: { readonly peers: readonly KnownPeer[]; readonly changes: number; readonly readMs: number } | undefined;
   #storeChanges = 0;
-  /** Where members last said, in passing, that they listen. */
+  /** Addresses that members last said they listen on. */
   readonly #told = new Map<PeerName, readonly string[]>();
   readonly #clocks = new PeerClocks();
   readonly #onOffence: Listeners<Parameters<OffenceListener>>;
@@ -108,7 +108,7 @@ class LibraryNet implements Net {
       admits: peer => gating.admits(peer),
       addresses: () => this.addresses(),
       onAddresses: (peer, addresses) => {
-        // Hosts that joined through one door know only that one; it must not be the only thing between them.
+        // Hosts that joined through one host know only that one; it must not be the only thing between them.
         this.#told.set(peer, addresses);
         void this.#redial.reach(peer, addresses);
       },
@@ -176,7 +176,10 @@ class LibraryNet implements Net {
     }
   }
 
-  /** Not by libp2p's own dial of a peer: all addresses that it remembers, in its order, and our own dials of that peer would wait behind it. */
+  /**
+   * Not by libp2p's own dial of a peer: that would try all addresses that it remembers, in its order, and this
+   * program's dials of that peer would wait behind it.
+   */
   async #connect(peer: PeerName): Promise<void> {
     if (this.#openConnections(peer).length > 0) return;
     const known = (await this.#known()).filter(({ peer: other }) => other === peer);
@@ -271,7 +274,7 @@ class LibraryNet implements Net {
     await this.#node.stop();
   }
 
-  /** Once the node has started. */
+  /** Called once the node has started. */
   begin(): void {
     this.#gossip.subscribe();
     const everyMs = this.#options.redialEveryMs ?? REDIAL_EVERY_MS;
@@ -279,7 +282,7 @@ class LibraryNet implements Net {
       try {
         await this.#tend();
       } catch (error) {
-        this.#log.error({ err: error }, 'a round of the redial loop failed; the next one comes');
+        this.#log.error({ err: error }, 'a round of the redial loop failed; the next one runs as usual');
       }
       if (this.#stopping.signal.aborted) return;
       // ± 20 %, so that hosts that came up together do not dial each other at the same instant for ever.
@@ -288,10 +291,11 @@ class LibraryNet implements Net {
     void round();
   }
 
-  /** One round: close what is no longer admitted, ask again who has not accepted us yet, dial who is missing. */
+  /** One round: closes what is no longer admitted, asks again who has not accepted this host, dials who is missing. */
   async #tend(): Promise<void> {
     for (const connection of this.#node.getConnections()) {
-      // One that was closed with another of its peer is gone already, and nobody would take its peer off again.
+      // A connection that was closed along with another one of its peer is gone already, and nobody would remove its
+      // peer again.
       if (connection.status !== 'open') continue;
       const peer = nameOf(connection.remotePeer);
       if (this.#gating.admits(peer)) {
@@ -299,7 +303,7 @@ class LibraryNet implements Net {
         this.#members.tend(connection);
         continue;
       }
-      // It may have been a member when it came.
+      // The stranger may have been a member when it came.
       this.#gating.strangerCame(peer);
       if (this.#members.has(peer) || this.#gating.overstays(peer) || !this.#gating.welcomes(peer))
         await this.close(peer);
@@ -309,13 +313,16 @@ class LibraryNet implements Net {
     for (const address of this.#options.staticAddresses ?? []) void this.#redial.reachStatic(address);
   }
 
-  /** What a member said itself, and last, is the likeliest. */
+  /** Addresses that a member itself said last are the likeliest. */
   async #known(): Promise<KnownPeer[]> {
     const told = [...this.#told].map(([peer, addresses]) => ({ peer, addresses }));
     return [...told, ...this.#options.knownAddresses(), ...(await this.#storedPeers())];
   }
 
-  /** Read again when it has changed, for it decodes all that it has; and once in a while, for of what has grown too old it tells nobody. */
+  /**
+   * Reads the store again when it has changed, because a read decodes everything; and once in a while, because the
+   * store does not report entries that expire.
+   */
   async #storedPeers(): Promise<readonly KnownPeer[]> {
     const nowMs = performance.now();
     const changes = this.#storeChanges;
@@ -330,7 +337,7 @@ class LibraryNet implements Net {
 
   #opened(connection: Connection): void {
     const peer = nameOf(connection.remotePeer);
-    // The newest is the likeliest to live: a host that starts anew leaves some behind that nobody has found broken yet.
+    // The newest is the likeliest to live: a host that restarts leaves some behind that nobody has found broken yet.
     for (const old of this.#openConnections(peer).slice(0, -CONNECTIONS_PER_PEER_MAX))
       old.abort(new Error('too many connections of one peer'));
     if (this.#gating.admits(peer)) void this.#members.identify(connection);

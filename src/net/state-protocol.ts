@@ -1,8 +1,9 @@
 /**
- * State protocol: what is true, asked of its writer (or of a peer that keeps its words, while the writer is away).
+ * State protocol: asks the writer of a log for the truth (or a peer that keeps its words, while the writer is away).
  *
- * The asker says how far it has each log and each head; the answer is what lies beyond, and an end mark. Only shape is
- * checked here: signatures, epochs and chains are for `src/core`, which knows the members. See protocols/state/state.md.
+ * The asker says how far it has each log and each head; the answer is everything beyond that, and an end mark. Only
+ * shape is checked here: signatures, epochs and chains are judged by `src/core`, which knows the members. See
+ * protocols/state/state.md.
  */
 import { Ask, Part } from '../../protocols/state/state.js';
 import { type CheckpointPiece, PIECE_OPS_MAX } from '../core/checkpoint.js';
@@ -30,7 +31,7 @@ import type { Net } from './net.js';
 import { limited } from './wire-codec.js';
 
 export const STATE_PROTOCOL = '/scatterhoard/state/1';
-/** Logs, and heads, of one ask: 64 hosts with 64 stores each. */
+/** Logs, and heads, in one ask: 64 hosts with 64 stores each. */
 export const STATE_VECTOR_MAX = 4096;
 /** A signed head's bytes: its listed snapshots, some hundreds of 60 bytes. */
 const HEAD_BYTES_MAX = 512 * 1024;
@@ -51,7 +52,7 @@ const LIMITED_ASK = limited(Ask, {
 const LIMITED_PART = limited(Part, { segment: { ops: SEGMENT_OPS_MAX }, checkpoint: { ops: PIECE_OPS_MAX } });
 
 export interface StateRequest {
-  /** How far the asker has each log: operations 1 to `seq` of that epoch. Logs that are left out it does not have at all. */
+  /** How far the asker has each log: operations 1 to `seq` of that epoch. It has nothing of a log that is left out. */
   readonly logs: readonly {
     readonly host: HostId;
     readonly store: StoreId;
@@ -60,24 +61,29 @@ export interface StateRequest {
   }[];
   /** The newest head of each source that the asker knows. */
   readonly heads: readonly { readonly source: SourceId; readonly seq: number }[];
-  /** Hosts that the asker hears of and is not connected to: it has their logs from others or not at all. */
+  /** Hosts that the asker hears of but is not connected to: it has their logs from others, or not at all. */
   readonly outOfReach: readonly HostId[];
-  /** The last gossip frame that the asker has heard of the one it asks; its number is 0 where it knows of that start by a stream only. */
+  /**
+   * The last gossip frame that the asker has heard of the asked host; its number is 0 where the asker knows that start
+   * only by a stream.
+   */
   readonly yourFrame: FrameNumber | undefined;
 }
 
 export type StatePart =
-  /** The answering host's own, first of all: what it lends, and how far its logs go. */
+  /** The answering host's own, always first: what it lends, and how far its logs go. */
   | { readonly kind: 'heartbeat'; readonly heartbeat: Heartbeat }
   | { readonly kind: 'segment'; readonly segment: LogSegment }
-  /** A piece of a log's newest checkpoint; without operations, it says that there is one. */
+  /** A piece of a log's newest checkpoint; without operations it only says that there is one. */
   | { readonly kind: 'checkpoint'; readonly piece: CheckpointPiece }
   /** The last gossip frame that the answering host has heard of the asker, as in the request. */
   | { readonly kind: 'your-frame'; readonly frame: FrameNumber }
   /** A signed head as its origin made it, not yet verified. */
   | { readonly kind: 'head'; readonly source: SourceId; readonly bytes: Uint8Array };
 
-/** What this host has beyond a request, in the order in which it is to be used: each log's checkpoint, then its segments rising. */
+/**
+ * What this host has beyond a request, in the order of use: each log's checkpoint, then its segments in rising order.
+ */
 export type StateProvider = (request: StateRequest, from: PeerName, signal: AbortSignal) => AsyncIterable<StatePart>;
 
 export async function serveState(net: Net, provide: StateProvider): Promise<void> {
@@ -100,7 +106,7 @@ export async function serveState(net: Net, provide: StateProvider): Promise<void
 }
 
 /**
- * All that the peer has beyond `request`. It ends only when the peer has said that this was all.
+ * Everything that the peer has beyond `request`. Ends only when the peer has said that this was all.
  * @throws ClusterError PEER_UNREACHABLE, STREAM_BROKEN, STREAM_STALLED (passing), MALFORMED_MESSAGE (peer)
  */
 export function askState(
@@ -126,7 +132,7 @@ export function askState(
     for await (const wire of parts) {
       if (wire.end !== undefined) return;
       const part = reading('state answer', () => partFrom(wire));
-      // A kind of a later version: we know nothing to do with it.
+      // A kind of a later version: this build does not know what to do with it.
       if (part !== undefined) yield part;
     }
     throw cutShort('state answer');

@@ -1,5 +1,5 @@
 /**
- * Token bucket: so much a second, and so much at once after a pause. Time is handed in.
+ * Token bucket: allows a certain amount per second, and a certain amount at once after a pause. Time is handed in.
  */
 export class TokenBucket {
   readonly #perSecond: number;

@@ -1,8 +1,8 @@
 /**
  * Wire codec: one kind of message, between its fields and its bytes, with a limit on each of its lists.
  *
- * The decoder is told the limits, for afterwards is too late: an empty entry takes two bytes on the wire and some hundred in
- * memory, so a message of 1 MiB would take 360 MB, and a second of everybody's time.
+ * The decoder gets the limits, because afterwards is too late: an empty entry takes two bytes on the wire and some
+ * hundred in memory, so a message of 1 MiB would take 360 MB, and a second of everybody's time.
  */
 import type { DecodeOptions } from 'protons-runtime';
 import type { Uint8ArrayList } from 'uint8arraylist';
@@ -17,7 +17,10 @@ interface UnlimitedCodec<T> extends WireCodec<T> {
   decode(bytes: Uint8Array | Uint8ArrayList, options?: DecodeOptions<T>): T;
 }
 
-/** @param limits of each list: its name, the entries that are read at most; of what is in a list: its name and `$`. Its `decode` throws when there are more. */
+/**
+ * @param limits the most entries that are read of each list, by its name; for lists inside a list, by its name and `$`.
+ * `decode` throws when there are more.
+ */
 export function limited<T>(codec: UnlimitedCodec<T>, limits: NonNullable<DecodeOptions<T>['limits']>): WireCodec<T> {
   return { encode: message => codec.encode(message), decode: bytes => codec.decode(bytes, { limits }) };
 }

@@ -5,7 +5,7 @@ import type { Range } from '../../protocols/fetch/fetch.js';
 import type { ByteRange } from '../core/byte-range.js';
 import { countFrom } from './malformed.js';
 
-/** Of one ask: some 70 KB of request. */
+/** Ranges in one ask: some 70 KB of request. */
 export const RANGES_PER_FETCH_MAX = 4096;
 
 /** Throws a RangeError on what no honest build asks for. */
