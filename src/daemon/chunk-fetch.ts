@@ -294,7 +294,7 @@ class Want {
     this.#wanted = wanted;
     this.leftBytes = wanted.bytes;
     this.#first = parts.next();
-    this.#first.catch(() => {}); // thrown by whoever reads
+    this.#first.catch(() => {}); // thrown by the read that waits for it
   }
 
   /** Reads the next bytes, as many as there is room for. */
@@ -321,7 +321,7 @@ class Want {
 
   /** Nothing more of it is wanted. Not waited for: a wait that is under way ends by the signal first. */
   leave(): void {
-    this.#parts.return().catch(() => {}); // told to whoever reads
+    this.#parts.return().catch(() => {}); // the reader gets it
   }
 
   async #more(): Promise<void> {

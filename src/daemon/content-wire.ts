@@ -130,7 +130,7 @@ export class ContentReader {
       const frame = this.#begun.length === 0 ? piece : Buffer.concat([this.#begun, piece]);
       this.#begun = EMPTY;
       if (frame.length < Math.max(wantedBytes, frameBytes(frame))) {
-        // The chunk's memory belongs to whoever gave it.
+        // The chunk's memory belongs to the caller.
         this.#begun = Buffer.from(frame);
         continue;
       }

@@ -114,7 +114,7 @@ export class Fetcher {
   }
 
   cancel(fetch: number): void {
-    this.#running.get(fetch)?.abort.abort(new Error('not needed any more'));
+    this.#running.get(fetch)?.abort.abort(new Error('no longer needed'));
   }
 
   /** Ends every fetch; blobs that came whole stay. */

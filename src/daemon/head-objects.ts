@@ -140,7 +140,7 @@ export class HeadObjects {
     if (here !== undefined) return here;
     const bytes = await reader.get(id);
     if (bytes === undefined) {
-      throw new ClusterError('OBJECT_MISSING', `the peer that told of a head lacks its object ${id}`, {
+      throw new ClusterError('OBJECT_MISSING', `the peer that sent a head lacks its object ${id}`, {
         blame: 'passing',
       });
     }

@@ -78,7 +78,10 @@ export interface PackedBlob {
   readonly content: Uint8Array;
 }
 
-/** In order: `blob`, its `data` until `bytes` have come, then the next; `pack` for several small ones at once; or `gone`, for a blob not begun or in its middle. */
+/**
+ * In order: `blob`, its `data` until `bytes` have come, then the next; or `pack` for several small blobs at once; or
+ * `gone`, before a blob or in its middle.
+ */
 export type FetchPart =
   | FetchBusy
   | { readonly kind: 'blob'; readonly blob: BlobId; readonly bytes: number }
