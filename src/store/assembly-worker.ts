@@ -1,9 +1,10 @@
 /**
- * Assembly worker: the hand that writes, in a thread of its own (assembly.ts is the head).
+ * Assembly worker: does the reading, hashing and writing for assembly.ts, in a thread of its own.
  *
- * A file is put together from its beginning to its end, a chunk at a time, each hashed before it counts, and the whole file's hash
- * goes along. Asks come one after the other without waiting for each other's replies: so once one has failed, nothing more is
- * written behind it. Synchronous calls; one thread a store, so that a disk that hangs holds up no other.
+ * It puts a file together from beginning to end, one chunk at a time. Each chunk is hashed before it counts, and the
+ * whole file's hash is kept up to date. Requests are processed in order without waiting for earlier replies, so once
+ * one has failed, nothing more is written behind it. Calls are synchronous; each store has one thread, so that a disk
+ * that hangs holds up no other store.
  */
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { createHasher, hash } from '../core/hash.js';
@@ -19,10 +20,10 @@ class Making {
   readonly #whole = createHasher();
   #isHashed = false;
   readonly foundBytes: number;
-  /** What is in place and hashed. The file may be longer while a leftover is looked through. */
+  /** The bytes in place and hashed. The file may be longer while a leftover is still being checked. */
   #bytes = 0;
   #hasFailed = false;
-  /** The blob that the last chunk was copied from stays open for the next one. */
+  /** The file that the last chunk was copied from. It stays open for the next chunk. */
   #source: { readonly path: string; readonly file: number } | undefined;
 
   constructor(path: string) {
@@ -30,7 +31,7 @@ class Making {
     this.foundBytes = fstatSync(this.#file).size;
   }
 
-  /** The next chunk of what lay there already. When it is not this one, all that is left is cut off. */
+  /** Keeps the next chunk of the leftover. If it is not this chunk, the rest of the leftover is cut off. */
   keep(chunk: Uint8Array, bytes: number): boolean {
     const content = readIfThere(this.#file, this.#bytes, bytes);
     if (content === undefined || !this.#isRight(content, chunk)) {
@@ -41,7 +42,7 @@ class Making {
     return true;
   }
 
-  /** A chunk with holes that is not right is no failure: what was to fill them may have changed. */
+  /** Appends a chunk. A wrong chunk with holes is no failure: the files that fill them may have changed. */
   append({ chunk, content, holes }: Extract<AssemblyAsk, { is: 'append' }>, giveSign: () => void): boolean {
     if (this.#hasFailed) throw new Error('nothing is written behind a failure');
     for (const { at, path, offset, bytes } of holes) {
@@ -59,7 +60,7 @@ class Making {
     return true;
   }
 
-  /** A chunk that another file should have. */
+  /** Appends a chunk that another file should contain. */
   copy(chunk: Uint8Array, from: { readonly path: string; readonly offset: number; readonly bytes: number }): boolean {
     if (this.#hasFailed) throw new Error('nothing is written behind a failure');
     const source = this.#open(from.path);
@@ -102,16 +103,19 @@ class Making {
     this.#bytes += content.length;
   }
 
-  /** So that what is there is good to its end, if the disk allows. Whoever goes on with it looks at it again. */
+  /**
+   * Cuts off a half-written chunk if the disk allows, so that the file is right to its end. The next try checks it
+   * again anyway.
+   */
   #cutOff(): void {
     try {
       ftruncateSync(this.#file, this.#bytes);
     } catch {
-      // The failure before it is the one to tell of.
+      // The caller is told of the earlier failure.
     }
   }
 
-  /** `undefined` when it is gone, or is no file that can be opened. */
+  /** `undefined` when the file is gone or cannot be opened. */
   #open(path: string): number | undefined {
     if (this.#source?.path === path) return this.#source.file;
     this.#closeSource();
@@ -119,7 +123,7 @@ class Making {
       this.#source = { path, file: openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) };
       return this.#source.file;
     } catch {
-      // Whether the copy that it belongs to still counts is for the checks of that copy to find.
+      // Whether the copy that this file belongs to still counts is found by the checks of that copy.
       return undefined;
     }
   }
@@ -130,10 +134,16 @@ class Making {
   }
 }
 
-/** One for all: what is read is done with before anything else is. A new one each time costs as much as the reading. */
+/**
+ * Shared by all reads, since each is done with before the next begins. A new buffer each time costs as much as the
+ * reading.
+ */
 const scratch = Buffer.allocUnsafe(CHUNK_BYTES_MAX);
 
-/** `undefined` when the file ends before, and when its disk does not give it: it can be fetched. Good until the next call. */
+/**
+ * `undefined` when the file ends too early or its disk cannot read it: the piece can be fetched. Valid until the next
+ * call.
+ */
 function readIfThere(file: number, offset: number, bytes: number): Uint8Array | undefined {
   const content = scratch.subarray(0, bytes);
   try {

@@ -1,15 +1,16 @@
 /**
- * Assembly: a large blob that is put together from chunks, in order, in one file under `.incoming`.
+ * Assembly: a large blob put together from chunks, in order, in one file under `.incoming`.
  *
- * Each chunk comes from what lies there already of an earlier try, from another blob of this store, or from a peer; whichever it
- * is, it is hashed before it is written behind the others, and the whole blob's hash goes along and decides in the end. Since it
- * grows in order, a file that was left in the middle is simply a beginning: the next try looks through it chunk by chunk
- * and goes on behind the last that is right, also after a restart, whoever it fetches from.
+ * Each chunk comes from what an earlier try left there, from another blob of this store, or from a peer. Whatever its
+ * source, it is hashed before it is written, and the whole blob's hash decides in the end. Since the file grows in
+ * order, an interrupted one is simply a beginning: the next try checks it chunk by chunk and continues after the last
+ * right one, also after a restart and whoever it fetches from.
  *
- * Invariants: nothing wrong is ever written behind what is right; one assembly at a time a blob; what is written counts as used
- * room from then on. Whoever is not the first to want a blob waits, and finds it here or goes on with what is there.
+ * Invariants: nothing wrong is ever written behind what is right; one assembly at a time a blob; written bytes count as
+ * used room at once. A second caller that wants the same blob waits; then it finds the blob here, or continues from
+ * what is there.
  *
- * Hashing, reading and writing is done by a thread of the store's own (assembly-worker.ts). Driven by store.ts.
+ * A thread of the store's own does the hashing, reading and writing (assembly-worker.ts). Driven by store.ts.
  */
 import { assert, ClusterError } from '../core/fault.js';
 import { type BlobId, hexOf } from '../core/ids.js';
@@ -36,7 +37,7 @@ export type AssemblyAsk = { readonly session: number } & (
   | { readonly is: 'finish' | 'close' }
 );
 
-/** A place in a chunk that a piece of a file here belongs into. */
+/** A gap in a chunk, to be filled with a piece of a file here. */
 interface Hole {
   readonly at: number;
   readonly path: string;
@@ -44,7 +45,7 @@ interface Hole {
   readonly bytes: number;
 }
 
-/** The same, with the held blob that has the piece. */
+/** The same, naming the held blob that has the piece. */
 export interface Patch {
   readonly at: number;
   readonly blob: BlobId;
@@ -53,8 +54,8 @@ export interface Patch {
 }
 
 /**
- * Whether the chunk was right, for `append` with its buffer, which is handed back; for `open` how many bytes lie there; for
- * `finish` the hash of the whole.
+ * For `append`, whether the chunk was right, with its buffer handed back; for `open`, how many bytes lie there; for
+ * `finish`, the hash of the whole.
  */
 export type AssemblyReply = boolean | Appended | number | Uint8Array;
 
@@ -66,11 +67,11 @@ export interface Appended {
 type Session = WorkerSession<AssemblyAsk, AssemblyReply>;
 
 /**
- * Handed to the thread and not written yet, and so in memory, above which an assembly takes nothing more: the thread has its
- * next chunk when it is done with one.
+ * Bytes handed to the thread and not written yet, and so in memory. Above this limit an assembly takes nothing more:
+ * the thread has its next chunk ready when it is done with one.
  */
 const AHEAD_BYTES = 2 * 1024 * 1024;
-/** … of all assemblies of a store, which share its thread; each may have one chunk there all the same. */
+/** … of all assemblies of a store together, which share its thread; even above it, each may have one chunk there. */
 const AHEAD_BYTES_IN_ALL = 8 * 1024 * 1024;
 
 /** What the assemblies of one store share. */
@@ -79,11 +80,11 @@ export interface Shared {
   aheadBytes: number;
 }
 
-/** Where the assemblies of one store get what they need. */
+/** What all assemblies of one store use. */
 export interface AssemblyParts {
   readonly incoming: Incoming;
   readonly recipes: RecipeIndex;
-  /** Of a held blob that can be counted on; `undefined` for all others. */
+  /** The path of a held blob that can be counted on; `undefined` for all others. */
   readonly pathOf: (blob: string) => string | undefined;
 }
 
@@ -99,7 +100,7 @@ export class Assemblies {
     new URL('./assembly-worker.js', import.meta.url),
     'assembly',
   );
-  /** By blob: until when nobody else may begin. */
+  /** By blob: the assembly that is open, and when it ends. Until then nobody else may begin. */
   readonly #open = new Map<string, { readonly assembly: Promise<Assembly>; readonly ended: Promise<void> }>();
   readonly #shared: Shared = { buffers: new ChunkBuffers(), aheadBytes: 0 };
 
@@ -108,9 +109,10 @@ export class Assemblies {
   }
 
   /**
-   * Begins, or goes on with what is there. Whoever begins must `leave` in the end. `undefined`: the blob is here, whole.
+   * Begins an assembly, or continues from what is there. The caller must `leave` it in the end. `undefined`: the blob
+   * is here, whole.
    *
-   * @throws the signal's reason, BLOB_MISMATCH (it is here, and has another size), STORE_FULL, and what the disk says
+   * @throws the signal's reason, BLOB_MISMATCH (the blob is here with another size), STORE_FULL, and what the disk says
    */
   async begin(ref: BlobRef, signal?: AbortSignal): Promise<Assembly | undefined> {
     for (let other = this.#open.get(ref.blob); other !== undefined; other = this.#open.get(ref.blob))
@@ -131,7 +133,7 @@ export class Assemblies {
     return assembly;
   }
 
-  /** Leaves what is under way as it is. */
+  /** Ends all open assemblies; what they have written stays as it is. */
   async end(): Promise<void> {
     await Promise.all(
       [...this.#open.values()].map(async ({ assembly }) => {
@@ -152,10 +154,10 @@ export class Assembly {
   readonly #session: Session;
   readonly #shared: Shared;
   readonly #end: () => void;
-  /** In order. */
+  /** The chunks handed to the thread, in order. */
   readonly #ahead: { readonly bytes: number; readonly written: Promise<void> }[] = [];
   #aheadBytes = 0;
-  /** What lies there and was not looked at yet. */
+  /** Bytes of the leftover that have not been checked yet. */
   #leftoverBytes = 0;
   #bytes = 0;
   #failure: unknown;
@@ -184,14 +186,14 @@ export class Assembly {
     }
   }
 
-  /** What is in place, from the blob's beginning. */
+  /** How many bytes are in place, from the blob's beginning. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
-   * The next chunk, if an earlier try has left it here. To be asked of each chunk from the first on, until it says no: then all
-   * that was left behind that has been cut off.
+   * Takes the next chunk if an earlier try has left it here. To be called for each chunk from the first on, until it
+   * returns false: then the rest of the leftover has been cut off.
    */
   async keep({ hash, bytes }: Chunk): Promise<boolean> {
     if (this.#leftoverBytes === 0) return false;
@@ -206,18 +208,21 @@ export class Assembly {
     return false;
   }
 
-  /** Where the content of a chunk may be put that is appended or patched next. */
+  /** A buffer for the content of a chunk that is to be appended or patched next. */
   bufferFor({ bytes }: Chunk): Uint8Array<ArrayBuffer> {
     return this.#shared.buffers.take(bytes);
   }
 
-  /** The blob of this store that is said to have the chunk, and where. `copy` says whether it really has. */
+  /** Where the index says that a blob of this store has the chunk. `copy` finds out whether it really has. */
   find(chunk: Chunk): ChunkPlace | undefined {
     const found = this.#recipes.find(chunk);
     return found === undefined || this.#pathOf(found.blob) === undefined ? undefined : found;
   }
 
-  /** The next chunk from another blob of this store. False: it is not there after all, and has to come otherwise. */
+  /**
+   * Takes the next chunk from another blob of this store. False: it is not there after all, and must come from
+   * elsewhere.
+   */
   async copy(chunk: Chunk): Promise<boolean> {
     this.#mustGrow();
     const found = this.#recipes.find(chunk);
@@ -231,10 +236,10 @@ export class Assembly {
   }
 
   /**
-   * The next chunk, of which some pieces are taken from blobs of this store. False: together they are not it, and it has to come
-   * otherwise.
+   * Takes the next chunk, some pieces of which come from blobs of this store. False: the pieces together are not the
+   * chunk, and it must come from elsewhere.
    *
-   * @param content with what came in its place; handed over, with all of its buffer
+   * @param content with the received pieces in their places; handed over, with all of its buffer
    */
   async patch({ hash, bytes }: Chunk, content: Uint8Array<ArrayBuffer>, patches: readonly Patch[]): Promise<boolean> {
     this.#mustGrow();
@@ -249,7 +254,8 @@ export class Assembly {
   }
 
   /**
-   * The next chunk, as it came. Returns when there is room for another one; so an error may be that of an earlier chunk.
+   * Takes the next chunk, as received. Returns when there is room for another one; so an error may be that of an
+   * earlier chunk.
    *
    * @param content is handed over, with all of its buffer
    * @throws ClusterError BLOB_MISMATCH (peer), STORE_FULL
@@ -278,7 +284,9 @@ export class Assembly {
     return isRight;
   }
 
-  /** All chunks are there: the blob has arrived. @throws ClusterError BLOB_MISMATCH (peer): then nothing of it is kept */
+  /**
+   * All chunks are there: the blob has arrived. @throws ClusterError BLOB_MISMATCH (peer): then nothing of it is kept
+   */
   async finish(): Promise<void> {
     while (this.#ahead.length > 0) await this.#oldest();
     assert(this.#leftoverBytes === 0, 'a blob is finished with a leftover behind it');
@@ -291,12 +299,12 @@ export class Assembly {
     await this.#place.arrived();
   }
 
-  /** What is there is of no use: it goes with the end. */
+  /** What is there is useless: `leave` will remove it. */
   discard(): void {
     this.#isOfNoUse = true;
   }
 
-  /** The end, whatever came before it. What is there is kept for a while. Harmless when called twice. */
+  /** Ends the assembly, however it went. What is there is kept for a while. Harmless when called twice. */
   leave(): Promise<void> {
     this.#leaving ??= this.#leave();
     return this.#leaving;
@@ -310,10 +318,10 @@ export class Assembly {
     try {
       await this.#ask({ is: 'close' });
     } catch {
-      // The thread has ended, or could not open the file: nothing is open there.
+      // The thread has ended, or could not open the file: there is nothing to close.
     }
     this.#session.close();
-    // On a full disk what came is in the way of everything else.
+    // On a full disk an unfinished file only takes up room.
     const isInTheWay = this.#failure instanceof ClusterError && this.#failure.code === 'STORE_FULL';
     try {
       if (this.#isOfNoUse || isInTheWay || this.#bytes + this.#leftoverBytes === 0) await this.#place.remove();

@@ -1,8 +1,8 @@
 /**
- * Bare store: a store's disk read by itself, with no service, no state folder, no key and no peer.
+ * Bare store: reads a store's disk by itself, with no service, no state folder, no key and no peer.
  *
- * What `restore --from-store` stands on. It reads and never writes, and believes nothing: objects are hashed as they are
- * read, and whoever reads a blob hashes it. There is no index, so a blob is here when its file is.
+ * `restore --from-store` is built on it. It never writes, and it believes nothing: objects are hashed as they are read,
+ * and the reader of a blob hashes it. There is no index, so a blob is here when its file is.
  */
 import { lstatSync, statSync } from 'node:fs';
 import { ClusterError } from '../core/fault.js';
@@ -15,29 +15,29 @@ import { SignedFileReader } from './signed-files.js';
 import { resolveStorePath, StoreFolder } from './store-folder.js';
 
 export interface BareStore {
-  /** Undefined where it is lost or damaged, and the rest of a store is there all the same. */
+  /** Undefined where it is lost or damaged; the rest of the store can be read all the same. */
   readonly marker: Marker | undefined;
   /** Absolute, with no symlink in it. */
   readonly folder: string;
   readonly objects: ObjectFolderReader;
-  /** The sources whose heads are kept here. */
+  /** The sources whose heads are kept in this store. */
   heads(): Promise<SourceId[]>;
   head(source: SourceId): Promise<Buffer | undefined>;
-  /** The configuration versions kept here, in order. */
+  /** The configuration versions kept in this store, in order. */
   configVersions(): Promise<number[]>;
   config(version: number): Promise<Buffer | undefined>;
   /**
-   * How long the blob's file is; undefined when there is none. Synchronous: every file of a snapshot is asked for, in a
-   * process that has nothing else to do, and so it costs 5 µs instead of 40.
+   * The length of the blob's file; undefined when there is none. Synchronous: it is asked for every file of a snapshot,
+   * in a process that has nothing else to do, and so costs 5 µs instead of 40.
    */
   blobBytes(blob: BlobId): number | undefined;
-  /** Its bytes are what they are: the reader checks them against the id. */
+  /** Opens it without checking its bytes: the reader checks them against the id. */
   openBlob(blob: BlobId): Promise<StoredBlob | undefined>;
 }
 
 export interface BareStoreOptions {
   readonly onDamaged: DamagedObject;
-  /** The marker is no use; the store is read without it. */
+  /** Called when the marker cannot be used; the store is read without it. */
   readonly onNoMarker: (because: string) => void;
 }
 
@@ -70,19 +70,20 @@ export async function openBareStore(path: string, { onDamaged, onNoMarker }: Bar
 }
 
 /**
- * One file of 400 bytes must not stand between a person and a disk full of right ones.
- * @throws what the system says where this user may not look into the folder, or its disk does not give it
+ * Accepts a folder without its marker: one file of 400 bytes must not stand between a person and a disk full of right
+ * ones.
+ * @throws what the system says when this user may not look into the folder, or the disk cannot read it
  */
 export const looksLikeStore = (path: string): boolean =>
   isThere(`${path}/${MARKER_NAME}`) || (isThere(`${path}/.blobs`) && isThere(`${path}/.catalog/objects`));
 
-/** Unlike existsSync, which takes what is closed for what is not there. */
+/** Unlike existsSync, which takes a folder that may not be read for one that does not exist. */
 const isThere = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined;
 
 interface FoundStore {
   readonly real: string;
   readonly marker: Marker | undefined;
-  /** Why there is no marker. */
+  /** Why the marker cannot be used. */
   readonly because?: string;
 }
 

@@ -1,8 +1,8 @@
 /**
- * Bare stores: the disks of one cluster that are left, read as if they were one.
+ * Bare stores: the surviving disks of one cluster, read as if they were one.
  *
- * What one has lost or damaged is taken from the next. What was damaged is told, once, whoever has it right: somebody may
- * want to throw that disk away.
+ * What one disk has lost or damaged is taken from the next. Damage is reported once, even if another disk has the right
+ * bytes: somebody may want to throw that disk away.
  */
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, ClusterId, ObjectId } from '../core/ids.js';
@@ -13,19 +13,19 @@ import { systemCode } from './own-folder.js';
 
 /** Something on one of the disks that cannot be used. */
 export interface Damage {
-  /** As the person wrote it. */
+  /** The path as the person wrote it. */
   readonly path: string;
   readonly what: string;
   readonly because: string;
 }
 
 export interface NamedStore extends BareStore {
-  /** As the person wrote it. */
+  /** The path as the person wrote it. */
   readonly path: string;
 }
 
 export class BareStores {
-  /** In the order in which they were named; one that was named twice is here once. */
+  /** In the order in which they were named; a store named twice is here once. */
   readonly stores: readonly NamedStore[];
   /** Undefined where none of them has a marker. */
   readonly cluster: ClusterId | undefined;
@@ -101,10 +101,10 @@ export class BareStores {
 
 const objectName = (id: ObjectId): string => `the catalog object ${id}`;
 
-/** A disk that fails as a whole must not fill the memory with what was told of it. */
+/** Bounded, so that a disk that fails as a whole does not fill the memory with reports. */
 const TOLD_MAX = 10_000;
 
-/** Each is told once, however often it is come upon. */
+/** Reports each damage once, however often it is met. */
 class Damages {
   readonly #onDamage: (damage: Damage) => void;
   readonly #told = new Set<string>();
@@ -121,7 +121,7 @@ class Damages {
   }
 }
 
-/** For people: a phrase, without the path that Node puts behind a system call's error. */
+/** A phrase for people, without the path that Node puts behind a system call's error. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return 'syscall' in error ? `it cannot be read (${systemCode(error)})` : error.message;

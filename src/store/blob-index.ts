@@ -1,8 +1,9 @@
 /**
  * Blob index: which blobs a store holds, by how many of its PRESENT parcels, and how large they are.
  *
- * A blob is held when it is in this table. The table names the log position that it stands for: one that is a prefix of
- * the store's log is brought up to date from there, any other is made anew (recovery.ts). A record takes 42 bytes.
+ * A blob is held when it is in this table. The table names the log position that it stands for. If that is a prefix of
+ * the store's log, the table is brought up to date from there; otherwise it is rebuilt (recovery.ts). A record takes 42
+ * bytes.
  */
 
 import { decode, encode } from 'cborg';
@@ -13,7 +14,7 @@ import { type BlobId, bytesOf, hexOf, parseBlobId, type StoreId } from '../core/
 import type { BlobRef } from '../core/parcel.js';
 
 export interface HeldBlob {
-  /** Parcels that list it, at least 1. */
+  /** How many parcels list it, at least 1. */
   readonly refs: number;
   readonly bytes: number;
 }
@@ -25,9 +26,11 @@ export interface BlobChange {
 
 /** What is known of a store besides its log. */
 export interface StoreNote {
-  /** The log position that the table stands for; absent while it is being made anew. */
+  /** The log position that the table stands for; absent while it is being rebuilt. */
   readonly position?: Pick<LogPosition, 'epoch' | 'seq' | 'digest'>;
-  /** Boot counters that the store's marker may rightly have: of the last mount, and of one that was about to be noted. */
+  /**
+   * Boot counters that the store's marker may rightly have: of the last mount, and of one that was about to be noted.
+   */
   readonly boots: readonly number[];
   /** The boot of the machine (platform/lock.ts) in which a flush of the store failed last. */
   readonly flushFailedIn?: string;
@@ -61,7 +64,7 @@ export class BlobIndex {
     return parseValue(this.#blobs.get(bytesOf(blob)));
   }
 
-  /** Held blobs whose id begins with these two digits, in order. */
+  /** Held blobs whose id begins with these two hex digits, in order. */
   *shard(shard: string): Generator<{ readonly blob: BlobId; readonly bytes: number }> {
     const last = bytesOf(shard.padEnd(64, 'f'));
     let start: Uint8Array = bytesOf(shard);
@@ -77,10 +80,10 @@ export class BlobIndex {
     }
   }
 
-  /** In one transaction: counts references up and down, and notes the position that this makes. */
+  /** In one transaction: counts references up and down, and notes the position that results. */
   async apply(changes: Iterable<BlobChange>, position: LogPosition | undefined): Promise<void> {
     await this.#root.transaction(() => {
-      // Counted first, written after: a throw inside a transaction does not undo what was put before it.
+      // Everything is counted before anything is written: a throw inside a transaction does not undo the earlier puts.
       const counted = new Map<string, HeldBlob>();
       for (const { blob, by } of changes) {
         const held = counted.get(blob.blob) ?? this.lookup(blob.blob) ?? { refs: 0, bytes: blob.bytes };
@@ -97,8 +100,8 @@ export class BlobIndex {
   }
 
   /**
-   * References are about to go that cannot be counted down, for their record is lost. The table holds too much from now on,
-   * never too little; without a position it is made anew at the next opening.
+   * Called before references go that cannot be counted down because their record is lost. From then on the table may
+   * hold too much, never too little; without a position it is rebuilt at the next opening.
    */
   async distrust(): Promise<void> {
     this.#distrusted = true;
@@ -130,7 +133,7 @@ export class BlobIndex {
     await this.#root.transaction(() => this.#putNote({ ...this.note(), flushFailedIn }));
   }
 
-  /** Waits until all that was applied so far is on the disk. */
+  /** Waits until all that has been applied so far is on the disk. */
   async flush(): Promise<void> {
     await this.#root.flushed;
   }

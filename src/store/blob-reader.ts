@@ -1,19 +1,19 @@
 /**
- * Blob reader: gives out a stored blob's bytes. They are not hashed on the way out: who receives them does that.
+ * Blob reader: gives out a stored blob's bytes. They are not hashed on the way out: the receiver does that.
  */
 import { type ByteRange, inPieces } from '../core/byte-range.js';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId } from '../core/ids.js';
 import { openOwnFile, readOwnFile } from './own-folder.js';
 
-/** At most so much at once: a quarter of a stream's window. */
+/** The most that is read at once: a quarter of a stream's window. */
 const READ_CHUNK_BYTES = 256 * 1024;
 
 export interface StoredBlob {
   readonly bytes: number;
   readonly path: string;
   /**
-   * From the beginning, each time.
+   * Each call reads from the beginning.
    *
    * @param ranges default: all of it
    * @throws ClusterError BLOB_UNREADABLE when the file is gone or has another size

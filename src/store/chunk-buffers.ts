@@ -1,22 +1,23 @@
 /**
- * Chunk buffers: what chunks come into on their way to a store's thread, handed over, and back when they are written.
+ * Chunk buffers: carry chunks to a store's thread. A buffer is handed over with its chunk and comes back when the chunk
+ * is written.
  *
- * A buffer that is left in the thread is freed by that thread's own collector, which runs seldom, for hardly anything else is
- * made there: eight fetches that hold 16 MiB at once took 55.
+ * A buffer that stays in the thread is freed by that thread's own collector, which runs seldom because hardly anything
+ * else is allocated there: eight fetches that hold 16 MiB at once took 55.
  *
  * Driven by assembly.ts.
  */
 
 /** Sizes are powers of two from here on, so that most buffers fit most chunks. */
 const LEAST_BYTES = 256 * 1024;
-/** Kept for later, of one store: more than lies ahead of its thread as a rule. */
+/** How much is kept for reuse, a store: more than usually waits for its thread. */
 const SPARE_BYTES_MAX = 8 * 1024 * 1024;
 
 export class ChunkBuffers {
   readonly #spare: ArrayBuffer[] = [];
   #spareBytes = 0;
 
-  /** So many bytes, of whatever content, at the beginning of a buffer of their own. */
+  /** `bytes` bytes with arbitrary content, at the beginning of a buffer of their own. */
   take(bytes: number): Uint8Array<ArrayBuffer> {
     const wholeBytes = sizeFor(bytes);
     const at = this.#spare.findLastIndex(({ byteLength }) => byteLength === wholeBytes);
@@ -26,9 +27,9 @@ export class ChunkBuffers {
     return new Uint8Array(buffer, 0, bytes);
   }
 
-  /** Nobody uses it any more. */
+  /** Takes back a buffer that nobody uses any longer. */
   giveBack(buffer: ArrayBuffer): void {
-    // Some size that is asked for no more must not be all that is kept.
+    // The oldest go first, so that the kept buffers are not all of a size that is no longer asked for.
     while (this.#spareBytes + buffer.byteLength > SPARE_BYTES_MAX) {
       const oldest = this.#spare.shift();
       if (oldest === undefined) return;

@@ -1,12 +1,12 @@
 /**
  * Commit: the order in which a parcel whose blobs are all here becomes PRESENT.
  *
- *   counted   each blob is held, or has arrived and was hashed. It is pinned: until the end of this it stays where it is
- *   placed    what has arrived: its bytes flushed → renamed into `.blobs` → the names flushed; beside it, the record
+ *   counted   each blob is held, or has arrived and was hashed. It is pinned until the commit is over
+ *   placed    the arrived blobs: bytes flushed → renamed into `.blobs` → names flushed; beside them, the record
  *   entered   `add` in the log, flushed → the index (held-parcels.ts)
  *   told      the caller
  *
- * So what is announced is durable, and what a crash interrupts was never announced. Commits that run at once share each of
+ * So what is announced is durable, and what a crash interrupts was never announced. Concurrent commits share each of
  * these flushes. Driven by store.ts.
  */
 import { ClusterError } from '../core/fault.js';
@@ -31,7 +31,7 @@ export interface CommitParts {
   readonly sync: DiskSync;
   readonly folder: StoreFolder;
   readonly records: Records;
-  /** Of the store, as the operator wrote it. */
+  /** The store's path, as the operator wrote it. */
   readonly path: string;
 }
 
@@ -56,12 +56,12 @@ async function commitAbsent(parts: CommitParts, parcel: ParcelId, record: Uint8A
     if (counted.missing.length > 0) throw lacking(parcel, refs, counted.missing);
     ({ arrivals } = counted);
     await objects.putReadable(record);
-    // Side by side, so that the record's two flushes are those of the blobs. Whatever becomes of one, the other does not go on
-    // behind a commit that is over: its blobs would move when nobody has them pinned, or the store is closed.
+    // Side by side, so that the record's two flushes are those of the blobs. When one fails, the other must not go on
+    // after the commit is over: its blobs would move when nobody has them pinned, or the store is closed.
     const writes = [place(parts, arrivals), objects.flush()];
     await Promise.allSettled(writes);
     await Promise.all(writes);
-    // A read may have found a blob wrong that we took for held.
+    // Meanwhile a read may have found a blob wrong that this commit took for held.
     const lost = refs.filter(({ blob }) => blobs.isLost(blob));
     if (lost.length > 0) throw lacking(parcel, refs, lost);
     const position = await parcels.enter({ op: 'add', parcel }, refs);

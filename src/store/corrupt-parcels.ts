@@ -1,19 +1,21 @@
 /**
- * Corrupt parcels: whether this store has the bytes of a PRESENT parcel, by a read of its disk, and what follows when it has not.
+ * Corrupt parcels: finds out by reading the disk whether this store has the bytes of a PRESENT parcel, and acts when it
+ * has not.
  *
  *   read      every blob, against its hash (possess.ts)
- *   again     what was wrong or gone is looked at once more, for a memory or a cable that errs must not cost a copy
- *   lost      no commit counts on that blob any more (held-blobs.ts)
- *   entered   `corrupt` in the log, flushed → the index: the parcel counts no more, and is fetched again
+ *   again     a blob that was wrong or gone is read once more: a passing memory or cable error must not cost a copy
+ *   lost      no commit counts on that blob any longer (held-blobs.ts)
+ *   entered   `corrupt` in the log, flushed → the index: the parcel no longer counts, and is fetched again
  *   aside     the wrong file is moved to `.trash`, where a person finds it
- *   sharers   other parcels that list the blob count no longer either
+ *   sharers   other parcels that list the blob no longer count either
  *
- * A file that is not there says nothing while the disk is not, so that is asked before.
+ * A missing file proves nothing while the disk itself is missing, so that is checked first.
  *
- * A file that the disk does not give stays where it is, for it may give it once more, and nobody else may have it: but not while a
- * parcel counts that lists it, for the next opening would take it for held.
+ * A file that the disk cannot read stays where it is: a later read may succeed, and nobody else may have it. But if a
+ * parcel that lists it still counts, it is set aside: the next opening would otherwise take it for held.
  *
- * The parcel's other blobs stay where they are: whoever takes it again finds them, and they may be the last of their kind.
+ * The parcel's other blobs stay where they are: whoever fetches it again finds them, and they may be the last of their
+ * kind.
  *
  * Driven by store.ts, for grants, audits and scrubs.
  */
@@ -32,25 +34,28 @@ import { canBeRead, isRight, type ParcelRead, type PossessionAsk, readParcel } f
 import type { Records } from './records.js';
 import { throwIfGone } from './store-root.js';
 
-/** Whether this host has the bytes of a parcel, by a look at its disk. */
+/** Whether this host has the bytes of a parcel, by a read of its disk. */
 export type Possessed =
-  /** Every byte was read and is right: what each of the holders must answer. */
+  /** Every byte was read and is right, with what each of the holders must answer. */
   | { readonly kind: 'whole'; readonly possessions: ReadonlyMap<HostId, Possession> }
-  /** A file of it is gone or wrong. It counts no more: `corrupt` is in the log, up to this position. */
+  /** A file of it is gone or wrong. It no longer counts: `corrupt` is in the log, up to this position. */
   | { readonly kind: 'corrupt'; readonly position: LogPosition }
-  /** Not PRESENT, or no longer when the read was over. */
+  /** Not PRESENT, or no longer PRESENT when the read was over. */
   | { readonly kind: 'absent' };
 
 type Corrupt = Extract<Possessed, { readonly kind: 'corrupt' }>;
 type WrongRead = Extract<ParcelRead, { readonly kind: 'wrong' }>;
 
 /**
- * When a blob turns out to be wrong, other parcels may list it too. With no more parcels here than this, all records are
- * read to find them, about a second; with more, each is found when it is read itself.
+ * When a blob turns out to be wrong, other parcels may list it too. With at most this many parcels here, all records
+ * are read to find them, which takes about a second; with more, each is found when it is read itself.
  */
 const SHARERS_SOUGHT_MAX = 10_000;
 
-/** Of so many other files one must be read before a disk that does not give one is believed to have lost just that. */
+/**
+ * How many other files are tried. One must be readable before a disk that cannot read a file is believed to have lost
+ * just that file.
+ */
 const OTHERS_TRIED_MAX = 8;
 
 export interface CorruptParcelsParts {
@@ -117,7 +122,7 @@ export class CorruptParcels {
   ): Promise<Possessed> {
     const found = await this.#parcels.take(parcel, async () => {
       this.#parcels.mustWork();
-      // Dropped meanwhile, and perhaps taken back: then its files were moved while they were read, and nothing is wrong.
+      // Dropped meanwhile, and perhaps fetched again: its files were moved while they were read, and nothing is wrong.
       return watch.changed ? ({ kind: 'absent' } as const) : this.#foundWrong(parcel, refs, read);
     });
     if (found.kind !== 'corrupt') return found;
@@ -141,7 +146,7 @@ export class CorruptParcels {
       const known = this.#blobs.isLost(blob);
       const again = known ? 'wrong' : await this.#lookAgain(refs, wrong);
       if (again === 'right') throw error ?? unsteady(`blob ${blob}`);
-      // First, so that no commit enters an `add` that relies on it.
+      // Before `corrupt` is entered, so that no commit enters an `add` that relies on the blob.
       this.#blobs.lose(blob);
       try {
         return { ...(await this.#enter(parcel, refs)), isLeft: again === 'unreadable' };
@@ -165,7 +170,7 @@ export class CorruptParcels {
     }
   }
 
-  /** A disk that is gone may still give what the kernel has of it; but then `corrupt` cannot be written to it either. */
+  /** Files of a disk that is gone may still be in the kernel's cache; but then `corrupt` cannot be written either. */
   async #readsOthers(refs: readonly BlobRef[], than: string): Promise<boolean> {
     let tried = 0;
     for await (const blob of this.#blobsBut(than, refs)) {
@@ -176,7 +181,7 @@ export class CorruptParcels {
     return false;
   }
 
-  /** Those of its parcel first. */
+  /** All other blobs, those of its parcel first. */
   async *#blobsBut(than: string, refs: readonly BlobRef[]): AsyncGenerator<string> {
     for (const { blob } of refs) if (blob !== than) yield blob;
     for await (const { ids } of this.#blobFolder.shards()) for (const id of ids) if (id !== than) yield id;
@@ -189,13 +194,13 @@ export class CorruptParcels {
     return { kind: 'corrupt', position };
   }
 
-  /** The position after the last that was found. */
+  /** Enters `corrupt` for the other parcels that list the blob. Returns the position after the last of them. */
   async #denounceSharers(blob: string): Promise<LogPosition | undefined> {
     let position: LogPosition | undefined;
     if (this.#parcels.count > SHARERS_SOUGHT_MAX) return position;
     try {
       for (const parcel of [...this.#parcels.present()]) {
-        // Found all, or it has arrived again and they are whole.
+        // All are found; or the blob has arrived again, and the other parcels are whole.
         if (!this.#blobs.isListed(blob) || !this.#blobs.isLost(blob)) break;
         const refs = (await this.#records.refsOf(parcel)) ?? [];
         if (!refs.some(ref => ref.blob === blob)) continue;
@@ -207,7 +212,7 @@ export class CorruptParcels {
         if (found?.kind === 'corrupt') ({ position } = found);
       }
     } catch (error) {
-      // What was asked about is answered; the others are found when they are read.
+      // The parcel that was asked about is dealt with; the others are found when they are read themselves.
       this.#log.warn({ code: 'SHARERS_NOT_SOUGHT', blob, err: error }, 'parcels that share a lost blob were not found');
     }
     return position;

@@ -1,8 +1,9 @@
 /**
  * Create store: makes a store in an existing folder, once.
  *
- * Only where nothing says that one was there: a folder without its marker may be a disk that is not mounted, or a store whose
- * marker was lost, and neither may get another. Nothing is a store until its marker is there, which comes last (marker.ts).
+ * Only where nothing says that there was one: a folder without its marker may be a disk that is not mounted, or a store
+ * that lost its marker, and neither may get another. The marker is written last, and nothing is a store without it
+ * (marker.ts).
  */
 
 import { ClusterError } from '../core/fault.js';
@@ -51,12 +52,12 @@ export async function createStore(
   const epoch = newEpoch(counterAbove([nowMs]), random);
   const log = await LogFile.create(folder.log, store, epoch);
   await log.close();
-  // Last: until it is there, this is no store, and making one may be tried again.
+  // Written last: until it is there, this is no store, and `createStore` may be tried again.
   await writeMarker(real, { cluster, host, store, epoch, boot, rescan: false });
   return store;
 }
 
-/** Whatever is left of their folders: what copies a disk may leave out those that are empty. */
+/** Looks for files, not for folders: a program that copied the disk may have left out empty folders. */
 async function hasBlobs({ blobs }: StoreFolder): Promise<boolean> {
   for (const folder of blobs.folders()) {
     try {

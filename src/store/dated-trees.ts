@@ -1,9 +1,9 @@
 /**
- * Dated trees: which snapshots have a tree of their own in a store, and the end of a tree.
+ * Dated trees: finds the snapshots that have a tree of their own in a store, and removes trees.
  *
- * STORE/<origin>/<source>@<time> is made as the tree of the newest is (tree-view.ts). What says that it is wanted is its
- * `.snapshot`, which is there before the rest and goes after it. One that was being made, or removed, when the power went
- * is known at the next start.
+ * STORE/<origin>/<source>@<time> is made like the tree of the newest snapshot (tree-view.ts). Its `.snapshot` file says
+ * that it is wanted; it is made before the rest and removed after it. So a tree that was being made or removed when the
+ * power went is recognised at the next start.
  */
 import { MalformedId, type ObjectId, parseObjectId } from '../core/ids.js';
 import { rm, rmdir } from '../platform/disk-calls.js';
@@ -17,10 +17,10 @@ export interface DatedTree extends Required<TreeName> {
   readonly snapshot: ObjectId;
 }
 
-/** An id and a line's end, and room for what is none. */
+/** An id and a line end, with room to spare so that other content is recognised. */
 const SNAPSHOT_BYTES_MAX = 256;
 
-/** By their names. */
+/** Sorted by name. */
 export async function findDatedTrees(storePath: string): Promise<DatedTree[]> {
   const found: DatedTree[] = [];
   for await (const { originName, path, names } of originFolders(storePath))
@@ -38,13 +38,16 @@ async function snapshotIn(path: string): Promise<ObjectId | undefined> {
   try {
     return text && parseObjectId(text.toString().trimEnd());
   } catch (error) {
-    // Somebody else's file, or another text in ours: then nobody knows what it was of.
+    // Somebody else's file, or a changed one of this store: nobody knows which snapshot the tree is of.
     if (error instanceof MalformedId) return undefined;
     throw error;
   }
 }
 
-/** Dated or not. How many things in it are not ours: they stay, and the folders around them. */
+/**
+ * Removes a dated tree, or that of the newest snapshot. Returns how many foreign things are in it: they stay, with the
+ * folders around them.
+ */
 export async function removeTree(tree: TreeName, place: TreePlace): Promise<number> {
   const origin = `${place.storePath}/${tree.originName}`;
   const path = `${origin}/${treeNameOf(tree)}`;
@@ -52,7 +55,7 @@ export async function removeTree(tree: TreeName, place: TreePlace): Promise<numb
   if (snapshot === undefined) return 0;
   const { left } = await updateTree({ ...tree, snapshot, files: none() }, place);
   if (left === 0) await rmdirIfEmpty(path);
-  // The last of them says that the tree is wanted.
+  // `.snapshot` goes last: it says that the tree is wanted.
   for (const ending of ['.b3', '.unplaced', SNAPSHOT_ENDING]) await rm(`${path}${ending}`, { force: true });
   await fsyncFolder(origin);
   return left;
@@ -62,7 +65,7 @@ async function rmdirIfEmpty(path: string): Promise<void> {
   try {
     await rmdir(path);
   } catch (error) {
-    // Somebody has just put something there.
+    // Somebody has just put something into the folder.
     const code = systemCode(error);
     if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
   }

@@ -4,11 +4,11 @@
  * Many small files at once cost one syncfs; a few cost one fsync each, since syncfs also waits for whatever else is
  * being written to that disk. Where syncfs cannot be believed (platform/sync-file-system.ts): always one fsync each.
  *
- * After a failed flush the kernel takes the pages for written: they are read and hashed as if they were there, and the next
- * flush succeeds, while the disk never got them (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC
- * 2020). So one failure is final here: the store must be opened again, and what it finds then and has not committed is
- * written anew before it counts (incoming.ts, log-file.ts). A flush that was given up for its disk hangs (platform/disk.ts) is one
- * that failed: nobody hears how it ends.
+ * After a failed flush the kernel marks the pages as written: reads and hashes see them, and the next flush succeeds,
+ * but the disk never got them (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). So
+ * one failure is final here. The store must be opened again; uncommitted content that is found then is written again
+ * before it counts (incoming.ts, log-file.ts). A flush abandoned because its disk hangs (platform/disk.ts) also counts
+ * as failed: its outcome never becomes known.
  */
 import { constants } from 'node:fs';
 import { ClusterError } from '../core/fault.js';
@@ -18,9 +18,12 @@ import { Group } from '../platform/group.js';
 import { type SyncFileSystem, syncFileSystemFor } from '../platform/sync-file-system.js';
 import { systemCode } from './own-folder.js';
 
-/** From this many on, one syncfs is cheaper than fsync each: on ext4 0.5 ms against 1.3 at 8 files of 4 KiB, 8 against 90 at 512. */
+/**
+ * From this many paths on, one syncfs is cheaper than an fsync each: on ext4 0.5 ms against 1.3 at 8 files of 4 KiB, 8
+ * against 90 at 512.
+ */
 const SYNCFS_FROM = 8;
-/** fsync calls at once: libuv has 4 threads, and the kernel joins concurrent flushes. */
+/** How many fsync calls run at once: libuv has 4 threads, and the kernel joins concurrent flushes. */
 const FSYNC_AT_ONCE = 4;
 
 export class DiskSync {
@@ -43,9 +46,9 @@ export class DiskSync {
   }
 
   /**
-   * `folder` names the file system; it stays open, for syncfs reports errors since then.
+   * `folder` names the file system. It stays open, since syncfs reports the errors since the folder was opened.
    *
-   * @param onFailure called once, before the first that fails is told; it never rejects
+   * @param onFailure called once, before the first failure is reported; it never rejects
    */
   static async open(folder: string, onFailure: () => Promise<void> = async () => {}): Promise<DiskSync> {
     const call = syncFileSystemFor((await statfs(folder)).type);
@@ -55,12 +58,12 @@ export class DiskSync {
     return new DiskSync(root, { syncFileSystem, onFailure });
   }
 
-  /** Why nothing is flushed any more; `undefined` while all is well. */
+  /** Why nothing is flushed any longer; `undefined` while all is well. */
   get failure(): ClusterError | undefined {
     return this.#failure;
   }
 
-  /** Files (their bytes) and folders (the names in them), as they are when this is called. */
+  /** Flushes files (their bytes) and folders (the names in them), as they are at the time of the call. */
   async flush(paths: Iterable<string>): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     const list = [...paths];
@@ -79,7 +82,7 @@ export class DiskSync {
     const worker = async () => {
       for (const path of left) {
         const file = await openIfThere(path);
-        // Moved on by another commit that shares it, and that flushed it first.
+        // Another commit that shares the file has flushed it and moved it on.
         if (file === undefined) continue;
         try {
           await this.#finally(file.sync());
@@ -95,7 +98,7 @@ export class DiskSync {
     try {
       await flush;
     } catch (cause) {
-      // Of several at once the first one tells.
+      // Of several failures at once only the first is reported.
       if (this.#failure !== undefined) throw this.#failure;
       const failure = new ClusterError(
         'STORE_FAILED',

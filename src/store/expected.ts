@@ -1,8 +1,8 @@
 /**
- * Expected: what a fetch counts on while it runs, which may take hours.
+ * Expected: the blobs that a fetch counts on while it runs, which may take hours.
  *
- * All that its parcel lists is pinned (held-blobs.ts): what is here stays, and what comes is not swept away while the rest
- * is still on its way. Driven by store.ts.
+ * All blobs that its parcel lists are pinned (held-blobs.ts): those here stay, and those that come are not swept away
+ * while the rest is still on its way. Driven by store.ts.
  */
 import type { ParcelId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
@@ -10,11 +10,14 @@ import type { HeldBlobs } from './held-blobs.js';
 import type { HeldParcels } from './held-parcels.js';
 import type { Incoming } from './incoming.js';
 
-/** Nothing of that leaves this store before its end. */
+/** None of these blobs leaves this store before `end`. */
 export interface Expected {
-  /** As by `Store.missing`. */
+  /** As returned by `Store.missing`. */
   readonly missing: readonly BlobRef[];
-  /** However the fetch went. What came for it, and is not held now, is kept for its time from here on. Never throws. */
+  /**
+   * To be called however the fetch went. What came for it and is not held is kept for its full time from then on. Never
+   * throws.
+   */
   end(): Promise<void>;
 }
 
@@ -25,7 +28,10 @@ export interface ExpectParts {
   readonly ending: AbortSignal;
 }
 
-/** @param refs all that the parcel lists. @throws the signal's reason: what is here and was not hashed by this process is, first */
+/**
+ * @param refs all that the parcel lists. @throws the signal's reason: what this process has not hashed yet is hashed
+ * first
+ */
 export async function expect(
   { parcels, blobs, incoming, ending }: ExpectParts,
   parcel: ParcelId,
@@ -34,7 +40,7 @@ export async function expect(
 ): Promise<Expected> {
   const pinned: string[] = [];
   const end = async (): Promise<void> => {
-    // Another object may write to this disk by now. The next opening begins the time of what is here anew.
+    // Another object may write to this disk by now. The next opening restarts the time of what is here.
     if (ending.aborted) return;
     await parcels.take(parcel, async () => {
       await incoming.renew(pinned);

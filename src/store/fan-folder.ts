@@ -1,7 +1,7 @@
 /**
- * Fan folder: files named by their hash, spread over 256 folders by its first two digits (`ab/abcd…`).
+ * Fan folder: files named by their hash, spread over 256 folders by its first two hex digits (`ab/abcd…`).
  *
- * All 256 are made and checked when it is opened, so that nobody has to think of them afterwards.
+ * All 256 folders are made and checked at the opening, so that nothing else has to consider them afterwards.
  */
 import { readdir } from '../platform/disk-calls.js';
 import { fsyncFolder } from '../platform/durable.js';
@@ -12,7 +12,7 @@ const SHARDS: readonly string[] = Array.from({ length: 256 }, (_, n) => n.toStri
 export class FanFolder {
   readonly path: string;
 
-  /** For reading only, or once `make` is done. */
+  /** Use it for reading only until `make` is done. */
   constructor(path: string) {
     this.path = path;
   }
@@ -36,8 +36,8 @@ export class FanFolder {
   }
 
   /**
-   * Shard by shard in order, the names of its plain files in order. In memory: the names of one shard, a 256th of all.
-   * Whatever is no plain file with a full hash in its own shard is in `strange`.
+   * Shard by shard in order: the names of its plain files, in order. In memory: the names of one shard, a 256th of all.
+   * `strange` lists everything else in it: whatever is not a plain file with a full hash of that shard.
    */
   async *shards(): AsyncGenerator<{
     readonly shard: string;

@@ -1,9 +1,9 @@
 /**
- * Frame notes: the last gossip frame that was heard of each member, kept over a restart, so that nothing that was said
- * before can be played to us again as if it were new.
+ * Frame notes: the last gossip frame heard of each member, kept over a restart, so that old frames cannot be replayed
+ * as new.
  *
- * Written behind, not flushed each time: what a crash loses are the last moments, and a frame of those that is replayed
- * says what was true a moment ago.
+ * Written behind, not flushed each time: a crash loses only the last moments, and a replayed frame of those says what
+ * was true a moment ago.
  */
 import type { Database, RootDatabase } from 'lmdb';
 import type { PeerName } from '../core/ids.js';
@@ -15,7 +15,7 @@ interface Frame {
   readonly frame: number;
 }
 
-/** Each of the two: 281 billion. */
+/** The size of each of the two counters: up to 281 billion. */
 const COUNTER_BYTES = 6;
 
 export class FrameNotes {
@@ -38,7 +38,7 @@ export class FrameNotes {
     const value = Buffer.alloc(2 * COUNTER_BYTES);
     value.writeUIntBE(boot, 0, COUNTER_BYTES);
     value.writeUIntBE(frame, COUNTER_BYTES, COUNTER_BYTES);
-    // Joined with others of the same moment into one transaction by lmdb; a failing disk tells through those who wait.
+    // lmdb joins puts of the same moment into one transaction; a failing disk is reported by those who wait for a put.
     void this.#notes.put(Buffer.from(writer, 'latin1'), value);
   }
 }

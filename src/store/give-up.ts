@@ -1,14 +1,15 @@
 /**
- * Give up: the order in which a parcel leaves a store, the commit's the other way round (commit.ts).
+ * Give up: the order in which a parcel leaves a store; the reverse of a commit (commit.ts).
  *
  *   allowed   by a proof or a warrant, of this parcel in this store
- *   leaving   nobody gets a pin on its blobs any more (held-blobs.ts)
+ *   leaving   nobody gets a pin on its blobs any longer (held-blobs.ts)
  *   entered   `del` in the log, flushed → the index (held-parcels.ts)
- *   moved     what no PRESENT parcel lists now goes to `.trash`, or stays until the last commit that counts on it is over; of what
- *             expired, what may be the last of a parcel that is short of copies stays as a stray. Of what is dropped others have it
+ *   moved     blobs that no PRESENT parcel lists now go to `.trash`, after the last commit that counts on them. Of an
+ *             expired parcel, blobs that a parcel short of copies lists stay as strays; a dropped one has other holders
  *   told      the caller
  *
- * A crash after `entered` leaves bytes that count for nothing; they go as strays do (stray-sweep.ts). Driven by store.ts.
+ * A crash after `entered` leaves bytes that count for nothing; the stray sweep removes them (stray-sweep.ts). Driven by
+ * store.ts.
  */
 import { DropProof } from '../core/drop-proof.js';
 import { ExpiryWarrant } from '../core/expiry.js';
@@ -28,11 +29,11 @@ export interface GiveUpParts {
   readonly index: BlobIndex;
 }
 
-/** Some parcel that is short of copies lists it. */
+/** True when some parcel that is short of copies lists the blob. */
 export type Spares = (blob: string) => boolean;
 
 export async function drop(parts: GiveUpParts, proof: DropProof): Promise<LogPosition> {
-  // Not by its type alone: a value that merely has its fields has that too.
+  // Checked at run time: a value that merely has the same fields passes the type check.
   assert(proof instanceof DropProof, 'a drop needs a proof that DropProof.from has made');
   return giveUp(parts, proof, () => false);
 }
@@ -56,7 +57,7 @@ async function giveUp(
   });
 }
 
-/** Nothing when its record is lost: then the index holds too much until it is made anew. */
+/** Empty when the parcel's record is lost: then the index holds too much until it is rebuilt. */
 async function refsToRelease({ records, index }: GiveUpParts, parcel: ParcelId) {
   const refs = await records.refsOf(parcel);
   if (refs === undefined) await index.distrust();

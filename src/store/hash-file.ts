@@ -5,11 +5,11 @@ import { createHasher } from '../core/hash.js';
 import { hexOf } from '../core/ids.js';
 import { openOwnFile } from './own-folder.js';
 
-/** Read at once: all that is in memory of a file, however large. */
+/** Read at once, and all of a file that is in memory, however large the file. */
 const READ_BYTES = 256 * 1024;
 
 export interface HashedFile {
-  /** `undefined`: it has another size than it must have, and was not read. */
+  /** `undefined`: the file has another size than it must have, and was not read. */
   readonly hash: string | undefined;
   readonly bytes: number;
 }
@@ -17,9 +17,9 @@ export interface HashedFile {
 /**
  * `undefined` when there is no such file.
  *
- * @param options.bytes what it must have
+ * @param options.bytes the size that it must have
  * @param options.onChunk gets all that is read, in order; a chunk is good only until it returns
- * @throws ClusterError STORE_TAMPERED, and whatever the disk says: of the bytes nothing is known then
+ * @throws ClusterError STORE_TAMPERED, and whatever the disk says: then nothing is known of the bytes
  */
 export async function hashFile(
   path: string,

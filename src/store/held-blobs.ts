@@ -1,19 +1,19 @@
 /**
  * Held blobs: which bytes under `.blobs` may be counted on now, and which may leave it.
  *
- * The index says which blobs PRESENT parcels list. Between two looks at it things happen, and three words tell what:
+ * The index says which blobs PRESENT parcels list. Three words name what happens between two looks at it:
  *
- *   pinned     a fetch or a commit under way counts on the blob: held or just arrived, it stays where it is until that is over
- *   leaving    a parcel that lists it is being dropped: who wants a pin waits, and looks again
- *   lingering  the last parcel that lists it was dropped while it was pinned: it leaves with its last pin, unless a commit
- *              made it held again
+ *   pinned     a fetch or a commit under way counts on the blob: held or just arrived, it stays until that is over
+ *   leaving    a parcel that lists it is being dropped: whoever wants a pin waits until that is over, and looks again
+ *   lingering  the last parcel that lists it was dropped while it was pinned: it leaves with its last pin, unless a
+ *              commit has made it held again
  *
- * Without them a commit that found a blob held, and so received nothing, could enter its `add` when the blob is in the
- * trash. A pin is taken in one turn with the look at the index, and no blob is marked as leaving later than its `del` is
- * asked for; so whoever gets a pin looks at what stays.
+ * Without them a commit could find a blob held, receive nothing, and enter its `add` when the blob is already in the
+ * trash. A pin is taken in the same turn as the look at the index, and a blob is marked as leaving no later than its
+ * `del` is asked for. So whoever gets a pin has seen a blob that stays.
  *
- * A `lost` blob was held, but its file is gone or was wrong and was set aside: it is not counted on until it arrives again.
- * Not kept over a restart: the next opening sees that its file is not there.
+ * A `lost` blob was held, but its file is gone, or was wrong and was set aside: it is not counted on until it arrives
+ * again. That is not kept over a restart: the next opening sees that its file is missing.
  *
  * Driven by store.ts, commit.ts, give-up.ts and corrupt-parcels.ts.
  */
@@ -31,7 +31,7 @@ export type Counted =
 export class HeldBlobs {
   readonly #index: BlobIndex;
   readonly #incoming: Incoming;
-  /** Blob → how many count on it. */
+  /** Blob → how many fetches and commits count on it. */
   readonly #pins: Map<string, number>;
   readonly #leaving = new Map<string, Promise<void>>();
   /** Blob → its size. */
@@ -50,7 +50,7 @@ export class HeldBlobs {
     return this.#lost.has(blob) ? undefined : this.#index.lookup(blob);
   }
 
-  /** Pins it, whatever is found: `release` is the caller's to call. Failing, it leaves no pin. */
+  /** Pins the blob, whatever is found: the caller must `release` it. When this fails it leaves no pin. */
   async pin(ref: BlobRef, finding: Finding): Promise<Counted> {
     const { blob } = ref;
     for (let left = this.#leaving.get(blob); left !== undefined; left = this.#leaving.get(blob)) await left;
@@ -67,8 +67,8 @@ export class HeldBlobs {
   }
 
   /**
-   * Pins them all; what is here and not held yet, and what is missing. Notes in `pinned` what the caller has to release, also when
-   * this fails.
+   * Pins all of them. Returns those that are here but not held yet, and those that are missing. Puts into `pinned` what
+   * the caller has to release, also when this fails.
    */
   async pinAll(
     refs: readonly BlobRef[],
@@ -86,7 +86,7 @@ export class HeldBlobs {
     return { arrivals, missing };
   }
 
-  /** Those of them that nobody could count on. */
+  /** Those of them that cannot be counted on. */
   async missing(refs: readonly BlobRef[], options: { readonly fromTrash: boolean }): Promise<readonly BlobRef[]> {
     const missing: BlobRef[] = [];
     for (const ref of refs) {
@@ -110,14 +110,14 @@ export class HeldBlobs {
     }
     if (leave.length === 0) return;
     await this.whileLeaving(leave, async () => {
-      // Somebody else's drop may have seen to it meanwhile.
+      // Another drop may have discarded it meanwhile.
       await this.#discard(leave.filter(({ blob }) => this.#lingering.has(blob)));
     });
   }
 
   /**
-   * Takes references back by `enter`, which writes them off in the log and the index; then moves to the trash what no
-   * PRESENT parcel lists any more, and leaves as a stray what of it is spared. When `enter` fails, everything stays where it is.
+   * Calls `enter`, which takes the references back in the log and the index. Then moves to the trash what no PRESENT
+   * parcel lists any longer; spared blobs stay as strays. When `enter` fails, everything stays where it is.
    */
   letGo<T>(
     refs: readonly BlobRef[],
@@ -132,7 +132,7 @@ export class HeldBlobs {
     });
   }
 
-  /** Nobody gets a pin on these until `work` is done. Of those who want the same blobs, one after the other. */
+  /** Nobody gets a pin on these blobs until `work` is done. Calls that share a blob run one after the other. */
   async whileLeaving<T>(refs: readonly Pick<BlobRef, 'blob'>[], work: () => Promise<T>): Promise<T> {
     // All or none, so that no two wait for each other.
     for (;;) {
@@ -157,7 +157,7 @@ export class HeldBlobs {
     for (const { blob, bytes } of refs) {
       this.#lingering.delete(blob);
       if (this.#index.lookup(blob) !== undefined) continue;
-      // Its file is gone already. It stays lost: a commit that took it for held may look.
+      // Its file is gone already. It stays lost: a commit that took it for held may still check.
       if (this.#lost.has(blob)) continue;
       if (this.#pins.has(blob)) this.#lingering.set(blob, bytes);
       else await this.#incoming.discard(blob, bytes);
@@ -169,7 +169,7 @@ export class HeldBlobs {
     return this.#index.lookup(blob) !== undefined;
   }
 
-  /** Moves a stray to the trash. False when somebody counts on it, and when it cannot be moved. */
+  /** Moves a stray to the trash. False when it is counted on or cannot be moved. */
   reclaim(blob: BlobId): Promise<boolean> {
     return this.whileLeaving([{ blob }], async () => {
       const isCounted = this.#pins.has(blob) || this.#lingering.has(blob) || this.isListed(blob);
@@ -181,12 +181,12 @@ export class HeldBlobs {
     return this.#lost.has(blob);
   }
 
-  /** Its file is gone, or has other bytes than its name says. */
+  /** Notes that its file is gone or has other bytes than its name says. */
   lose(blob: string): void {
     this.#lost.add(blob);
   }
 
-  /** Right bytes are under its name again. */
+  /** Notes that the right bytes are under its name again. */
   notLost(blob: string): void {
     this.#lost.delete(blob);
   }

@@ -1,16 +1,17 @@
 /**
- * Held parcels: which parcels of a store are PRESENT, and the one way in which that changes.
+ * Held parcels: which parcels of a store are PRESENT, and the only way in which that changes.
  *
- * PRESENT: a parcel whose `add` is in the log and all of whose files are there. A change is an operation, and goes through a
- * round, which all who come at once share: the log, flushed → the index → the tables here → the callers are told. So nobody
- * is told what a power cut could take back, and the index knows of nothing that the log does not have. The round that the
- * log has and the index has not is the last one of this object: the next opening brings the index up (recovery.ts).
+ * PRESENT: a parcel whose `add` is in the log and all of whose files are there. A change is an operation and goes
+ * through a round, which all concurrent callers share: the log, flushed → the index → the tables here → the callers are
+ * told. So no caller is told what a power cut could undo, and the index never has more than the log. If a round reaches
+ * the log but not the index, it is the last one of this object: the next opening brings the index up to date
+ * (recovery.ts).
  *
- * Heads are operations of the same log, and so they are here too. In memory: 64 hex digits a parcel, about 20 MB for 10
+ * Heads are operations of the same log, so they are here too. In memory: 64 hex digits a parcel, about 20 MB for 10
  * million files.
  *
- * Driven by commit.ts, give-up.ts and corrupt-parcels.ts, which know what has to be durable before an operation may be
- * entered, and what may be moved after it; and by store.ts.
+ * Driven by commit.ts, give-up.ts and corrupt-parcels.ts, which know what has to be durable before an operation is
+ * entered and what may be moved after it; and by store.ts.
  */
 import { contentsOf, isCheckpointDue } from '../core/checkpoint.js';
 import { assert } from '../core/fault.js';
@@ -27,24 +28,24 @@ import { Turns } from './turns.js';
 export interface HeldParcelsParts {
   readonly found: Pick<Recovered, 'log' | 'present' | 'headSeqs'>;
   readonly index: BlobIndex;
-  /** Its disk, too, is where everybody looks for it (store-root.ts). */
+  /** Tells whether the store's disk, too, is still where everybody looks for it (store-root.ts). */
   readonly root: Pick<StoreRoot, 'mustBeThere'>;
-  /** Aborted with the error that is for whoever comes after the end. */
+  /** Aborted, when the store ends, with the error for later callers. */
   readonly ending: AbortSignal;
-  /** Called after each round, with what its operations list. */
+  /** Called after each round, with the blobs that its operations list. */
   readonly onRound: (refs: readonly BlobRef[]) => void;
 }
 
-/** A parcel that somebody reads. */
+/** A parcel that is being read. */
 export interface ParcelWatch {
-  /** An operation on it has become durable since. */
+  /** An operation on it has become durable since the watch began. */
   readonly changed: boolean;
   end(): void;
 }
 
 interface PendingOp {
   readonly op: LogOp;
-  /** What it lists, or lists no longer. */
+  /** The blobs that the parcel lists, or no longer lists. */
   readonly refs: readonly BlobRef[];
   position?: LogPosition;
 }
@@ -58,10 +59,10 @@ export class HeldParcels {
   readonly #ending: AbortSignal;
   readonly #onRound: HeldParcelsParts['onRound'];
   readonly #watched = new Set<{ readonly parcel: ParcelId; changed: boolean }>();
-  /** What changes one parcel goes one after the other. */
+  /** Changes to one parcel run one after the other. */
   readonly #turns = new Turns<ParcelId>();
   readonly #ops = new Group<PendingOp>(ops => this.#rounds.take('log', () => this.#round(ops)));
-  /** Rounds, and what may happen only between two of them. */
+  /** Rounds, and work that may run only between two of them. */
   readonly #rounds = new Turns<'log'>();
   readonly #checkpointing = new Turns<'checkpoint'>();
   #failure: unknown;
@@ -88,7 +89,7 @@ export class HeldParcels {
     return this.#present.has(parcel);
   }
 
-  /** It is PRESENT, or about to be: its record is needed. */
+  /** The parcel is PRESENT or about to be: its record is needed. */
   isKnown(parcel: ParcelId): boolean {
     return this.#present.has(parcel) || this.#turns.busy(parcel);
   }
@@ -98,23 +99,23 @@ export class HeldParcels {
     return this.#headSeqs.get(source) ?? 0;
   }
 
-  /** After the last durable operation. */
+  /** The log's position after the last durable operation. */
   get position(): LogPosition {
     return this.#log.position;
   }
 
-  /** Why nothing can be entered any more; `undefined` while all is well. */
+  /** Why nothing can be entered any longer; `undefined` while all is well. */
   get failure(): unknown {
     return this.#failure ?? this.#log.failure;
   }
 
-  /** @throws when the store has ended, or a round has failed of which the log has its part */
+  /** @throws when the store has ended, or a round has failed after reaching the log */
   mustWork(): void {
     this.#ending.throwIfAborted();
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** What changes a parcel takes its turn at it. */
+  /** Takes a turn at the parcel, for work that changes it. */
   take<T>(parcel: ParcelId, work: () => Promise<T>): Promise<T> {
     return this.#turns.take(parcel, work);
   }
@@ -185,7 +186,7 @@ export class HeldParcels {
       }));
       const draft = await this.#log.draft(contents, this.#ending);
       try {
-        // Else a crash could leave an index from before it, which would have to be made anew.
+        // Otherwise a crash could leave an index from before the checkpoint, which would have to be rebuilt.
         await this.#index.flush();
         await lastReading(contents.at);
         await this.#rounds.take('log', () => this.#log.standOn(draft));
@@ -196,16 +197,16 @@ export class HeldParcels {
     });
   }
 
-  /** When whoever has a turn at a parcel is done with it. */
+  /** Resolves when those that have a turn at a parcel are done. */
   changed(): Promise<void> {
     return this.#turns.allDone();
   }
 
-  /** When nothing is entered any more. */
+  /** Resolves when no operation is being entered any longer. */
   async settled(): Promise<void> {
     await this.#checkpointing.allDone();
     await this.#ops.join([]).catch(() => {
-      // A failed round was reported to those who were in it.
+      // A failed round was reported to its callers.
     });
   }
 }

@@ -1,9 +1,9 @@
 /**
- * Held reader: gives out what a store has of blobs, found by their names and not hashed. Who receives the bytes does that.
+ * Held reader: gives out a store's blobs, found by name and not hashed. The receiver hashes the bytes.
  *
- * A blob is held when a PRESENT parcel lists it. What else lies under a blob's name is a stray: the right blobs of a corrupt
- * parcel, and copies that are not read again yet. Strays may be the last of their kind, and are given out only to who asks for
- * one by that word.
+ * A blob is held when a PRESENT parcel lists it. Anything else under a blob's name is a stray: a right blob of a
+ * corrupt parcel, or a copy that has not been read again yet. Strays may be the last of their kind, and are given out
+ * only on an explicit request for one.
  *
  * Driven by store.ts.
  */
@@ -25,7 +25,7 @@ export class HeldReader {
     this.#blobFolder = parts.blobFolder;
   }
 
-  /** `undefined` for what is not held. */
+  /** The blob's path; `undefined` when it is not held. */
   pathOf(blob: string): string | undefined {
     return this.#blobs.lookup(blob) === undefined ? undefined : this.#blobFolder.pathOf(parseBlobId(blob));
   }
@@ -40,7 +40,7 @@ export class HeldReader {
     return stray === undefined ? undefined : readBlob(stray.path, blob, stray.bytes);
   }
 
-  /** All read at once; undefined for what is not held, and what is not there in full. */
+  /** Reads all of them at once; undefined for a blob that is not held or not there in full. */
   async readSmall(blobs: readonly BlobId[]): Promise<readonly (Uint8Array | undefined)[]> {
     const held = blobs.flatMap(blob => {
       const found = this.#blobs.lookup(blob);

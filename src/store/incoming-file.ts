@@ -1,5 +1,5 @@
 /**
- * Incoming file: what the disk says of a file that is on its way in, or in its way, and the time by which it is swept away.
+ * Incoming file: the size and time of a file on its way in or in its way; by that time it is swept.
  *
  * Driven by incoming.ts and partial-blobs.ts.
  */
@@ -24,7 +24,7 @@ export async function sizeOf(path: string): Promise<number> {
   return (await fileAt(path))?.size ?? 0;
 }
 
-/** The time of a file under `.incoming`, by which it is swept. */
+/** Restarts the time of a file under `.incoming`, by which it is swept. */
 export async function beginAnew(path: string): Promise<void> {
   const now = new Date();
   await lutimes(path, now, now);

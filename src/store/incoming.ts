@@ -1,14 +1,16 @@
 /**
- * Incoming: blobs on their way into a store, and those that are on its disk but that no PRESENT parcel lists yet.
+ * Incoming: blobs on their way into a store, and blobs on its disk that no PRESENT parcel lists yet.
  *
- * Bytes are written under `.incoming`, hashed as they come; only what hashes to its name is ever moved to `.blobs`. What is
- * found on disk without having been hashed by this process (leftovers of an earlier run under `.incoming`, strays under
- * `.blobs` that no `add` in the log covers, the trash) is hashed when somebody asks for it, and counts as arrived if it is
- * right. So an interrupted fetch goes on where it was, what was dropped need not be sent again while it lies in the trash,
- * and nothing is believed because of its name. What came back from the trash and was not used goes there again, for its full time.
+ * Bytes are hashed as they come and written under `.incoming`; only what hashes to its name is ever moved to `.blobs`.
+ * Files that this process has not hashed (leftovers of an earlier run under `.incoming`, strays under `.blobs` that no
+ * `add` in the log covers, the trash) are hashed when the blob is asked for, and count as arrived if they are right. So
+ * an interrupted fetch continues where it was, a dropped blob need not be sent again while it lies in the trash, and
+ * nothing is believed because of its name. What came back from the trash and was not used goes there again, for its
+ * full time.
  *
- * After a flush that failed, until the machine starts again, a hash says nothing of what the disk has (disk-sync.ts). Then what
- * an earlier mount left under `.incoming` goes, and what is found elsewhere is written anew, into a file of its own.
+ * After a failed flush, until the machine restarts, a hash says nothing about what the disk has (disk-sync.ts). Then
+ * what an earlier mount left under `.incoming` is removed, and what is found elsewhere is written again, into a file of
+ * its own.
  *
  * Driven by store.ts, commit.ts and held-blobs.ts.
  */
@@ -30,16 +32,16 @@ import { type IncomingBlob, Receiving } from './receiving.js';
 import type { Trash } from './trash.js';
 import { Turns } from './turns.js';
 
-/** Behind the 12 hex digits of what came back from the trash. */
+/** Ends the name, after 12 hex digits, of a file that came back from the trash. */
 const TRASH_MARK = '.trash';
 
-/** All of it in memory: at most 1 MiB. */
+/** A blob held in memory as a whole: at most 1 MiB. */
 export interface SmallBlob {
   readonly blob: BlobId;
   readonly content: Uint8Array;
 }
 
-/** On this disk, hashed by this process, and listed by no PRESENT parcel yet. */
+/** A blob on this disk that this process has hashed and no PRESENT parcel lists yet. */
 export interface Arrival {
   readonly blob: BlobId;
   readonly bytes: number;
@@ -54,9 +56,9 @@ interface ArrivalState extends Arrival {
 }
 
 export interface Finding {
-  /** What lies in the trash comes back from there. */
+  /** Whether a blob that lies in the trash is taken back. */
   readonly fromTrash: boolean;
-  /** Ends the hashing of what is found, which may be large; it stays where it is. */
+  /** Ends the hashing of a found file, which may be large; the file stays where it is. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -66,20 +68,20 @@ export class Incoming {
   readonly #blobs: FanFolder;
   readonly #log: Logger;
   readonly #arrived = new Map<string, ArrivalState>();
-  /** Files of an earlier run, not hashed yet. As many as were being fetched when it ended. */
+  /** Files of an earlier run, not hashed yet. There are as many as were being fetched when it ended. */
   readonly #leftovers = new Map<string, string[]>();
   readonly #partials: PartialBlobs;
   readonly #adopting = new Turns<string>();
-  /** What fetches and commits under way count on is not swept away. */
+  /** Blobs that fetches and commits under way count on. They are not swept away. */
   readonly #pins: ReadonlyMap<string, number>;
   readonly #flushFailed: boolean;
-  /** Whether `.blobs` may have files that nothing in the log covers; looking for each costs a system call. */
+  /** Whether `.blobs` may have files that no `add` in the log covers; looking for each costs a system call. */
   #straysPossible: boolean;
   #incomingBytes = 0;
   readonly #wrote = (bytes: number): void => {
     this.#incomingBytes += bytes;
   };
-  /** Files under `.blobs`, held or not. */
+  /** The bytes of all files under `.blobs`, held or not. */
   #blobBytes: number;
 
   constructor(options: {
@@ -90,7 +92,7 @@ export class Incoming {
     readonly blobBytes: number;
     readonly straysPossible: boolean;
     readonly pins: ReadonlyMap<string, number>;
-    /** In an earlier mount, and in this boot of the machine. */
+    /** In an earlier mount during this boot of the machine. */
     readonly flushFailed: boolean;
   }) {
     this.#path = options.path;
@@ -104,7 +106,7 @@ export class Incoming {
     this.#flushFailed = options.flushFailed;
   }
 
-  /** Looks at what an earlier run left. */
+  /** Lists what an earlier run left under `.incoming`. */
   async survey(): Promise<void> {
     for (const name of await readdir(this.#path)) {
       const path = `${this.#path}/${name}`;
@@ -113,14 +115,14 @@ export class Incoming {
         await this.#trash.put(path, blob);
         continue;
       }
-      // Else it is a link on its way into a tree.
+      // Anything else is a link on its way into a tree.
       if (this.#flushFailed || blob === undefined || !/^[0-9a-f]{64}$/.test(blob)) {
         await rm(path, { force: true });
         continue;
       }
       const { size } = await lstat(path);
       this.#incomingBytes += size;
-      // The host may have been off for longer than it is kept.
+      // The host may have been off for longer than a leftover is kept.
       await beginAnew(path);
       if (name === partialNameOf(blob)) this.#partials.found(blob, size);
       else this.#leftovers.set(blob, [...(this.#leftovers.get(blob) ?? []), path]);
@@ -145,8 +147,8 @@ export class Incoming {
   }
 
   /**
-   * Small blobs, whole, as by `receive` and `finish` for each.
-   * @returns those whose bytes are not their own: nothing of them is kept
+   * Receives small blobs as a whole, like `receive` and `finish` for each.
+   * @returns those whose bytes do not match their ids: nothing of them is kept
    * @throws ClusterError STORE_FULL, and whatever the disk says; some of them may have arrived then
    */
   async receiveSmall(blobs: readonly SmallBlob[]): Promise<readonly SmallBlob[]> {
@@ -176,13 +178,13 @@ export class Incoming {
 
   async #arrive(state: ArrivalState): Promise<void> {
     if (this.#arrived.has(state.blob)) {
-      // Came twice, for two parcels that share it.
+      // It came twice, for two parcels that share it.
       await rm(state.path, { force: true });
       this.#incomingBytes -= state.bytes;
     } else this.#arrived.set(state.blob, state);
   }
 
-  /** What is here of a blob that is being put together, or was left in the middle. */
+  /** How many bytes are here of a blob that is being put together or was left unfinished. */
   partialBytes(blob: string): number {
     return this.#partials.bytes(blob);
   }
@@ -191,7 +193,7 @@ export class Incoming {
     return this.#arrived.get(blob)?.bytes === bytes;
   }
 
-  /** What is here of these blobs is kept for its time again, as if it had come now. Never throws. */
+  /** Restarts the time for which these blobs are kept, as if they had come now. Never throws. */
   async renew(blobs: readonly string[]): Promise<void> {
     for (const blob of blobs) {
       const arrival = this.#arrived.get(blob);
@@ -199,18 +201,20 @@ export class Incoming {
         if (arrival?.placed === false) await beginAnew(arrival.path);
         await this.#partials.renew(blob);
       } catch {
-        // A commit has moved it, or it is swept by its old time, and has to come again.
+        // A commit has moved the file; or it was swept by its old time, and has to come again.
       }
     }
   }
 
-  /** By its name alone, and nothing is moved: it came, was left by an earlier run, is a stray, or lies in the trash. */
+  /**
+   * Looks at names only and moves nothing: it arrived, was left by an earlier run, is a stray, or lies in the trash.
+   */
   async mayHave({ blob }: BlobRef): Promise<boolean> {
     if (this.#arrived.has(blob) || this.#leftovers.has(blob) || this.#trash.has(blob)) return true;
     return this.#straysPossible && (await sizeOf(this.#blobs.pathOf(blob))) > 0;
   }
 
-  /** One at a time a blob, and none of a blob that has arrived. */
+  /** At most one at a time for a blob, and none for a blob that has arrived. */
   partial(ref: BlobRef): PartialBlob {
     const blob = parseBlobId(ref.blob);
     const arrival = this.#arrived.get(blob);
@@ -235,7 +239,8 @@ export class Incoming {
     const possible =
       !this.#arrived.has(blob) &&
       (this.#straysPossible || this.#leftovers.has(blob) || (fromTrash && this.#trash.has(blob)));
-    // Also waits for a look that began before the blob arrived: it may find wrong bytes under the blob's name and move them.
+    // Also waits for a look that began before the blob arrived: that may find wrong bytes under the blob's name and
+    // move them.
     if (possible || this.#adopting.busy(blob)) {
       await this.#adopting.take(blob, () => this.#adopt(parseBlobId(blob), finding));
     }
@@ -263,19 +268,19 @@ export class Incoming {
     await this.#adoptLeftover(blob, path, { whenWrong, signal });
   }
 
-  /** One that the disk does not give stays where it is until the blob comes again and takes its place. */
+  /** A stray that the disk cannot read stays where it is until the blob comes again and takes its place. */
   async #adoptStray(blob: BlobId, signal: AbortSignal | undefined): Promise<void> {
     const path = this.#blobs.pathOf(blob);
     const found = await this.#hash(blob, path, signal);
     if (found === undefined || found === 'unreadable') return;
     if (found.hash !== blob) return this.setAside(blob, found.bytes);
-    // If it came another way meanwhile, that takes this one's place.
+    // If the blob arrived another way meanwhile, that file will replace this one.
     if (this.#arrived.has(blob)) return;
     if (this.#flushFailed) await this.#writeAnew(blob, found.bytes, path);
     else this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: true });
   }
 
-  /** `undefined` when there is no such file. One that the disk does not give is in nobody's way: its blob can come again. */
+  /** `undefined` when there is no such file. An unreadable one is in nobody's way: its blob can come again. */
   async #hash(
     blob: BlobId,
     path: string,
@@ -293,7 +298,7 @@ export class Incoming {
     }
   }
 
-  /** When the disk cannot read it, or not write it anew, it stays a leftover. */
+  /** When the disk cannot read the file, or write it again, it stays a leftover. */
   async #adoptLeftover(
     blob: BlobId,
     path: string,
@@ -309,12 +314,12 @@ export class Incoming {
     else this.#leftovers.delete(blob);
     if (found === undefined) return;
     if (found.hash !== blob) await whenWrong();
-    // It came another way meanwhile, or was written anew.
+    // It arrived another way meanwhile, or was written again.
     else if (this.#arrived.has(blob)) await this.#remove(path);
     else this.#arrived.set(blob, { blob, bytes: found.bytes, path, placed: false });
   }
 
-  /** What lies under the blob's name in `.blobs`, hashed by nobody; `undefined` when there is none, or surely none. */
+  /** The unhashed file under the blob's name in `.blobs`; `undefined` when there is none, or surely none. */
   async stray(blob: BlobId): Promise<{ readonly path: string; readonly bytes: number } | undefined> {
     if (!this.#straysPossible) return undefined;
     const path = this.#blobs.pathOf(blob);
@@ -322,7 +327,7 @@ export class Incoming {
     return bytes === 0 ? undefined : { path, bytes };
   }
 
-  /** As if it came from somebody else. */
+  /** Writes the file again, as if it came from a peer. */
   async #writeAnew(blob: BlobId, bytes: number, path: string): Promise<void> {
     const incoming = this.receive({ blob, bytes });
     try {
@@ -334,14 +339,17 @@ export class Incoming {
     }
   }
 
-  /** Bytes that are not what their name under `.blobs` says must not stay there; they may be all that is left of a file. */
+  /**
+   * Moves away bytes that do not match their name under `.blobs`. They are not deleted: they may be all that is left of
+   * a file.
+   */
   async setAside(blob: BlobId, countedBytes: number): Promise<void> {
     const aside = await this.#trash.setAside(this.#blobs.pathOf(blob), blob);
     this.#blobBytes -= countedBytes;
     this.#tellDamage(blob, aside);
   }
 
-  /** As `setAside`, after the log has been told. Never throws. */
+  /** As `setAside`, after the log has recorded it. Never throws. */
   async setAsideHeld(blob: BlobId, countedBytes: number): Promise<void> {
     try {
       await this.setAside(blob, countedBytes);
@@ -361,7 +369,7 @@ export class Incoming {
     );
   }
 
-  /** Moves a blob that no PRESENT parcel lists any more, and that nobody counts on, to the trash. Whether it did; never throws. */
+  /** Moves a blob that no PRESENT parcel lists and that nobody counts on to the trash. Whether it did; never throws. */
   async discard(blob: string, bytes: number): Promise<boolean> {
     if (this.#arrived.get(blob)?.placed) this.#arrived.delete(blob);
     try {
@@ -369,26 +377,29 @@ export class Incoming {
       this.#blobBytes -= bytes;
       return true;
     } catch (error) {
-      // The log has it already, so it counts no more; as a stray it is found by whoever wants it, and by the stray sweep.
+      // The log no longer counts it. As a stray it is found by whoever wants it, and by the stray sweep.
       this.#straysPossible = true;
       this.#log.warn({ code: 'BLOB_NOT_TRASHED', blob, err: error }, 'a dropped blob could not be moved to the trash');
       return false;
     }
   }
 
-  /** As `discard`, of what no PRESENT parcel listed before either. False when it is not there, or cannot be moved. */
+  /**
+   * As `discard`, for a blob that no PRESENT parcel listed before either. False when it is not there or cannot be
+   * moved.
+   */
   async discardStray(blob: BlobId): Promise<boolean> {
     const bytes = await sizeOf(this.#blobs.pathOf(blob));
     if (bytes === 0) return false;
     return this.discard(blob, bytes);
   }
 
-  /** Blobs that are under `.blobs` rightly may have lost the last parcel that lists them. */
+  /** Some blobs under `.blobs` may have lost the last parcel that lists them. */
   expectStrays(): void {
     this.#straysPossible = true;
   }
 
-  /** After a commit that counted on them. `held`: a PRESENT parcel lists them now, so they are no arrivals any more. */
+  /** After a commit that counted on them. `held`: a PRESENT parcel lists them now, so they are no longer arrivals. */
   settle(arrivals: readonly Arrival[], { held }: { readonly held: boolean }): void {
     for (const arrival of arrivals) {
       const state = this.#state(arrival);
@@ -398,7 +409,7 @@ export class Incoming {
     }
   }
 
-  /** Moves verified, flushed bytes to their names under `.blobs`. Two commits may ask for the same one. */
+  /** Moves verified, flushed bytes to their names under `.blobs`. Two commits may call it for the same blob. */
   async place(arrivals: readonly Arrival[]): Promise<void> {
     const states = [...new Set(arrivals.map(arrival => this.#state(arrival)))].filter(({ placed }) => !placed);
     const ours = states.filter(({ placing }) => placing === undefined);
@@ -435,8 +446,9 @@ export class Incoming {
   }
 
   /**
-   * A file of that name that was never hashed, or cannot be read, is replaced, and must not count twice: how many bytes it has. One
-   * that stands in a tree too would have that name alone then, and be taken for a person's own; from the trash it leaves the trees.
+   * Clears the blob's name: an unhashed or unreadable file there is replaced, and must not count twice. Returns how
+   * many bytes it has. If it also has a name in a tree, it goes to the trash instead: replacing it would leave that
+   * name as its only one, and the file would be taken for a person's own; from the trash it leaves the trees.
    */
   async #makeWay(blob: BlobId): Promise<number> {
     const path = this.#blobs.pathOf(blob);
@@ -447,12 +459,12 @@ export class Incoming {
     return 0;
   }
 
-  /** Removes what lies under `.incoming` since before `beforeMs` and no fetch or commit counts on. */
+  /** Removes what has been under `.incoming` since before `beforeMs` and no fetch or commit counts on. */
   async sweep(beforeMs: number): Promise<void> {
     for (const [blob, state] of this.#arrived) {
       const stays = () => state.placed || this.#pins.has(blob) || this.#arrived.get(blob) !== state;
       if (stays() || (await modifiedMs(state.path)) >= beforeMs) continue;
-      // Looked at again: somebody may have taken it while its time was read.
+      // Checked again: somebody may have taken it while its time was read.
       if (stays()) continue;
       this.#arrived.delete(blob);
       await this.#removeUnused(blob, state.path);
@@ -475,7 +487,7 @@ export class Incoming {
   async #removeUnused(blob: string, path: string): Promise<void> {
     if (!path.endsWith(TRASH_MARK)) return this.#remove(path);
     const bytes = (await this.#trash.put(path, blob)) ?? 0;
-    // Read after the wait: others count meanwhile.
+    // Subtracted after the wait: others change the sum meanwhile.
     this.#incomingBytes -= bytes;
   }
 

@@ -1,11 +1,12 @@
 /**
- * Index database: what a host's stores and peers' logs would be too slow to read from their files each time.
+ * Index database: what would be too slow to read each time from the files of a host's stores and its peers' logs.
  *
- * LMDB in STATE/index. Nothing in it is missed for long: which blobs each store holds (blob-index.ts) and the peers' logs
- * (log-archive.ts), which their writers give out again, are derived; without the recipes (recipe-index.ts) more is fetched; without the notes of what nobody wants
- * (unwanted-notes.ts), nothing leads to (unreached-notes.ts) or no copy lists (stray-notes.ts) that stays longer, without those of unanswered audits
- * (unanswered-notes.ts) copies are believed longer, and without the last frames (frame-notes.ts) old gossip may be heard once more.
- * Deleting the folder loses nothing else and costs one pass over the logs.
+ * LMDB in STATE/index. Deleting the folder costs one pass over the logs; nothing in it is missed for long. The blobs
+ * that each store holds (blob-index.ts) and the peers' logs (log-archive.ts), which their writers give out again, are
+ * derived. Without the recipes (recipe-index.ts) more is fetched. Without the notes of what nobody wants
+ * (unwanted-notes.ts), nothing leads to (unreached-notes.ts) or no copy lists (stray-notes.ts), those things stay
+ * longer. Without the notes of unanswered audits (unanswered-notes.ts), copies are believed longer. Without the last
+ * frames (frame-notes.ts), old gossip may be heard once more.
  */
 import { open, type RootDatabase } from 'lmdb';
 import type { StoreId } from '../core/ids.js';
@@ -27,21 +28,23 @@ export interface IndexDatabase {
   readonly unwanted: UnwantedNotes;
   readonly unanswered: UnansweredNotes;
   readonly frames: FrameNotes;
-  /** Stores that are mounted now: of a disk and its copy only one can be. */
+  /** Stores that are mounted now. Of a disk and its copy, only one can be. */
   readonly mounted: Set<StoreId>;
   /** Of the state folder's catalog and of those of the stores that are mounted. */
   readonly objects: SharedObjects;
   /** The table of one of this host's own stores. */
   blobsOf(store: StoreId): BlobIndex;
   recipesOf(store: StoreId): RecipeIndex;
-  /** Of its catalog; of the state folder's own without a store. */
+  /** Of a store's catalog; without a store, of the state folder's own. */
   unreachedOf(store?: StoreId): UnreachedNotes;
   straysOf(store: StoreId): StrayNotes;
-  /** Waits for what is being written. */
+  /** Waits for writes under way. */
   close(): Promise<void>;
 }
 
-/** Opens or makes the database in a folder of its own. One process at a time: the state's lock sees to it. */
+/**
+ * Opens or makes the database in a folder of its own. Only one process may have it open: the state's lock sees to that.
+ */
 export function openIndexDatabase(path: string): IndexDatabase {
   const root: RootDatabase<Buffer, Uint8Array> = open({
     path,

@@ -1,8 +1,9 @@
 /**
  * Kept recipes: the recipes of the large blobs that a store holds, and of no others.
  *
- * They come with a blob's commit and go when the last PRESENT parcel that lists it goes. What is behind, after a crash or when the
- * index fails, costs room in it until the next opening, and nothing else: nobody believes a recipe (recipe-index.ts).
+ * A recipe comes with its blob's commit and goes when the last PRESENT parcel that lists the blob goes. Recipes left
+ * behind by a crash or a failure of the index cost room in it until the next opening, and nothing else: recipes are
+ * never believed (recipe-index.ts).
  *
  * Driven by store.ts.
  */
@@ -17,7 +18,7 @@ export class KeptRecipes {
   readonly #recipes: RecipeIndex;
   readonly #blobs: HeldBlobs;
   readonly #log: Logger;
-  /** What is being tidied; it never rejects. */
+  /** The tidying under way; it never rejects. */
   #tidying: Promise<void> = Promise.resolve();
 
   constructor(parts: { readonly recipes: RecipeIndex; readonly blobs: HeldBlobs; readonly log: Logger }) {
@@ -36,18 +37,18 @@ export class KeptRecipes {
     assert(isRecipe(packed, bytes), `what is kept as the recipe of blob ${blob} is none`);
     if (this.#blobs.lookup(blob)?.bytes !== bytes || this.#recipes.recipe(ref) !== undefined) return;
     await this.#recipes.put(blob, packed);
-    // It may have left meanwhile.
+    // The blob may have left meanwhile.
     if (!this.#blobs.isListed(blob)) await this.#recipes.forget(blob);
   }
 
-  /** Of these some may have left. */
+  /** Forgets the recipes of those of these blobs that have left. */
   look(refs: readonly BlobRef[]): void {
     for (const { blob, bytes } of refs) {
       if (bytes >= RECIPE_BLOB_BYTES_MIN && !this.#blobs.isListed(blob)) this.#tidy(this.#recipes.forget(blob));
     }
   }
 
-  /** Looks at all, behind whatever else is done. */
+  /** Checks all recipes, in the background. */
   sweep(signal: AbortSignal): void {
     this.#tidy(this.#recipes.sweep(blob => this.#blobs.isListed(blob), signal));
   }
@@ -58,7 +59,7 @@ export class KeptRecipes {
     this.#tidying = Promise.all([this.#tidying, work.catch(failed)]).then(() => {});
   }
 
-  /** When all that was begun is written. */
+  /** Resolves when all that was begun is written. */
   async settled(): Promise<void> {
     await this.#tidying;
     await this.#recipes.settled();

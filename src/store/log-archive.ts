@@ -1,18 +1,18 @@
 /**
- * Log archive: the holdings logs of other hosts' stores, as far as their writers have told us.
+ * Log archive: the holdings logs of other hosts' stores, as far as this host has received them.
  *
- * Kept so that a restart does not ask for everything again, and so that a host that has a writer's log can give it to
- * others while the writer is away. For that, signed ends are kept: a segment is only worth something with its writer's
- * signature over the position after its last operation. A log is its writer's, under host and store: nobody takes the place
- * of another's by naming the store first.
+ * Kept so that a restart need not fetch everything again, and so that a host that has a writer's log can give it to
+ * others while the writer is away. Signed ends are kept for that: a segment is worth something only with its writer's
+ * signature over the position after its last operation. A log is kept under its writer's host and its store, so nobody
+ * can take the place of another's log by naming the store first.
  *
- * A log stands on its newest checkpoint: its contents, piece by piece, and only the operations after it. Who followed the
- * log derives them from what it has; who is behind collects them. New contents are written beside the ones in use, on the
- * other of two sides, and one transaction makes them those in use. What a crash leaves on the side that is not in use, and
- * operations from before the checkpoint, are given to nobody, and go with the next checkpoint.
+ * A log stands on its newest checkpoint: the contents, piece by piece, and only the operations after it. A host that
+ * followed the log derives the contents from what it has; a host that is behind collects them. New contents are written
+ * to the one of two sides that is not in use, and one transaction switches the sides. What a crash leaves on the unused
+ * side, and operations from before the checkpoint, are never given out and go with the next checkpoint.
  *
- * Checked here is that a segment extends the log or replaces it by a greater epoch, and that operations and contents make
- * the digests that were signed. That a signature is good and its signer a member is for the caller to check first.
+ * Checked here: a segment extends the log or replaces it by a greater epoch, and operations and contents make the
+ * signed digests. The caller must check first that the signature is good and its signer a member.
  */
 
 import { setImmediate } from 'node:timers/promises';
@@ -67,29 +67,32 @@ import {
 import { Turns } from './turns.js';
 
 export type AppendVerdict =
-  /** It was new, and is kept. */
+  /** It was new and was kept. */
   | 'appended'
-  /** We have all of it. */
+  /** It was here already, all of it. */
   | 'known'
-  /** A piece of a checkpoint: it waits for the others. */
+  /** A piece of a checkpoint; the others are still awaited. */
   | 'collected'
-  /** It begins after what we have: ask the writer from our position on. */
+  /** It begins after the end of this copy: ask the writer from this copy's position on. */
   | 'gap'
-  /** Of one store more than a host can have: `keepOnly` makes room. */
+  /** Its host has as many other logs here as it may: `keepOnly` makes room. */
   | 'full'
   /** It belongs to an epoch that a greater one has replaced. */
   | 'old-epoch'
-  /** It does not continue what we have, or does not make its own digest. Counts for nothing until re-read from its writer. */
+  /**
+   * It does not continue this copy, or does not make its own digest. It counts for nothing until re-read from its
+   * writer.
+   */
   | 'fork';
 
 /**
- * Between two kept signatures there are at least so many operations, the last one apart: a writer that adds parcel by
- * parcel would else cost a signature each. A segment given out may be this much longer than asked for.
+ * Between two kept signatures, not counting the last, there are at least this many operations: otherwise a writer that
+ * adds parcel by parcel would cost a signature each. A segment given out may be longer than asked for by this much.
  */
 export const SIGNED_EVERY_OPS = 512;
-/** What builds from before December 2026 kept by store alone; it is asked of its writers again. To go with 0.2. */
+/** Tables of builds from before December 2026, keyed by store alone; their writers are asked again. To go with 0.2. */
 const TABLES_BY_STORE = ['log-heads', 'log-ops', 'log-ends', 'log-checkpoints', 'log-contents'];
-/** Removed in one transaction when operations are not needed any more, or read at once when a log is dropped. */
+/** Rows removed in one transaction when operations are no longer needed, or read at once when a log is dropped. */
 const DROP_ROWS = 65_536;
 
 /** A checkpoint of which some pieces have come. */
@@ -104,10 +107,10 @@ export class LogArchive {
   readonly #ops: Database<Buffer, Uint8Array>;
   readonly #ends: Database<Buffer, Uint8Array>;
   readonly #checkpoints: Database<Buffer, Uint8Array>;
-  /** Runs of PIECE_OPS_MAX, the last one shorter. */
+  /** In runs of PIECE_OPS_MAX operations, the last one shorter. */
   readonly #contents: Database<Buffer, Uint8Array>;
   readonly #collecting = new Map<LogKey, Collecting>();
-  /** What changes one log goes one after the other: a checkpoint takes more than one transaction. */
+  /** Changes to one log run one after the other: a checkpoint takes more than one transaction. */
   readonly #turns = new Turns<LogKey>();
   #closing = false;
 
@@ -124,13 +127,13 @@ export class LogArchive {
     for (const name of TABLES_BY_STORE) if (there.has(name)) table(name).dropSync();
   }
 
-  /** Waits for what is being written. A checkpoint that is half made is given up, and made when it is told of again. */
+  /** Waits for writes under way. An unfinished checkpoint is given up, and made when its writer mentions it again. */
   async close(): Promise<void> {
     this.#closing = true;
     await this.#turns.allDone();
   }
 
-  /** Kept on disk, not flushed: after a power cut the writer is asked again. */
+  /** Written to disk, not flushed: after a power cut the writer is asked again. */
   append(segment: LogSegment): Promise<AppendVerdict> {
     const log = logKeyOf(segment.host, segment.end.store);
     return this.#turns.take(log, () => this.#root.transaction(() => this.#append(log, segment)));
@@ -144,7 +147,7 @@ export class LogArchive {
     const ours = old === undefined || order > 0 ? logStart(end.store, end.epoch) : old.position;
     const before = end.seq - ops.length;
     if (end.seq <= ours.seq && (end.seq > 0 || old !== undefined) && order === 0) {
-      // Equal numbers with another digest: two logs under one epoch, a clone of a disk.
+      // The same number with another digest: two logs under one epoch, as from a clone of a disk.
       return end.seq === ours.seq && end.digest !== ours.digest ? 'fork' : 'known';
     }
     if (before > ours.seq) return 'gap';
@@ -166,8 +169,8 @@ export class LogArchive {
   }
 
   /**
-   * Keeps a piece of a checkpoint, until all have come; then the log stands on it. Of a log that goes as far already, the
-   * first piece is enough: the contents are derived, and what came before them is let go.
+   * Keeps a piece of a checkpoint until all have come; then the log stands on it. For a log that already reaches the
+   * checkpoint the first piece is enough: the contents are derived, and what came before them is let go.
    */
   takePiece(piece: CheckpointPiece): Promise<AppendVerdict> {
     const log = logKeyOf(piece.checkpoint.host, piece.checkpoint.at.store);
@@ -207,7 +210,7 @@ export class LogArchive {
     await collecting.writing.end();
     await this.#root.transaction(() => {
       const old = this.#head(log);
-      // Of another epoch nothing may be left behind whose numbers are those of this one.
+      // Rows of another epoch must not stay: their numbers are those of this one.
       if (old !== undefined && compareEpochs(old.position.epoch, checkpoint.at.epoch) !== 0) this.#removeLog(log);
       this.#putHead(log, { position: checkpoint.at, signedBefore: checkpoint.at.seq });
       this.#putStanding(log, { checkpoint, side: collecting.writing.side });
@@ -216,7 +219,7 @@ export class LogArchive {
     return 'appended';
   }
 
-  /** Makes a log that has gone past a checkpoint stand on it. */
+  /** Makes a log that already reaches past a checkpoint stand on it. */
   async #compact(log: LogKey, checkpoint: Checkpoint): Promise<AppendVerdict> {
     const { store, seq, epoch } = checkpoint.at;
     const standing = this.#standing(log);
@@ -230,7 +233,7 @@ export class LogArchive {
       if (ops.length === 0) return 'fork';
       change.take(ops);
       position = logAfterAll(position, ops);
-      // Others have a turn: a log that was never let go of can have millions.
+      // Lets other work run: a log that has never been compacted can have millions of operations.
       await setImmediate();
     }
     if (position.digest !== checkpoint.at.digest) return 'fork';
@@ -279,7 +282,9 @@ export class LogArchive {
     return this.#standing(logKeyOf(host, store))?.checkpoint;
   }
 
-  /** The contents of what the log stands on, in pieces. Ends early when that changes meanwhile, or its rows are not there. */
+  /**
+   * The contents that the log stands on, in pieces. Ends early when these change meanwhile, or the rows are missing.
+   */
   *pieces(host: HostId, store: StoreId): Generator<CheckpointPiece> {
     const log = logKeyOf(host, store);
     const standing = this.#standing(log);
@@ -309,12 +314,12 @@ export class LogArchive {
     return value === undefined ? [] : parseRun(value);
   }
 
-  /** The last signed position that we have of a store's log. */
+  /** The last signed position of a store's log that is kept here. */
   position(host: HostId, store: StoreId): LogPosition | undefined {
     return this.#head(logKeyOf(host, store))?.position;
   }
 
-  /** Every store of which we have a log, with its writer and position. */
+  /** Every store whose log is kept here, with its writer and position. */
   *stores(): Generator<{ readonly host: HostId; readonly position: LogPosition }> {
     for (const { key, value } of [...this.#heads.getRange({})]) {
       const log = hexOf(key);
@@ -336,8 +341,8 @@ export class LogArchive {
   }
 
   /**
-   * Operations `fromSeq + 1` onwards up to a signed end: about `opsMax`, at most SIGNED_EVERY_OPS or one segment as it
-   * came more. `undefined` when there is nothing after `fromSeq`, or the log stands on a checkpoint after it.
+   * Operations `fromSeq + 1` onwards, up to a signed end: about `opsMax`, or more, by at most SIGNED_EVERY_OPS or one
+   * segment as it came. `undefined` when there is nothing after `fromSeq`, or the log stands on a checkpoint after it.
    */
   segment(host: HostId, store: StoreId, fromSeq: number, opsMax: number): LogSegment | undefined {
     const log = logKeyOf(host, store);
@@ -373,7 +378,7 @@ export class LogArchive {
     return { host, end: head.position, ops: [], signature: parseEnd(row).signature };
   }
 
-  /** Forgets a store's log, for it counts for nothing until its writer is asked again. */
+  /** Forgets a store's log: it counts for nothing until its writer is asked again. */
   async drop(host: HostId, store: StoreId): Promise<void> {
     const log = logKeyOf(host, store);
     await this.#turns.take(log, async () => {
@@ -382,18 +387,18 @@ export class LogArchive {
     });
   }
 
-  /** Forgets the logs of a host of all but these stores. */
+  /** Forgets the logs of all stores of this host but these. */
   async keepOnly(host: HostId, stores: ReadonlySet<StoreId>): Promise<void> {
     for (const log of this.#logsOf(host)) if (!stores.has(storeOf(log))) await this.drop(host, storeOf(log));
   }
 
-  /** Also those of which only pieces of a checkpoint have come. */
+  /** Includes logs of which only pieces of a checkpoint have come. */
   #logsOf(host: HostId): Set<LogKey> {
     const kept = [...this.#heads.getKeys(logsRange(host))].map(hexOf);
     return new Set([...kept, ...[...this.#collecting.keys()].filter(log => hostOf(log) === host)]);
   }
 
-  /** Its host has as many other logs here as it may. */
+  /** Whether its host has as many other logs here as it may. */
   #isFull(log: LogKey): boolean {
     const others = this.#logsOf(hostOf(log));
     others.delete(log);
@@ -406,7 +411,7 @@ export class LogArchive {
       for (const key of [...this.#contents.getKeys(contentsRange(log, side))]) void this.#contents.remove(key);
   }
 
-  /** All but the contents of checkpoints. */
+  /** Removes all but the contents of checkpoints. */
   #removeLog(log: LogKey): void {
     void this.#heads.remove(bytesOf(log));
     void this.#checkpoints.remove(bytesOf(log));

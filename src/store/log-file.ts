@@ -3,16 +3,19 @@
  *
  * Operations are appended in frames (log-frames.ts), one or more a write, each write flushed before the next begins.
  *
- * Nothing was promised for a frame whose flush did not return. So a bad end that no whole frame follows is a torn tail,
- * and is cut off; a bad frame with whole ones behind it is damage to what was promised: the log is in doubt.
+ * Nothing was promised for a frame whose flush did not return. So a broken end with no whole frame behind it is a torn
+ * tail, and is cut off; a broken frame with whole ones behind it is damage to what was promised: the log is in doubt.
  *
- * A log that stands on a checkpoint is a new file in the old one's place (log-opening.ts). It is written beside the old one,
- * flushed and renamed, so a crash leaves one of the two, each whole up to there; nothing in it up to there can be torn.
+ * A log that stands on a checkpoint is a new file in the place of the old one (log-opening.ts). It is written beside
+ * the old one, flushed and renamed. So a crash leaves one of the two, whole up to that point, and nothing before that
+ * point can be torn.
  *
- * After a flush that failed the kernel may show a tail that the disk never got, and flush it with success, for it takes its
- * pages for written. So whoever opens a log writes its end once more before it believes it (see disk-sync.ts).
+ * After a failed flush the kernel may show a tail that the disk never got, and flush it again with success, since it
+ * marks its pages as written. So the end of a log is written once more at its opening, before it is believed (see
+ * disk-sync.ts).
  *
- * A lost tail that was flushed leaves no trace here: the index and the peers remember a higher number (recovery.ts).
+ * A flushed tail that is lost leaves no trace in the file: the index and the peers remember a higher number
+ * (recovery.ts).
  */
 import { constants } from 'node:fs';
 import { dirname } from 'node:path';
@@ -41,7 +44,7 @@ import { FILE_MODE, isBadSector, openOwnFile, storeFull } from './own-folder.js'
 
 export interface LogContents {
   readonly at: LogPosition;
-  /** In canonical order, so many. */
+  /** In canonical order; exactly `count` operations. */
   readonly contents: Iterable<LogOp>;
   readonly count: number;
 }
@@ -50,7 +53,7 @@ export type OpenedLog =
   | { readonly kind: 'sound'; readonly log: LogFile; readonly cutBytes: number }
   | { readonly kind: 'damaged'; readonly because: string; readonly epoch?: Epoch };
 
-/** A checkpoint that was written beside the log, and is not the log yet. */
+/** A checkpoint written beside the log, and not yet in its place. */
 export class LogDraft {
   readonly base: LogBase;
   readonly file: OpenFile;
@@ -70,7 +73,7 @@ export class LogDraft {
   }
 }
 
-/** A file that is closed when its last user lets go of it: a log that was replaced may still be read. */
+/** A file that is closed when its last user releases it: a log that was replaced may still be read. */
 class SharedFile {
   readonly handle: OpenFile;
   #users = 1;
@@ -117,7 +120,7 @@ export class LogFile {
     this.#base = base;
   }
 
-  /** A new, empty log in the place of whatever was there; durable when this returns. */
+  /** A new, empty log in place of any file that was there; durable when this returns. */
   static async create(path: string, store: StoreId, epoch: Epoch): Promise<LogFile> {
     const position = logStart(store, epoch);
     const first = encodeFrame(firstPayload(position), 0, position.digest);
@@ -136,8 +139,8 @@ export class LogFile {
   }
 
   /**
-   * Reads the whole log, handing all that is in it to `reader`; cuts off a torn tail. What it was told of a log that turns
-   * out to be damaged is worth nothing.
+   * Reads the whole log, handing all that is in it to `reader`, and cuts off a torn tail. What `reader` got from a log
+   * that turns out to be damaged is worth nothing.
    */
   static async open(path: string, store: StoreId, reader: LogReader): Promise<OpenedLog> {
     const reading = await openOwnFile(path);
@@ -146,7 +149,7 @@ export class LogFile {
     const file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
     let opening: LogOpening | undefined;
     try {
-      // A checkpoint that was never finished.
+      // Left from a checkpoint that was never finished.
       await rm(nameBeside(path), { force: true });
       const { size } = await file.stat();
       let end = 0;
@@ -166,21 +169,21 @@ export class LogFile {
       return { kind: 'sound', log, cutBytes: size - end };
     } catch (error) {
       await file.close();
-      // A disk that was pulled takes no new log either, and then that is what is told.
+      // A disk that was pulled gives EIO too. It does not take a new log either, and that error is then reported.
       if (!(error instanceof LogDamage || isBadSector(error))) throw error;
       const epoch = opening?.epoch;
       return { kind: 'damaged', because: error.message, ...(epoch === undefined ? {} : { epoch }) };
     }
   }
 
-  /** After the last durable operation. */
+  /** The position after the last durable operation. */
   get position(): LogPosition {
     return this.#position;
   }
 
   /**
-   * Appends operations; when it returns they are durable. The positions after each. Its one caller waits for it before
-   * calling again.
+   * Appends operations; they are durable when it returns. Returns the position after each. Its one caller waits for it
+   * before calling again.
    */
   async append(ops: readonly LogOp[]): Promise<readonly LogPosition[]> {
     if (this.#failure !== undefined) throw this.#failure;
@@ -190,7 +193,7 @@ export class LogFile {
     try {
       await writeAt(handle, framed.bytes, this.#end);
     } catch (error) {
-      // Half a frame may be there. Once it is cut off, nothing has happened.
+      // Half a frame may have been written. Once that is cut off, nothing has changed.
       await this.#orFail(handle.truncate(this.#end));
       throw storeFull(error, 'the log');
     }
@@ -201,7 +204,7 @@ export class LogFile {
     return framed.positions;
   }
 
-  /** What it stands on; `undefined` while it has all operations. */
+  /** The checkpoint that the log stands on; `undefined` while it has all operations. */
   get base(): LogBase | undefined {
     return this.#base;
   }
@@ -212,7 +215,7 @@ export class LogFile {
   }
 
   /**
-   * Writes a checkpoint beside the log, which changes nothing yet and may go on beside appends.
+   * Writes a checkpoint beside the log. That changes nothing yet, and appends may run meanwhile.
    *
    * @throws whatever the disk says, and the signal's reason: then nothing of it is left
    */
@@ -245,7 +248,7 @@ export class LogFile {
   }
 
   /**
-   * From now on the log stands on the draft, with the operations that came after it. Its caller waits for it before it
+   * Makes the log stand on the draft and the operations that came after it. The caller waits for this before it
    * appends, and discards the draft when this throws with `failure` undefined: then nothing has changed.
    */
   async standOn({ base, file, path, end }: LogDraft): Promise<void> {
@@ -268,11 +271,11 @@ export class LogFile {
     this.#places = places;
     this.#base = base;
     await old.release();
-    // Until the name is durable a crash may bring the old file back, without what is appended from now on.
+    // Until the name is durable a crash may bring the old file back, without the operations appended from now on.
     await this.#orFail(fsyncFolder(dirname(this.#path)));
   }
 
-  /** The contents of what it stands on, a frame at a time. */
+  /** The contents of the checkpoint that the log stands on, a frame at a time. */
   async *contents(): AsyncGenerator<LogOp[]> {
     const base = this.#base;
     const [place] = this.#places;
@@ -293,7 +296,7 @@ export class LogFile {
     }
   }
 
-  /** Operations `fromSeq + 1` onwards, at most `max`. It must not stand on a checkpoint after `fromSeq`. */
+  /** Operations `fromSeq + 1` onwards, at most `max`. The log must not stand on a checkpoint after `fromSeq`. */
   async ops(fromSeq: number, max: number): Promise<LogOp[]> {
     const ops: LogOp[] = [];
     if (fromSeq >= this.#position.seq || max <= 0) return ops;
@@ -322,7 +325,7 @@ export class LogFile {
     }
   }
 
-  /** The position after operation `seq`, which the log must have, or stand on. */
+  /** The position after operation `seq`, which must be in the log or the end of the checkpoint that it stands on. */
   async positionAt(seq: number): Promise<LogPosition> {
     assert(seq <= this.#position.seq, `the log has ${this.#position.seq} operations, not ${seq}`);
     if (seq === this.#position.seq) return this.#position;
@@ -347,12 +350,12 @@ export class LogFile {
     await this.#file.release();
   }
 
-  /** Why it takes no more appends; `undefined` while it does. */
+  /** Why the log takes no more appends; `undefined` while it does. */
   get failure(): unknown {
     return this.#failure;
   }
 
-  /** A flush or a cut that fails leaves a file of which nobody knows what the disk has: no more appends. */
+  /** After a failed flush or cut nobody knows what the disk has of the file: no more appends. */
   async #orFail(call: Promise<void>): Promise<void> {
     try {
       await call;

@@ -5,8 +5,8 @@
  *   payload = per operation: bytes (u16) ‖ encodeOp; of the first frame, with no operations: CBOR (log-opening.ts)
  *   check = the first 8 bytes of BLAKE3 over all before it in the frame
  *
- * The digest is the chain's after the frame's last operation. With the check a reader knows where a frame is whole; whether
- * it continues the chain is for log-opening.ts to say.
+ * The digest is the chain's after the frame's last operation. By the check a reader sees whether a frame is whole;
+ * log-opening.ts decides whether it continues the chain.
  *
  * Driven by log-file.ts.
  */
@@ -17,7 +17,7 @@ import { decodeOp, encodeOp, type LogOp } from '../core/holdings-log.js';
 import { bytesOf, hexOf } from '../core/ids.js';
 import type { OpenFile } from '../platform/disk-calls.js';
 
-/** Arbitrary, and no run of bytes that CBOR or hex text would contain. */
+/** Arbitrary, and no sequence of bytes that CBOR or hex text would contain. */
 const MAGIC = Buffer.from([0xf5, 0x4c, 0x4f, 0x47]);
 const HEAD_BYTES = 12;
 const DIGEST_BYTES = 32;
@@ -26,7 +26,7 @@ const AROUND_BYTES = HEAD_BYTES + DIGEST_BYTES + CHECK_BYTES;
 /** An encoded operation is at most about 110 bytes (`head`, longest source name), so a full frame has 230 KB. */
 export const FRAME_OPS_MAX = 2048;
 const FRAME_BYTES_MAX = 256 * 1024;
-/** Read at once. More than a frame, so that a frame is never wider than the window. */
+/** Read at once. More than a frame, so that a frame always fits into the window. */
 const WINDOW_BYTES = 1024 * 1024;
 
 export interface Frame {
@@ -37,7 +37,7 @@ export interface Frame {
   readonly digest: string;
 }
 
-/** What was promised to be in a log is not, or is not understood. */
+/** Something that was promised to be in the log is missing or is not understood. */
 export class LogDamage extends Error {}
 
 export function* runsOf(ops: Iterable<LogOp>): Generator<LogOp[]> {
@@ -72,7 +72,7 @@ export function* opsOf(frame: Frame): Generator<LogOp> {
   }
 }
 
-/** Its check is right and yet it cannot be read: written by another program, and so in doubt. */
+/** A frame whose check is right but that cannot be understood comes from another program, and so is in doubt. */
 export function orDamage<T>(frame: Frame, read: () => T): T {
   try {
     return read();
@@ -95,7 +95,7 @@ export function encodeFrame(payload: Uint8Array, count: number, digest: string):
   return frame;
 }
 
-/** The frame at `at` of `bytes`; `undefined` when there is no whole one. */
+/** The frame at `at` in `bytes`; `undefined` when no whole frame begins there. */
 function decodeFrame(bytes: Buffer, at: number, offset: number): Frame | undefined {
   if (at + HEAD_BYTES > bytes.length || bytes.compare(MAGIC, 0, MAGIC.length, at, at + MAGIC.length) !== 0)
     return undefined;
@@ -124,7 +124,7 @@ export async function* frames(file: OpenFile, from: number, to: number): AsyncGe
       yield frame;
       offset = frame.end;
     }
-    // Not one whole frame in a window that is wider than any frame: what follows is broken.
+    // No whole frame in a window that is larger than any frame: what follows is broken.
     if (offset === start) return;
   }
 }
@@ -150,7 +150,10 @@ async function readWindow(file: OpenFile, offset: number, to: number): Promise<B
   return bytes.subarray(0, filled);
 }
 
-/** More than the operations of one append, which may be several frames. The same bytes: a crash in between changes nothing. */
+/**
+ * Writes the end of the log again: more than the operations of one append, which may be several frames. The bytes stay
+ * the same, so a crash in between changes nothing.
+ */
 export async function writeEndAnew(file: OpenFile, end: number): Promise<void> {
   const from = Math.max(0, end - WINDOW_BYTES);
   await writeAt(file, await readWindow(file, from, end), from);

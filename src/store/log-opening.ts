@@ -1,14 +1,15 @@
 /**
- * Log opening: reads a log from its first frame to its last, and says what it makes of it: that the chain holds, where it ends,
+ * Log opening: reads a log from its first frame to its last, and finds out whether the chain holds, where the log ends,
  * and what it stands on.
  *
  *   first frame = CBOR [store, counter, random], or of a log that stands on a checkpoint
  *                 [store, counter, random, seq, digest, contents, deletions]
  *
- * Behind it, of the latter: the checkpoint's contents, chained from where their chain starts; then operations from number seq + 1
- * on, as in any log. Earlier builds put some of the last deletions behind the contents, in the same chain; nobody needs them now.
+ * In a log that stands on a checkpoint, the checkpoint's contents come next, chained from the start of their own chain;
+ * then the operations from number seq + 1 on, as in any log. Earlier builds put some of the last deletions behind the
+ * contents, in the same chain; they are no longer needed.
  *
- * It does not know where frames come from. Driven by log-file.ts.
+ * Where the frames come from does not matter here. Driven by log-file.ts.
  */
 import { decode, encode } from 'cborg';
 import { ContentsChain, type LogBase } from '../core/checkpoint.js';
@@ -17,9 +18,12 @@ import { parseStoreId, type StoreId } from '../core/ids.js';
 import { type Frame, LogDamage, opsOf, orDamage } from './log-frames.js';
 import { notePlace, type Place } from './log-places.js';
 
-/** Who reads a log that is opened: what it stands on, then where its operations begin, then these. */
+/**
+ * Receives a log as it is opened: the contents that it stands on, then the position where its operations begin, then
+ * these.
+ */
 export interface LogReader {
-  /** An operation of a checkpoint's contents, or one of the deletions behind them. */
+  /** An operation of a checkpoint's contents, or one of the deletions after them. */
   held(op: LogOp): void;
   /** The position before the first operation. */
   begin(position: LogPosition): void;
@@ -29,18 +33,18 @@ export interface LogReader {
 /** What the first frame says. */
 interface LogFirst {
   readonly start: LogPosition;
-  /** Of a log that stands on a checkpoint: how many operations stand for what came before. */
+  /** For a log that stands on a checkpoint: how many operations stand for what came before. */
   readonly held: { readonly count: number; readonly deletions: number } | undefined;
 }
 
-/** What was read of a log, when it was whole. */
+/** What is known of a log that was read and is whole. */
 export interface ReadLog {
   readonly position: LogPosition;
   readonly places: Place[];
   readonly base: LogBase | undefined;
 }
 
-/** A log that is being read from its beginning. */
+/** A log that is being read from its first frame on. */
 export class LogOpening {
   readonly #reader: LogReader;
   readonly #chain: ContentsChain | undefined;
@@ -82,7 +86,7 @@ export class LogOpening {
     this.#mustBe(frame, this.#chain?.base.digest);
   }
 
-  /** The contents are whole with the last of `count` operations; the log begins behind the deletions. */
+  /** The contents end with operation number `count`; the log's own operations begin after the deletions. */
   #noteHeld(): void {
     if (this.#chain?.base.count === this.#count) this.#base = this.#chain.base;
     if (this.#heldLeft === 0) this.#reader.begin(this.#position);
@@ -109,7 +113,7 @@ export class LogOpening {
   }
 }
 
-/** @param held of a log that stands on a checkpoint */
+/** @param held for a log that stands on a checkpoint */
 export function firstPayload({ store, epoch, seq, digest }: LogPosition, held?: LogFirst['held']): Uint8Array {
   const start = [store, epoch.counter, epoch.random];
   return encode(held === undefined ? start : [...start, seq, digest, held.count, held.deletions]);

@@ -1,7 +1,8 @@
 /**
- * Log places: where in a log file its operations are found, without reading it from its beginning.
+ * Log places: where to find operations in a log file without reading it from its beginning.
  *
- * A place is the beginning of a frame (log-frames.ts). Not each is remembered, so a reader starts at the one before and skips.
+ * A place is the beginning of a frame (log-frames.ts). Not all are remembered, so a reader starts at the last place
+ * before the operation and skips.
  *
  * Driven by log-file.ts and log-opening.ts.
  */
@@ -9,7 +10,9 @@ import { assert } from '../core/fault.js';
 import { type LogOp, type LogPosition, logAfter } from '../core/holdings-log.js';
 import { encodeFrame, payloadOf, runsOf } from './log-frames.js';
 
-/** One remembered place for so many operations: what a reader may have to skip, for some 200 bytes of memory. */
+/**
+ * One place is remembered for this many operations: the most that a reader has to skip, for some 200 bytes of memory.
+ */
 const PLACE_EVERY_OPS = 1024;
 
 /** Where a frame begins, and the log's position before it. */
@@ -23,7 +26,7 @@ export function notePlace(places: Place[], place: Place): void {
   if (last === undefined || place.position.seq - last.position.seq >= PLACE_EVERY_OPS) places.push(place);
 }
 
-/** The last place from which operation `seq + 1` is found. The first one must be so. */
+/** The last place from which operation `seq + 1` can be found. The first place must be such a one. */
 export function placeBefore(places: readonly Place[], seq: number): Place {
   let low = 0;
   for (let high = places.length; high - low > 1; ) {
@@ -36,7 +39,7 @@ export function placeBefore(places: readonly Place[], seq: number): Place {
   return place;
 }
 
-/** Operations in frames, as they are written behind this place. */
+/** Encodes operations into frames, as they are written behind this place. */
 export function framesOf(
   ops: readonly LogOp[],
   { position: before, offset: from }: Place,

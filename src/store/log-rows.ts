@@ -1,14 +1,14 @@
 /**
- * Log rows: how the logs of other hosts stand in the tables of the archive (log-archive.ts), and under which keys.
+ * Log rows: the format and the keys of other hosts' logs in the tables of the archive (log-archive.ts).
  *
- * A log's key is its writer's host and the store; behind it comes a number, so that a range of a table is one log in order.
+ * A log's key is its writer's host and the store; a number follows, so that a range of a table is one log in order.
  */
 import { decode, encode } from 'cborg';
 import { type Checkpoint, PIECE_OPS_MAX } from '../core/checkpoint.js';
 import { decodeOp, encodeOp, type LogOp, type LogPosition } from '../core/holdings-log.js';
 import { bytesOf, type HostId, hexOf, parseHostId, parseStoreId, type StoreId } from '../core/ids.js';
 
-/** Host and store, in hex digits one after the other. */
+/** Host and store in hex digits, one after the other. */
 export type LogKey = string;
 export const logKeyOf = (host: HostId, store: StoreId): LogKey => `${host}${store}`;
 const HOST_DIGITS = 32;
@@ -63,17 +63,17 @@ export interface End {
   readonly signature: Uint8Array;
 }
 
-/** How far we have a log. */
+/** How far a log is kept here. */
 export interface Head {
   readonly position: LogPosition;
-  /** The last kept signature before the one at `position`. */
+  /** The position of the last kept signature before the one at `position`. */
   readonly signedBefore: number;
 }
 
-/** The contents of a checkpoint lie on one of two sides, and the next one's on the other. */
+/** The contents of a checkpoint lie on one of two sides, and those of the next on the other. */
 export type Side = 0 | 1;
 
-/** What a log stands on. */
+/** The checkpoint that a log stands on. */
 export interface Standing {
   readonly checkpoint: Checkpoint;
   readonly side: Side;
@@ -120,7 +120,7 @@ export function parseEnd(value: Uint8Array): End {
 
 export const parseRun = (value: Uint8Array): LogOp[] => (decode(value) as Uint8Array[]).map(decodeOp);
 
-/** Contents on their way to one side, in runs of PIECE_OPS_MAX whatever pieces they come in. */
+/** Writes contents to one side, in runs of PIECE_OPS_MAX, whatever pieces they come in. */
 export class ContentsWriting {
   readonly side: Side;
   readonly #log: LogKey;

@@ -1,8 +1,8 @@
 /**
- * Marker: the file that says that a folder is a store, whose, and in which epoch its log is.
+ * Marker: the file that makes a folder a store; it says whose, and in which epoch the log is.
  *
- * A folder without it is not a store: its disk may not be mounted, and to make another would fill the disk below and
- * count copies twice. So it is made once (create-store.ts), and otherwise only rewritten.
+ * A folder without it is not a store: its disk may not be mounted, and making another store there would fill the disk
+ * below and count copies twice. So the marker is made once (create-store.ts), and after that only rewritten.
  */
 import type { Epoch } from '../core/holdings-log.js';
 import {
@@ -24,7 +24,7 @@ export interface Marker {
   readonly epoch: Epoch;
   /** The service's boot counter when it last mounted this store. */
   readonly boot: number;
-  /** The log was begun anew: what lies here counts again only after it was hashed (`Store.rescan`). */
+  /** A new log was begun: the copies here count again only after they have been hashed (`Store.rescan`). */
   readonly rescan: boolean;
 }
 
@@ -38,7 +38,7 @@ export const MARKER_NAME = '.scatterhoard';
 const FORMAT = 'scatterhoard store 1';
 const MARKER_BYTES_MAX = 64 * 1024;
 
-/** Of a store that is in order, and that this program would misread. */
+/** Thrown for a store that is in order but that this program would misread. */
 class OtherFormat extends Error {}
 
 export async function readMarker(storePath: string): Promise<ReadMarker> {
@@ -65,7 +65,7 @@ export async function readMarker(storePath: string): Promise<ReadMarker> {
   }
 }
 
-/** Why this is no longer the folder of that store, for people; `undefined` when it is. Never throws. */
+/** Why this is no longer the folder of that store, in words for people; `undefined` when it is. Never throws. */
 export async function whyNotOf(storePath: string, store: StoreId): Promise<string | undefined> {
   try {
     const read = await readMarker(storePath);
@@ -100,7 +100,7 @@ function markerFrom(value: unknown): Marker {
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
-/** Durable when this returns. For people too, so one field a line. */
+/** Durable when this returns. People read it too, so each field has its own line. */
 export async function writeMarker(storePath: string, marker: Marker): Promise<void> {
   const text = `${JSON.stringify({ format: FORMAT, ...marker }, undefined, 2)}\n`;
   await writeDurable(`${storePath}/${MARKER_NAME}`, text, { mode: FILE_MODE });

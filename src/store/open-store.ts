@@ -1,11 +1,12 @@
 /**
- * Open store: mounts a store that is there, or says why it is missing.
+ * Open store: mounts a store, or says why it is missing.
  *
- * Missing is what has no marker, or somebody else's: its disk may not be mounted, and whatever is written there would be lost or
- * counted twice. So nothing is touched before the marker was read. Then the parts are put together, in the order in which
- * each needs the ones before: what the disk shows is held against the log (recovery.ts), and only then is anything counted.
+ * A store is missing when its folder has no marker or somebody else's: its disk may not be mounted, and anything
+ * written there would be lost or counted twice. So nothing is touched before the marker is read. Then the parts are put
+ * together, each after those that it needs: the disk is checked against the log (recovery.ts), and only then is
+ * anything counted.
  *
- * Driven by the daemon, at its start and whenever a disk is back.
+ * Driven by the daemon, when it starts and whenever a disk is back.
  */
 import type { Logger } from 'pino';
 import { CHECKPOINT_EVERY_OPS } from '../core/checkpoint.js';
@@ -30,16 +31,19 @@ import { Trash, type TrashClocks } from './trash.js';
 
 export interface StoreOpening extends StoreCreating {
   readonly path: string;
-  /** The state folder's counter before this start: the marker must have it, unless the index knows better. */
+  /** The state folder's boot counter before this start. The marker must have it, unless the index knows better. */
   readonly previousBoot: number;
   readonly index: IndexDatabase;
   readonly blobsOf: BlobsOf;
   readonly log: Logger;
-  /** By these the trash ages. Default: this machine's. */
+  /** The clocks by which the trash ages. Default: this machine's. */
   readonly clocks?: TrashClocks;
   /** Default CHECKPOINT_EVERY_OPS. */
   readonly checkpointEveryOps?: number;
-  /** The caller's own doubt about this store's log: a peer remembers more than it has. Begins a new epoch above `counterSeen`. */
+  /**
+   * The caller's own reason to doubt this store's log: a peer remembers more than it has. Begins a new epoch above
+   * `counterSeen`.
+   */
   readonly doubt?: { readonly because: string; readonly counterSeen: number };
 }
 
@@ -48,7 +52,7 @@ export type OpenedStore =
   /** Its folder is absent, has no marker or somebody else's, or its disk does not answer. */
   | { readonly kind: 'missing'; readonly because: string };
 
-/** Mounts a store and finds out what it really holds (recovery.ts). Writes to it from the start. */
+/** Mounts a store and finds out what it really holds (recovery.ts). It is written to from the start. */
 export async function openStore(opening: StoreOpening): Promise<OpenedStore> {
   try {
     return await open(opening);
@@ -88,10 +92,10 @@ async function open(opening: StoreOpening): Promise<OpenedStore> {
 const CLOCKS: TrashClocks = { wallMs: () => Date.now(), steadyMs: () => performance.now() };
 
 const TOO_FULL =
-  'its disk is full, and nothing of its .trash and .incoming could go for the few blocks that opening it takes: ' +
+  'its disk is full, and emptying its .trash and .incoming did not free the few blocks that opening it takes: ' +
   'free some room on the disk; what it holds is untouched';
 
-/** On a full disk once more, when there is room for it. */
+/** Mounts the store. On a full disk, frees some room and tries once more. */
 async function mountWithRoom(opening: StoreOpening, folder: StoreFolder, marker: Marker): Promise<Store> {
   try {
     return await mount(opening, folder, marker);
@@ -100,9 +104,9 @@ async function mountWithRoom(opening: StoreOpening, folder: StoreFolder, marker:
     const bytes = await freeOpeningRoom(folder, opening.clocks ?? CLOCKS);
     opening.log.warn(
       { code: 'OPENING_ROOM_FREED', bytes, err: error },
-      'the disk of a store was too full for it to be opened: the oldest of its trash went, and that is tried once more',
+      'the disk of a store was too full to open it; the oldest of its trash was removed, and the opening is tried again',
     );
-    // It may have got as far as a new epoch.
+    // The first try may have begun a new epoch.
     const again = await readMarker(folder.path);
     return mount(opening, folder, again.kind === 'found' ? again.marker : marker);
   }
@@ -170,7 +174,7 @@ async function noteFlushFailed({ path, log }: StoreOpening, index: BlobIndex): P
   try {
     await index.noteFlushFailed(bootId());
   } catch (error) {
-    // Until the machine starts again the next opening believes what it reads.
-    log.error({ code: 'FLUSH_FAILURE_NOT_NOTED', path, err: error }, 'a flush that failed could not be noted');
+    // Until the machine restarts, the next opening believes what it reads.
+    log.error({ code: 'FLUSH_FAILURE_NOT_NOTED', path, err: error }, 'a failed flush could not be noted');
   }
 }

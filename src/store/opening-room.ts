@@ -1,9 +1,10 @@
 /**
- * Opening room: what goes from a store whose disk is too full for it to be opened.
+ * Opening room: what is removed from a store whose disk is too full to open it.
  *
- * An opening writes a few blocks: its marker, and operations on what it finds missing. Where they do not fit, the store would
- * stay closed, and nobody empties the trash of a closed store. So what is the first to go for a fetch goes for an opening:
- * the trash, the oldest first, and where that is not enough what lies under `.incoming`, which costs that it comes once more.
+ * An opening writes a few blocks: its marker, and operations on what it finds missing. If they do not fit, the store
+ * stays closed, and the trash of a closed store is never emptied. So an opening removes what a fetch would remove
+ * first: the trash, oldest first, and, where that is not enough, the files under `.incoming`, whose blobs then have to
+ * come again.
  *
  * Driven by open-store.ts, while nothing else runs in the store.
  */
@@ -21,7 +22,7 @@ export function isDiskFull(error: unknown): boolean {
   return ['ENOSPC', 'EDQUOT', 'STORE_FULL'].includes(systemCode(error) ?? '');
 }
 
-/** How many bytes that freed. */
+/** Returns how many bytes that freed. */
 export async function freeOpeningRoom(folder: StoreFolder, clocks: TrashClocks): Promise<number> {
   const trash = await Trash.open(folder.trash, clocks);
   let freedBytes = await trash.empty({ freeBytes: OPENING_BYTES }, inodes => removeFromTrees(folder.path, inodes));

@@ -1,8 +1,9 @@
 /**
- * Origin folders: STORE/<origin>, in which the trees lie. Which are ours, among whatever else people have on the same disk?
+ * Origin folders: STORE/<origin>, which hold the trees. People may keep other things on the same disk; which folders
+ * are the store's?
  *
- * Those with the name of a host, that are folders of this user, on the store's own disk. What is somebody else's, or cannot be
- * read, is passed over: it must keep no tree from being found, nor the trash from being emptied.
+ * Those that have the name of a host, belong to this user, and lie on the store's own disk. Anything that is somebody
+ * else's or cannot be read is passed over: it must not keep a tree from being found, nor the trash from being emptied.
  */
 import { NAME_PATTERN } from '../core/ids.js';
 import { lstat, readdir } from '../platform/disk-calls.js';
@@ -11,11 +12,11 @@ import { isFolderOfOurs, systemCode } from './own-folder.js';
 export interface OriginFolder {
   readonly originName: string;
   readonly path: string;
-  /** Of all that lies in it, in order. */
+  /** The names of everything in it, in order. */
   readonly names: readonly string[];
 }
 
-/** By their names. */
+/** Sorted by name. */
 export async function* originFolders(storePath: string): AsyncGenerator<OriginFolder> {
   const { dev } = await lstat(storePath);
   for (const originName of (await readdir(storePath)).sort()) {
@@ -26,7 +27,9 @@ export async function* originFolders(storePath: string): AsyncGenerator<OriginFo
   }
 }
 
-/** It has gone, is not for us, lies too deep, or its sector is bad. A disk that does not answer is none of these. */
+/**
+ * The place is gone, may not be read, lies too deep, or has a bad sector. A disk that does not answer is none of these.
+ */
 const PASSED_OVER: ReadonlySet<string | undefined> = new Set([
   'ENOENT',
   'ENOTDIR',
@@ -37,7 +40,7 @@ const PASSED_OVER: ReadonlySet<string | undefined> = new Set([
   'STORE_TAMPERED',
 ]);
 
-/** `undefined` where one place of many cannot be read. */
+/** Returns `undefined` when one of many places cannot be read. */
 export async function ifReadable<T>(look: () => Promise<T>): Promise<T | undefined> {
   try {
     return await look();

@@ -1,5 +1,5 @@
 /**
- * Own folder: the store's border against its own disk.
+ * Own folder: guards the store against what others put on its disk.
  *
  * Nothing in a store is reached through a symlink: folders are checked to be real folders of this user before they are
  * used, and files are opened with O_NOFOLLOW. A store's folders are 0700, so between check and use only this user or
@@ -13,21 +13,24 @@ import { readSmallFile } from '../platform/small-files.js';
 export const FOLDER_MODE = 0o700;
 export const FILE_MODE = 0o600;
 
-/** Nobody but the store makes names in it, so whatever is no folder of ours was put there by somebody else. */
+/**
+ * Only the store makes names in its folders, so anything there that is no folder of this user was put there by somebody
+ * else.
+ */
 async function checkOwnFolder(path: string | Buffer): Promise<void> {
   const found = await lstat(path);
   if (!found.isDirectory()) throw tampered(path, found.isSymbolicLink() ? 'is a symlink' : 'is not a folder');
   if (process.getuid !== undefined && found.uid !== process.getuid()) {
-    // What lies in it may be all that there is of some file, so the advice is never to move it away.
+    // The folder may hold the only bytes of some file, so the advice is never to move it away.
     throw new ClusterError(
       'STORE_TAMPERED',
-      `${quoted(path)} belongs to user ${found.uid}, not to user ${process.getuid()}, as whom the service runs: it does not touch it. Run the service as user ${found.uid}, or, should that be wrong, give the folder to the other: chown -R ${process.getuid()} ${quoted(path)}`,
+      `${quoted(path)} belongs to user ${found.uid}, not to user ${process.getuid()}, as whom the service runs; it was left untouched. Run the service as user ${found.uid}, or, if that is the wrong user, change the owner of the folder: chown -R ${process.getuid()} ${quoted(path)}`,
       { blame: 'operator' },
     );
   }
 }
 
-/** @param dev of the store's disk: another one may be mounted in it */
+/** @param dev the device of the store's disk: another disk may be mounted in a folder of it */
 export function isFolderOfOurs(found: Stats, dev: number): boolean {
   return found.isDirectory() && found.dev === dev && found.uid === (process.getuid?.() ?? found.uid);
 }
@@ -59,7 +62,10 @@ export async function openOwnFile(path: string | Buffer): Promise<OpenFile | und
   throw tampered(path, 'is not a plain file');
 }
 
-/** A small file as a whole; `undefined` when there is none. A longer one was not written by us. @throws ClusterError STORE_TAMPERED */
+/**
+ * A small file as a whole; `undefined` when there is none. A longer one was not written by this program. @throws
+ * ClusterError STORE_TAMPERED
+ */
 export async function readOwnFile(path: string, bytesMax: number): Promise<Buffer | undefined> {
   try {
     const { content } = await readSmallFile(path, bytesMax);
@@ -75,14 +81,14 @@ export async function readOwnFile(path: string, bytesMax: number): Promise<Buffe
 }
 
 /**
- * As `readOwnFile`, without the thread that reads thousands of files at once: to begin that for one file, once a minute, and its garbage
- * collections until it ends, take 60 ms of processor time each time (measured).
+ * As `readOwnFile`, without the thread that reads thousands of files at once. To start that thread for one file, once a
+ * minute, and to collect its garbage until it ends, takes 60 ms of processor time each time (measured).
  */
 export async function readRareOwnFile(path: string, bytesMax: number): Promise<Buffer | undefined> {
   const file = await openOwnFile(path);
   if (file === undefined) return undefined;
   try {
-    // With place for one byte more: a file that fills it is too long.
+    // One byte more than allowed: a file that fills the buffer is too long.
     const content = Buffer.allocUnsafe(bytesMax + 1);
     let filled = 0;
     while (filled <= bytesMax) {
@@ -116,16 +122,20 @@ export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** So a disk tells of a sector that it cannot read, and btrfs and ZFS of bytes that do not fit their checksum; a disk that was pulled too. */
+/**
+ * EIO: how a disk reports a sector that it cannot read, and btrfs and ZFS report bytes that do not match their
+ * checksum; a pulled disk gives it too.
+ */
 export const isBadSector = (error: unknown): error is Error => systemCode(error) === 'EIO';
 
 /**
- * No room on the disk, and none by a quota. A file larger than the file system takes (EFBIG, 4 GiB on FAT) says nothing of what is
- * smaller; and what came of it stays for the next try, which then has nothing to fetch.
+ * No room on the disk or in a quota. EFBIG, for a file larger than the file system takes (4 GiB on FAT), is not one of
+ * these: it says nothing of smaller files, and what came of that file stays for the next try, which then has nothing to
+ * fetch.
  */
 const FULL: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
 
-/** No room is the one failure that everybody who writes must expect: it becomes a ClusterError, others stay as they are. */
+/** Everybody who writes must expect a full disk: it becomes a ClusterError; other errors stay as they are. */
 export function storeFull(error: unknown, path: string): unknown {
   const code = systemCode(error);
   if (!FULL.has(code)) return error;

@@ -1,6 +1,6 @@
 /**
- * Partial blobs: large blobs that are put together in order under `.incoming`, each in a file of its name. What is there of one is its
- * beginning, whatever came between, and is gone on with (assembly.ts).
+ * Partial blobs: large blobs that are put together in order under `.incoming`, each in a file named after it. The file
+ * always holds the beginning of the blob, even after an interruption, and the next try continues it (assembly.ts).
  *
  * Driven by incoming.ts.
  */
@@ -11,20 +11,23 @@ import { rm } from '../platform/disk-calls.js';
 import { beginAnew, modifiedMs, sizeOf } from './incoming-file.js';
 import type { ReceivingTells } from './receiving.js';
 
-/** Where a large blob is put together in order (assembly.ts): what is there of it is its beginning, and is found again. */
+/**
+ * The file in which a large blob is put together in order (assembly.ts). It holds the blob's beginning, and is found
+ * again after a restart.
+ */
 export interface PartialBlob {
   readonly path: string;
-  /** More of it, or less, is on disk. */
+  /** More bytes of it, or fewer, are on disk. */
   wrote(bytes: number): void;
   /** It is whole and hashes to its name. */
   arrived(): Promise<void>;
-  /** The file goes; what was written of it has been told. */
+  /** Removes the file, and reports its bytes as removed. */
   remove(): Promise<void>;
-  /** What is there stays for a while. */
+  /** Ends this use; the file stays for a while. */
   leave(): void;
 }
 
-/** Under `.incoming`. */
+/** The name of its file under `.incoming`. */
 export const partialNameOf = (blob: string): string => `${blob}.part`;
 
 export class PartialBlobs {
@@ -38,7 +41,7 @@ export class PartialBlobs {
     this.#path = path;
   }
 
-  /** An earlier run has left that much of it. */
+  /** Notes that an earlier run has left this many bytes of it. */
   found(blob: string, bytes: number): void {
     this.#bytes.set(blob, bytes);
   }
@@ -47,7 +50,7 @@ export class PartialBlobs {
     return this.#bytes.get(blob) ?? 0;
   }
 
-  /** One at a time a blob. */
+  /** At most one at a time for a blob. */
   begin(blob: BlobId, tell: ReceivingTells): PartialBlob {
     assert(!this.#open.has(blob), `blob ${blob} is put together twice`);
     this.#open.add(blob);
@@ -74,12 +77,12 @@ export class PartialBlobs {
     };
   }
 
-  /** Kept for its time again, as if it had come now. */
+  /** Restarts the time for which it is kept, as if it had come now. */
   async renew(blob: string): Promise<void> {
     if (this.#bytes.has(blob)) await beginAnew(this.#pathOf(blob));
   }
 
-  /** Removes what is there since before `beforeMs`, and nobody is at or counts on. */
+  /** Removes files last written before `beforeMs` that nobody uses or counts on. */
   async sweep(
     beforeMs: number,
     { isPinned, wrote }: Pick<ReceivingTells, 'wrote'> & { readonly isPinned: (blob: string) => boolean },
@@ -87,7 +90,7 @@ export class PartialBlobs {
     for (const blob of this.#bytes.keys()) {
       const path = this.#pathOf(blob);
       const stays = () => this.#open.has(blob) || isPinned(blob);
-      // Looked at again: somebody may have gone on with it while its time was read.
+      // Checked again: somebody may have continued it while its time was read.
       if (stays() || (await modifiedMs(path)) >= beforeMs || stays()) continue;
       this.#bytes.delete(blob);
       wrote(-(await remove(path)));
@@ -99,7 +102,7 @@ export class PartialBlobs {
   }
 }
 
-/** How many bytes it had. */
+/** Returns how many bytes the file had. */
 async function remove(path: string): Promise<number> {
   const bytes = await sizeOf(path);
   await rm(path, { force: true });

@@ -1,12 +1,14 @@
 /**
- * Possess: reads a parcel whole, from this disk and in this call, and says what each holder of the same bytes must answer to
- * one nonce (core/possession.ts).
+ * Possess: reads a whole parcel from this disk, in this call, and computes what each holder of the same bytes must
+ * answer to one nonce (core/possession.ts).
  *
- * Every blob is held against its BLAKE3 on the way, so a possession is only ever made of right bytes. Whole means whole:
- * DESIGN section 7 allows 64 ranges of a large parcel that was scrubbed lately, which needs a record of scrubs that no
- * store keeps yet. "From disk" is as the kernel gives it: what it has cached is not read from the platter again.
+ * Every blob is checked against its BLAKE3 on the way, so a possession is only ever made of right bytes. The whole
+ * parcel is read: DESIGN section 7 allows 64 ranges of a large parcel that was scrubbed lately, but that needs a record
+ * of scrubs that no store keeps yet. "From disk" means as the kernel gives it: what the kernel has cached is not read
+ * from the platter again.
  *
- * In memory: one chunk, and a hasher a holder. Driven by corrupt-parcels.ts, which decides what wrong bytes mean.
+ * In memory: one chunk, and a hasher for each holder. Driven by corrupt-parcels.ts, which decides what wrong bytes
+ * mean.
  */
 import type { HostId, Nonce, Possession } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
@@ -19,19 +21,22 @@ const GLANCE_BYTES = 64 * 1024;
 
 export interface PossessionAsk {
   readonly nonce: Nonce;
-  /** Who would have to answer: the possession of each is its own. */
+  /** The hosts that would have to answer: each has its own possession. */
   readonly holders: readonly HostId[];
   readonly signal?: AbortSignal | undefined;
 }
 
 export type ParcelRead =
   | { readonly kind: 'whole'; readonly possessions: ReadonlyMap<HostId, Possession> }
-  /** The first blob whose file is gone, has other bytes than its name says, or is not given by its disk: then also what that said. */
+  /**
+   * The first blob whose file is gone, has other bytes than its name says, or cannot be read; in the last case also the
+   * disk's error.
+   */
   | { readonly kind: 'wrong'; readonly blob: BlobRef; readonly error?: unknown };
 
 /**
  * @param refs the parcel's non-empty blobs in record order
- * @throws whatever the disk says, and the signal's reason: nothing is known of the bytes then
+ * @throws whatever the disk says, and the signal's reason: then nothing is known of the bytes
  */
 export async function readParcel(
   refs: readonly BlobRef[],
@@ -74,7 +79,7 @@ export async function isRight(
   return (await hashFile(path, { ...options, bytes }))?.hash === blob;
 }
 
-/** Whether the disk still gives the beginning of that file. */
+/** Whether the disk can still read the beginning of that file. */
 export async function canBeRead(path: string): Promise<boolean> {
   try {
     const file = await openOwnFile(path);
@@ -85,7 +90,7 @@ export async function canBeRead(path: string): Promise<boolean> {
     }
     return file !== undefined;
   } catch {
-    // Whatever it was, it was not read.
+    // Whatever the error, the file could not be read.
     return false;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Receiving: one blob as it comes, piece by piece, into a file of its own under `.incoming`. It is hashed on the way, and nothing is
- * left of what does not come out at its name.
+ * Receiving: one blob on its way in, piece by piece, into a file of its own under `.incoming`. It is hashed on the way,
+ * and nothing is kept of a blob that does not hash to its name.
  *
  * In memory: at most one piece of 1 MiB; a smaller blob is hashed before its file is made. Driven by incoming.ts.
  */
@@ -19,15 +19,18 @@ const WRITE_BYTES = 1024 * 1024;
 export interface IncomingBlob {
   /** Takes the bytes over: the caller does not change the chunk afterwards. @throws ClusterError BLOB_MISMATCH, STORE_FULL */
   write(chunk: Uint8Array): Promise<void>;
-  /** The end: verified and on its way to disk, durable only by `commit`. @throws ClusterError BLOB_MISMATCH, STORE_FULL */
+  /**
+   * Ends the blob: verified and on its way to disk, durable only by `commit`. @throws ClusterError BLOB_MISMATCH,
+   * STORE_FULL
+   */
   finish(): Promise<void>;
-  /** Not after `finish`. Also harmless after a failure, which has removed what was written. */
+  /** Not to be called after `finish`. Harmless after a failure, which has already removed what was written. */
   abort(): Promise<void>;
 }
 
-/** Whoever counts what is here. */
+/** Told how much of a blob is on disk. */
 export interface ReceivingTells {
-  /** More of it, or less, is on disk. */
+  /** More bytes of it, or fewer, are on disk. */
   readonly wrote: (bytes: number) => void;
   /** It is whole and hashes to its name. */
   readonly arrived: (path: string) => Promise<void>;
@@ -94,7 +97,7 @@ export class Receiving implements IncomingBlob {
     this.#tell.wrote(-this.#writtenBytes);
   }
 
-  /** All of it is still in memory. */
+  /** Writes a blob all of which is still in memory. */
   async #writeWhole(): Promise<void> {
     const bytes = this.#taken();
     await writeSmallFile(this.#path, bytes, FILE_MODE);

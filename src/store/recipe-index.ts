@@ -1,15 +1,15 @@
 /**
- * Recipe index: where in a store a chunk lies that somebody is about to send.
+ * Recipe index: where in a store to find a chunk that a peer is about to send.
  *
- * For each held blob that is large: its recipe; and for each chunk: a blob that has it, and where. It is filled when a blob is
- * committed, with the recipe that its fetch used, and emptied when the blob leaves the store. Of several blobs with the same chunk
- * the one that came last is named, for old versions go first.
+ * For each large held blob it has the recipe, and for each chunk a blob that has it, and where. It is filled when a
+ * blob is committed, with the recipe that the fetch used, and emptied when the blob leaves the store. Of several blobs
+ * with the same chunk the latest is named, since old versions go first.
  *
- * Nothing here is believed: a blob that is named must be held, and bytes are hashed before they count (assembly.ts). So a lost
+ * Nothing in it is believed: a named blob must be held, and bytes are hashed before they count (assembly.ts). So a lost
  * or stale index costs bytes on the wire and nothing else.
  *
- * On disk, some 95 bytes a chunk: 90 MB for a terabyte of large files. Changes go one after the other, a slice at a time, for a
- * transaction holds up the event loop. Driven by kept-recipes.ts, and read by assembly.ts.
+ * On disk, some 95 bytes a chunk: 90 MB for a terabyte of large files. Changes run one after the other, a slice at a
+ * time, since a transaction holds up the event loop. Driven by kept-recipes.ts, and read by assembly.ts.
  */
 import type { Database, RootDatabase } from 'lmdb';
 import { type BlobId, bytesOf, hexOf, parseBlobId, type StoreId } from '../core/ids.js';
@@ -17,11 +17,11 @@ import type { BlobRef } from '../core/parcel.js';
 import { type Chunk, chunksOf, isRecipe, pagesOf } from '../core/recipe.js';
 import { Turns } from './turns.js';
 
-/** Of one transaction: some 2 ms. */
+/** Chunks in one transaction: some 2 ms. */
 const SLICE_CHUNKS = 1024;
 /** Blobs looked at in one turn of the event loop: some 2 ms. */
 const SWEPT_AT_ONCE = 256;
-/** Of a chunk's hash: two that share so much of it are 1 in 2^80 for as many chunks as a store can have. */
+/** Bytes kept of a chunk's hash: the chance that two share them is 1 in 2^80 for as many chunks as a store can have. */
 const KEY_HASH_BYTES = 16;
 const BLOB_BYTES = 32;
 /** blob, offset u48 */
@@ -45,7 +45,7 @@ export class RecipeIndex {
     this.#table = root.openDB({ name: `recipes-${store}`, keyEncoding: 'binary', encoding: 'binary' });
   }
 
-  /** Packed; `undefined` when it is not here, or not all of it. */
+  /** The packed recipe; `undefined` when it is missing or incomplete. */
   recipe({ blob, bytes }: BlobRef): Uint8Array | undefined {
     const packed = Buffer.concat([...this.#pages(blob)].map(({ value }) => value));
     return packed.length > 0 && isRecipe(packed, bytes) ? packed : undefined;
@@ -73,7 +73,7 @@ export class RecipeIndex {
 
   forget(blob: string): Promise<void> {
     return this.#turns.take('change', async () => {
-      // The last page first: what a crash leaves is no whole recipe, and is swept.
+      // The last page first: a crash then leaves no whole recipe, and the rest is swept.
       for (const { key, value } of [...this.#pages(blob)].reverse()) {
         await this.#root.transaction(() => {
           for (const chunk of chunksOf(value)) {
@@ -85,7 +85,7 @@ export class RecipeIndex {
     });
   }
 
-  /** Forgets what a crash, or an index made anew, has left of blobs that are not held. */
+  /** Forgets recipes of blobs that are not held, left by a crash or by a rebuild of the index. */
   async sweep(isHeld: (blob: BlobId) => boolean, signal: AbortSignal): Promise<void> {
     let start: Uint8Array = Buffer.of(PAGE_KEY);
     for (let looked = 0; ; looked += 1) {
@@ -99,7 +99,7 @@ export class RecipeIndex {
     }
   }
 
-  /** When all that was begun is written. */
+  /** Resolves when all that was begun is written. */
   settled(): Promise<void> {
     return this.#turns.allDone();
   }

@@ -1,6 +1,6 @@
 /**
- * Records: what parcels list, by the records in a store's catalog. The catalog has snapshots and pages too, and a record may be
- * lost or damaged; so nobody is sure to find one.
+ * Records: the blobs that parcels list, from the records in a store's catalog. A record may be lost or damaged, so a
+ * look-up may find none.
  *
  * Driven by commit.ts, give-up.ts, corrupt-parcels.ts and rescan.ts.
  */
@@ -23,7 +23,7 @@ export class Records {
     this.blobsOf = blobsOf;
   }
 
-  /** `undefined` when its record is lost. */
+  /** `undefined` when the parcel's record is lost. */
   async refsOf(parcel: ParcelId): Promise<readonly BlobRef[] | undefined> {
     const record = await this.#objects.get(parcel);
     return record && this.blobsOf(record);

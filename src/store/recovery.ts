@@ -1,19 +1,21 @@
 /**
  * Recovery: what a store really holds, found out at each opening.
  *
- * PRESENT = `add` in the log *and* every file there. The log says what should be; here it is held against the index, the
- * records and the names under `.blobs`. A parcel that lacks a file gets a `corrupt` operation and is fetched again.
+ * PRESENT = `add` in the log *and* every file there. The log says what should be there; it is checked against the
+ * index, the records and the names under `.blobs`. A parcel that lacks a file gets a `corrupt` operation and is fetched
+ * again.
  *
- * A log in doubt (core/mounting.ts) is not believed: a new epoch begins with an empty one, and a rescan hashes every parcel before
- * it counts again. Blobs are never removed here.
+ * A log in doubt (core/mounting.ts) is not believed: a new epoch begins with an empty log, and a rescan hashes every
+ * parcel before it counts again. Blobs are never removed here.
  *
- * Files that no PRESENT parcel lists (strays) never count, and stay where they are: most are what is left of a parcel that
- * lacks one other file, and may be the last of their kind; some came with a commit that was interrupted; some are of a deletion
- * that a crash kept from the trash. Nothing here tells these apart: a parcel that was deleted may list what one that lost a file
- * lists too. Whoever grabs such a parcel finds and hashes them; what nobody grabs in `gcGrace` is swept (stray-sweep.ts).
+ * Files that no PRESENT parcel lists (strays) never count, and stay where they are. Most remain from a parcel that
+ * lacks one other file, and may be the last of their kind; some come from an interrupted commit; some from a deletion
+ * that a crash kept from the trash. Recovery cannot tell these apart: a deleted parcel may list the same blobs as one
+ * that lost a file. A host that grabs such a parcel again finds and hashes them; those that are not used within
+ * `gcGrace` are swept (stray-sweep.ts).
  *
- * Files under `.blobs` are looked at by name, not by size: a look at each inode would take a Pi's disk minutes a million
- * files. What is shorter than it should be is found when it is read.
+ * Files under `.blobs` are checked by name, not by size: reading each inode would take a Pi's disk minutes for a
+ * million files. A file that is too short is found when it is read.
  */
 import type { Logger } from 'pino';
 import { assert, unreachable } from '../core/fault.js';
@@ -56,7 +58,7 @@ export interface Recovered {
   readonly straysPossible: boolean;
 }
 
-/** Above this many parcels between index and log, making the index anew is as cheap and needs no large transaction. */
+/** Above this many parcels between index and log, rebuilding the index is as cheap and needs no large transaction. */
 const CATCH_UP_PARCELS_MAX = 1024;
 /** Parcels counted into the index in one transaction. */
 const BATCH_PARCELS = 128;
@@ -85,7 +87,7 @@ export async function recover(recovering: Recovering): Promise<Recovered> {
     if (opened.kind === 'sound') await opened.log.close();
     logger.warn(
       { code: 'STORE_DOUBT', because },
-      'the log of this store is in doubt: a new one begins, and all is hashed again',
+      'the log of this store is in doubt: a new one begins, and every parcel is hashed again',
     );
     ({ marker, log } = await beginEpoch(recovering, verdict.counter));
     await index.clear();
@@ -97,7 +99,7 @@ export async function recover(recovering: Recovering): Promise<Recovered> {
     if (opened.cutBytes > 0) {
       logger.info(
         { code: 'LOG_TAIL_CUT', bytes: opened.cutBytes },
-        'an operation that was never finished was cut off the log',
+        'an unfinished operation was cut off the end of the log',
       );
     }
     held = new Held(recovering, replay.present);
@@ -111,7 +113,7 @@ export async function recover(recovering: Recovering): Promise<Recovered> {
   }
 }
 
-/** Holds what the log says, or what a new one begins with, against the disk. */
+/** Checks the disk against the log, or against the empty set that a new log begins with. */
 async function bringUp(
   recovering: Recovering,
   found: {
@@ -132,9 +134,9 @@ async function bringUp(
   await held.declareCorrupt(log);
 
   const marker: Marker = { ...found.marker, boot };
-  // Not for the same content: on a full disk there is no room for another marker.
+  // Only when it changes: on a full disk there is no room for another marker.
   if (found.marker.boot !== boot) {
-    // Noted as "about to" first: whatever of the two a crash leaves behind is no doubt.
+    // Both counters are noted first, so whichever marker a crash leaves behind raises no doubt.
     await index.noteBoots([found.marker.boot, boot]);
     await writeMarker(folder.path, marker);
   }
@@ -162,7 +164,7 @@ function wordsOf(
       return doubt?.because ?? 'other hosts remember more of it';
     case 'other-boot': {
       const expected = note.boots.length > 0 ? note.boots : [previousBoot];
-      return `its marker is of boot ${marker.boot}, this host remembers boot ${expected.join(' or ')}: one of them is an old image`;
+      return `its marker is of boot ${marker.boot}, but this host remembers boot ${expected.join(' or ')}: one of the two is an old image`;
     }
     case 'damaged':
       return opened.kind === 'damaged' ? opened.because : 'its log is damaged';
@@ -185,18 +187,20 @@ async function beginEpoch(
 ): Promise<{ readonly marker: Marker; readonly log: LogFile }> {
   const epoch = newEpoch(counter, random);
   const next: Marker = { ...marker, epoch, rescan: true };
-  // The marker first: a crash between the two leaves epochs that differ, which is a doubt again.
+  // The marker first: a crash between the two writes leaves epochs that differ, which is a doubt again.
   await writeMarker(folder.path, next);
   try {
     await rename(folder.log, `${folder.log}.doubted`);
   } catch (error) {
-    // A log that is missing is one way to be in doubt.
+    // A missing log is one kind of doubt.
     if (systemCode(error) !== 'ENOENT') throw error;
   }
   return { marker: next, log: await LogFile.create(folder.log, marker.store, epoch) };
 }
 
-/** The log, read from its beginning: what should be present, and what has changed since the index's position. */
+/**
+ * The log, read from its beginning: which parcels should be present, and which have changed since the index's position.
+ */
 class Replay implements LogReader {
   readonly present = new Set<ParcelId>();
   readonly headSeqs = new Map<SourceId, number>();
@@ -204,7 +208,10 @@ class Replay implements LogReader {
   readonly touched = new Map<ParcelId, boolean>();
   readonly #from: StoreNote['position'];
   matched = false;
-  /** The log stands on a checkpoint after the index's position: what it was at that position, nobody can say any more. */
+  /**
+   * The log stands on a checkpoint after the index's position, so what was present at that position can no longer be
+   * known.
+   */
   hasPassed = false;
 
   constructor(from: StoreNote['position']) {
@@ -242,10 +249,10 @@ class Replay implements LogReader {
   }
 }
 
-/** The parcels that the log says are present, sifted by what is really there. */
+/** The parcels that are present by the log, checked against what is really there. */
 class Held {
   readonly present: Set<ParcelId>;
-  /** Its record is missing or damaged, so nobody here knows its blobs; not counted in the index. */
+  /** Parcels whose record is missing or damaged, so that their blobs are not known here; not counted in the index. */
   readonly #recordless = new Set<ParcelId>();
   readonly #incomplete = new Set<ParcelId>();
   readonly #of: Recovering;
@@ -292,7 +299,7 @@ class Held {
     const { index, log } = this.#of;
     log.info(
       { code: 'INDEX_REBUILD', parcels: this.present.size },
-      'making the index of this store anew from its records',
+      'rebuilding the index of this store from its records',
     );
     await index.clear();
     let batch: BlobChange[] = [];
@@ -309,11 +316,11 @@ class Held {
       await index.apply(batch, undefined);
       batch = [];
     }
-    // The position comes last: a table without one is made anew.
+    // The position comes last: a table without one is rebuilt.
     await index.apply(batch, position);
   }
 
-  /** Some blob is gone; which parcels lack one? Only then is every file looked at. */
+  /** Some blob is gone: finds the parcels that lack one. Only then is every file checked. */
   async findIncomplete(position: LogPosition): Promise<void> {
     const { folder } = this.#of;
     const recordlessBefore = this.#recordless.size;
@@ -340,7 +347,7 @@ class Held {
         this.present.delete(parcel);
         this.#of.log.warn(
           { code: 'PARCEL_CORRUPT', parcel },
-          'a parcel of the log lacks files here and counts no longer',
+          'a parcel in the log lacks files here and no longer counts',
         );
       }
       await log.append(batch.map(parcel => ({ op: 'corrupt', parcel })));
@@ -374,7 +381,7 @@ interface Survey {
   strays: number;
 }
 
-/** Holds the names under `.blobs` against the index, shard by shard, both in order. */
+/** Compares the names under `.blobs` with the index, shard by shard, both in order. */
 async function survey({ folder, index }: Recovering): Promise<Survey> {
   const found: Survey = { bytes: 0, gone: 0, strays: 0 };
   for await (const { shard, ids } of folder.blobs.shards()) {

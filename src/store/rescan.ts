@@ -1,13 +1,14 @@
 /**
- * Rescan: brings back what lies in a store whose log was begun anew.
+ * Rescan: brings back the parcels of a store after a new log was begun.
  *
- * After a doubt nothing counts (recovery.ts). Then every parcel whose record is in `.catalog` is hashed, one after the other, and
- * is committed again when all of it is right. That it is due stands in the marker, until it has been through all of them.
+ * After a doubt nothing counts (recovery.ts). Then every parcel whose record is in `.catalog` is hashed, one after the
+ * other, and is committed again when all of it is right. The marker says that a rescan is due until it has been through
+ * all parcels.
  *
- * What goes wrong with one parcel keeps no other from counting. Was it for a passing reason, the rescan stays due; what a person
- * has to mend is left for whoever wants that parcel then, as if it lacked a file.
+ * A failure with one parcel keeps no other from counting. If the reason is a passing one, the rescan stays due. If a
+ * person has to mend it, the parcel is left for whoever wants it then, as if it lacked a file.
  *
- * Driven by store.ts, for as long as its caller goes on asking.
+ * Driven by store.ts, for as long as its caller keeps iterating.
  */
 import type { Logger } from 'pino';
 import type { LogPosition } from '../core/holdings-log.js';
@@ -38,7 +39,7 @@ export interface RescanParts {
   readonly log: Logger;
 }
 
-/** These stay as they are until somebody mends them. */
+/** Errors that last until somebody mends their cause. */
 const LASTING: ReadonlySet<string | undefined> = new Set(['STORE_TAMPERED', 'EACCES', 'EPERM']);
 
 export class Rescan {
@@ -80,21 +81,21 @@ export class Rescan {
     if (!isOver) return;
     this.#isDue = false;
     await writeMarker(storePath, { ...marker, rescan: false });
-    log.info({ code: 'STORE_RESCANNED', parcels: parcels.count }, 'all that lies in this store was hashed');
+    log.info({ code: 'STORE_RESCANNED', parcels: parcels.count }, 'everything in this store was hashed');
   }
 
-  /** `undefined` when it is no parcel, or some of it is not here. */
+  /** `undefined` when the object is no parcel's record, or a blob of the parcel is not here. */
   async #bringBack(parcel: ParcelId): Promise<LogPosition | undefined> {
     const { blobs, objects, commit } = this.#parts;
     const record = await objects.get(parcel);
     const refs = record === undefined ? undefined : this.#refsIfRecord(record);
     if (record === undefined || refs === undefined) return undefined;
-    // Not from the trash: what was dropped stays dropped.
+    // Not from the trash: a dropped parcel stays dropped.
     if ((await blobs.missing(refs, { fromTrash: false })).length > 0) return undefined;
     return commit(parcel, record);
   }
 
-  /** @throws when the next parcel would meet with the same */
+  /** @throws when the next parcel would fail in the same way */
   async #mustWorkAfter(error: unknown): Promise<void> {
     this.#parts.parcels.mustWork();
     if (systemCode(error) === 'STORE_FULL' || (await this.#parts.whyGone()) !== undefined) throw error;

@@ -3,13 +3,16 @@
 /** 285,000 years of running time. */
 export const RUN_BYTES = 6;
 
-/** Rounded up: rather a little later than too early. */
+/** Rounded up: a little too late is better than too early. */
 export function packRun(runMs: number): Buffer {
   const bytes = Buffer.alloc(RUN_BYTES);
   bytes.writeUIntBE(Math.ceil(runMs), 0, RUN_BYTES);
   return bytes;
 }
 
-/** What was noted later than `ranMs` (the running time was lost) counts from then on: rather too late than too early. */
+/**
+ * A time later than `ranMs` was noted before the running time was lost. It counts from now on: too late is better than
+ * too early.
+ */
 export const runFrom = (value: Uint8Array, ranMs: number): number =>
   Math.min(Buffer.from(value).readUIntBE(0, RUN_BYTES), ranMs);

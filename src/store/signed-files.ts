@@ -1,10 +1,11 @@
 /**
- * Signed files: the newest head of each source, and the configuration versions, as a store keeps them under `.catalog`. They are
- * for a restore from this disk alone, and whoever reads them checks their signatures.
+ * Signed files: the newest head of each source and the configuration versions, kept under `.catalog` for a restore from
+ * this disk alone. Their readers check the signatures.
  *
  *   .catalog/heads/<host id>.<source>   .catalog/config/<version>
  *
- * A file is replaced as a whole, and durable before its writer is told. Driven by store.ts; read by bare-store.ts, too.
+ * A file is replaced as a whole, and is durable before its writer is told. Driven by store.ts; also read by
+ * bare-store.ts.
  */
 
 import { assert } from '../core/fault.js';
@@ -15,10 +16,13 @@ import { FILE_MODE, isBadSector, readOwnFile, storeFull, systemCode } from './ow
 import type { StoreFolder } from './store-folder.js';
 import { Turns } from './turns.js';
 
-/** A signed head has some hundred bytes a snapshot; a configuration grows with members: both stay far below. */
+/**
+ * A signed head has some hundred bytes a snapshot, and a configuration grows with its members: both stay far below
+ * this.
+ */
 const SIGNED_BYTES_MAX = 16 * 1024 * 1024;
 
-/** Reading alone: for a store that is not mounted, too. */
+/** Only reads, and so also works for a store that is not mounted. */
 export class SignedFileReader {
   protected readonly folder: StoreFolder;
 
@@ -33,7 +37,7 @@ export class SignedFileReader {
       try {
         sources.push(parseSourceId(name.replace('.', '/')));
       } catch (error) {
-        // What a crash left beside a head while it was written.
+        // Left beside a head by a crash while it was being written.
         if (!(error instanceof MalformedId)) throw error;
       }
     }
@@ -69,7 +73,7 @@ export class SignedFileReader {
 
 export class SignedFiles extends SignedFileReader {
   #usedBytes = 0;
-  /** By path: of two at once each must see what the other has left there. */
+  /** By path: each of two concurrent writers must see what the other has written. */
   readonly #turns = new Turns<string>();
 
   static async open(folder: StoreFolder): Promise<SignedFiles> {
@@ -82,7 +86,7 @@ export class SignedFiles extends SignedFileReader {
     return this.#usedBytes;
   }
 
-  /** One with a bad sector is damaged as one with wrong bytes is: no bytes are given of it. */
+  /** A head with a bad sector counts as damaged, like one with wrong bytes: no bytes of it are returned. */
   override async head(source: SourceId): Promise<Buffer | undefined> {
     try {
       return await super.head(source);
@@ -124,7 +128,7 @@ export class SignedFiles extends SignedFileReader {
   }
 }
 
-/** Of the file that is to be replaced; 0 when there is none. It may be one that cannot be read any more. */
+/** The size of the file to be replaced; 0 when there is none. The file may be unreadable. */
 async function sizeOf(path: string): Promise<number> {
   try {
     return (await lstat(path)).size;

@@ -1,5 +1,5 @@
 /**
- * Store folder: where things lie in a store.
+ * Store folder: the layout of a store on its disk.
  */
 import type { Epoch } from '../core/holdings-log.js';
 import { hexOf } from '../core/ids.js';
@@ -41,7 +41,7 @@ export class StoreFolder {
     return `${this.path}/.trash`;
   }
 
-  /** Makes what is missing and checks what is there. `.catalog/objects` is its owner's (object-folder.ts). */
+  /** Makes what is missing and checks what is there. object-folder.ts makes `.catalog/objects`. */
   async make(): Promise<void> {
     await makeOwnFolder(this.catalog);
     for (const folder of [this.heads, this.config, this.incoming, this.trash]) await makeOwnFolder(folder);
@@ -52,7 +52,7 @@ export class StoreFolder {
   }
 }
 
-/** The folder that an operator named, with symlinks on the way to it resolved once and for all; `undefined` when absent. */
+/** The folder that an operator named, with all symlinks resolved once and for all; `undefined` when absent. */
 export async function resolveStorePath(path: string): Promise<string | undefined> {
   try {
     const real = await realpath(path);
@@ -66,18 +66,18 @@ export async function resolveStorePath(path: string): Promise<string | undefined
 
 const EPOCH_RANDOM_BYTES = 8;
 
-/** @param counter as core/mounting.ts has it */
+/** @param counter as decided in core/mounting.ts */
 export const newEpoch = (counter: number, random: () => Uint8Array): Epoch => ({
   counter,
   random: hexOf(random().subarray(0, EPOCH_RANDOM_BYTES)),
 });
 
-/** Removes what a crash left beside files whose names begin so while they were being replaced. */
+/** Removes what a crash left beside files with names that begin like this while they were being replaced. */
 export async function removeHalfWritten(folder: string, nameStart: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (name.startsWith(nameStart) && HALF_WRITTEN.test(name)) await rm(`${folder}/${name}`, { force: true });
   }
 }
 
-/** As platform/durable.ts and tree-lists.ts name them. */
+/** As named by platform/durable.ts and tree-lists.ts. */
 const HALF_WRITTEN = new RegExp(`\\${NEW_MARK}[0-9a-f]{12}$`);

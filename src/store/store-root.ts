@@ -1,9 +1,9 @@
 /**
  * Store root: whether the folder of a mounted store still lies at its path.
  *
- * A disk that was unmounted while files of it are open, that another one was mounted over, or whose folder was renamed is hidden:
- * its log still takes operations, while every path leads elsewhere. Then a file that is not there says nothing of the disk, and
- * what is placed does not come to it. So nothing is entered into the log before this was asked.
+ * A mounted store can become hidden: its disk is unmounted while files are open, another disk is mounted over it, or
+ * its folder is renamed. Its log still takes operations, but every path leads elsewhere. Then a missing file proves
+ * nothing about the disk, and placed files do not reach it. So this is checked before every entry into the log.
  */
 import { ClusterError } from '../core/fault.js';
 import { lstat } from '../platform/disk-calls.js';
@@ -19,18 +19,21 @@ export class StoreRoot {
     this.#ino = ino;
   }
 
-  /** Somebody must keep the folder open (disk-sync.ts): another one could get its number once it is gone. */
+  /**
+   * Somebody must keep the folder open (disk-sync.ts): otherwise another one could get its inode number once it is
+   * gone.
+   */
   static async open(path: string): Promise<StoreRoot> {
     return new StoreRoot(path, await lstat(path));
   }
 
-  /** Why it is not there, for people; `undefined` while it is. One system call; never throws. */
+  /** Why the folder is no longer there, in words for people; `undefined` while it is. One system call; never throws. */
   async whyHidden(): Promise<string | undefined> {
     try {
       const { dev, ino } = await lstat(this.#path);
       return dev === this.#dev && ino === this.#ino
         ? undefined
-        : `another folder lies at ${this.#path} than was opened`;
+        : `the folder at ${this.#path} is not the one that was opened`;
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }

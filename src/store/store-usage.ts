@@ -17,7 +17,7 @@ export interface StoreUsage {
 
 export type LendingLimit = { readonly limitBytes: number } | { readonly reserveBytes: number };
 
-/** What its disk says now; one system call. */
+/** Asks the disk; one system call. */
 export async function usageOf(
   storePath: string,
   used: Pick<StoreUsage, 'usedBytes' | 'trashBytes'>,

@@ -1,7 +1,7 @@
 /**
- * Store: a folder on this host that lends space, and the one writer of what it holds.
+ * Store: a folder on this host that lends space. This object is the only writer of what it holds.
  *
- * All that may be asked of a mounted store, by name; what each of them does stands in a file of its own:
+ * Everything that may be asked of a mounted store; each part of the work has a file of its own:
  *
  *   commit.ts           how a parcel becomes PRESENT          held-parcels.ts   which are, by log and index
  *   give-up.ts          how it leaves                         held-blobs.ts     which blobs may be counted on now
@@ -59,7 +59,7 @@ import { Trees } from './trees.js';
 import { Turns } from './turns.js';
 
 export interface StoreParts {
-  /** As the operator wrote it. */
+  /** The store's path, as the operator wrote it. */
   readonly path: string;
   readonly folder: StoreFolder;
   readonly root: StoreRoot;
@@ -81,12 +81,12 @@ export interface StoreParts {
 
 export class Store {
   readonly id: StoreId;
-  /** As the operator wrote it. */
+  /** The store's path, as the operator wrote it. */
   readonly path: string;
-  /** `.catalog/objects`: what is needed to restore from this disk alone. */
+  /** `.catalog/objects`: the objects needed for a restore from this disk alone. */
   readonly objects: ObjectFolder;
   readonly #parts: StoreParts & ExpectParts & CommitParts & GiveUpParts;
-  /** Of the holdings; `HeldParcels` appends to it. */
+  /** The log of the holdings; `HeldParcels` appends to it. */
   readonly #log: LogFile;
   readonly #parcels: HeldParcels;
   readonly #corrupt: CorruptParcels;
@@ -95,7 +95,9 @@ export class Store {
   readonly #assemblies: Assemblies;
   readonly #trees: Trees;
   readonly #rescan: Rescan;
-  /** One at a time: of two, one would let updates begin while the other still looks through the trees. */
+  /**
+   * One at a time: if two ran at once, the first to end would let updates begin while the other still walks the trees.
+   */
   readonly #emptying = new Turns<'trash'>();
   readonly #sweeping = new Turns<'strays' | 'incoming'>();
   readonly #ending = new AbortController();
@@ -134,17 +136,17 @@ export class Store {
     this.#recipes.sweep(ending);
   }
 
-  /** After the last durable operation of this store's log. */
+  /** The position after the last durable operation of this store's log. */
   position(): LogPosition {
     return this.#log.position;
   }
 
-  /** What the log stands on; `undefined` while it has all operations. */
+  /** The checkpoint that the log stands on; `undefined` while it has all operations. */
   get base(): LogBase | undefined {
     return this.#log.base;
   }
 
-  /** Their contents, a run at a time. */
+  /** The contents of that checkpoint, a run at a time. */
   contents(): AsyncGenerator<LogOp[]> {
     return this.#log.contents();
   }
@@ -154,7 +156,7 @@ export class Store {
     return this.#log.positionAt(seq);
   }
 
-  /** Operations after `fromSeq`, at most `max`. The log must not stand on a later one. */
+  /** Operations after `fromSeq`, at most `max`. The log must not stand on a checkpoint after `fromSeq`. */
   ops(fromSeq: number, max: number): Promise<LogOp[]> {
     return this.#log.ops(fromSeq, max);
   }
@@ -164,10 +166,11 @@ export class Store {
   }
 
   /**
-   * Makes the log stand on what it says now. Commits go on meanwhile, but for the moment in which it takes the old one's
-   * place. Whatever fails, the log goes on as it was, unless the store fails too.
+   * Makes the log stand on its present contents. Commits go on meanwhile, except for the moment in which the new log
+   * takes the place of the old one. If this fails the log goes on as it was, unless the store fails too.
    *
-   * @param lastReading called when it is known what will stand for which operations: these can be read once more
+   * @param lastReading called when it is known which operations the checkpoint will replace: they can still be read
+   * once more
    * @throws what `lastReading` throws, ClusterError STORE_FULL, STORE_CLOSED, and what the disk says
    */
   async makeCheckpoint(lastReading: (at: LogPosition) => Promise<void>): Promise<void> {
@@ -196,14 +199,17 @@ export class Store {
     return this.#parcels.headSeq(source);
   }
 
-  /** Says in the log that this head, its snapshots and pages are durable here. The caller has flushed `objects` first. */
+  /**
+   * Records in the log that this head, its snapshots and pages are durable here. The caller has flushed `objects`
+   * first.
+   */
   async appendHead(source: SourceId, seq: number): Promise<LogPosition> {
     this.#parcels.mustWork();
     if (this.headSeq(source) >= seq) return this.position();
     return this.#parcels.enter({ op: 'head', source, seq }, []);
   }
 
-  /** What its disk says now; one system call. */
+  /** Asks the disk; one system call. */
   async usage(): Promise<StoreUsage> {
     const { folder, incoming, signed, trash } = this.#parts;
     const usedBytes = incoming.usedBytes + this.objects.usedBytes + signed.usedBytes;
@@ -215,8 +221,8 @@ export class Store {
   }
 
   /**
-   * Why this is no usable store any more: its disk was pulled or is hidden, its marker is gone, or a write failed of which nobody
-   * knows what became, and then it must be opened again. `undefined` while all is well.
+   * Why this store can no longer be used: its disk was pulled or is hidden, its marker is gone, or a write failed whose
+   * outcome nobody knows, so that it must be opened again. `undefined` while all is well.
    */
   async whyGone(): Promise<string | undefined> {
     const failure = this.#parcels.failure ?? this.#parts.sync.failure;
@@ -225,48 +231,53 @@ export class Store {
     return failure instanceof Error ? failure.message : String(failure);
   }
 
-  /** Those that no PRESENT parcel lists and that did not arrive whole; leftovers and trash are hashed on the way. */
+  /**
+   * Those blobs that no PRESENT parcel lists and that did not arrive whole; leftovers and trash are hashed on the way.
+   */
   missing(blobs: readonly BlobRef[]): Promise<readonly BlobRef[]> {
     return this.#parts.blobs.missing(blobs, { fromTrash: true });
   }
 
   /**
-   * As `missing`, for a fetch of the parcel that begins now, and may take hours.
+   * As `missing`, for a fetch of the parcel that begins now and may take hours.
    *
    * @param blobs all that the parcel lists
-   * @throws the signal's reason: what lies here unhashed is hashed first
+   * @throws the signal's reason: unhashed bytes that lie here are hashed first
    */
   async expect(parcel: ParcelId, blobs: readonly BlobRef[], signal?: AbortSignal): Promise<Expected> {
     this.#parcels.mustWork();
     return expect(this.#parts, parcel, blobs, signal);
   }
 
-  /** False when some of these are surely missing: a look at names, which takes nothing out of the trash. */
+  /** False when some of these are surely missing. Only names are checked, and nothing is taken out of the trash. */
   async mayHaveAll(blobs: readonly BlobRef[]): Promise<boolean> {
     for (const ref of blobs) if (!this.holds(ref.blob) && !(await this.#parts.incoming.mayHave(ref))) return false;
     return true;
   }
 
-  /** How much of a missing blob is here already, as the beginning of it that a fetch has left. It is used room. */
+  /** How much of a missing blob an earlier fetch has left here, as its beginning. It is used room. */
   partialBytes(blob: BlobRef): number {
     return this.#parts.incoming.partialBytes(blob.blob);
   }
 
-  /** Begins to receive a blob. The same blob may be received twice at once; the second copy is dropped. */
+  /** Begins to receive a blob. The same blob may be received twice at once; the second copy is then removed. */
   async receive(blob: BlobRef): Promise<IncomingBlob> {
     this.#parcels.mustWork();
     return this.#parts.incoming.receive(blob);
   }
 
-  /** As `receive` to `finish`, many small blobs at once. @returns those whose bytes are not their own: nothing of them is kept */
+  /**
+   * As `receive` to `finish`, for many small blobs at once. @returns those whose bytes do not match their ids: nothing
+   * of them is kept
+   */
   async receiveSmall(blobs: readonly SmallBlob[]): Promise<readonly SmallBlob[]> {
     this.#parcels.mustWork();
     return this.#parts.incoming.receiveSmall(blobs);
   }
 
   /**
-   * Begins to put a large blob together from its chunks, or goes on where that was left (assembly.ts). The caller must `leave`
-   * it in the end. `undefined`: somebody else has just brought it here.
+   * Begins to put a large blob together from its chunks, or continues an earlier assembly (assembly.ts). The caller
+   * must `leave` it in the end. `undefined`: another fetch has just brought the blob here.
    *
    * @throws ClusterError STORE_FULL, the signal's reason, and what the disk says
    */
@@ -275,12 +286,15 @@ export class Store {
     return this.#assemblies.begin(blob, signal);
   }
 
-  /** Packed (core/recipe.ts); `undefined` when nobody has kept one. */
+  /** The packed recipe (core/recipe.ts); `undefined` when none is kept. */
   recipe(blob: BlobRef): Uint8Array | undefined {
     return this.#recipes.recipe(blob);
   }
 
-  /** Keeps the recipe of a blob, so that its chunks are found here; nothing when it is not held. It is believed of nobody. */
+  /**
+   * Keeps the recipe of a blob, so that its chunks are found here; does nothing when the blob is not held. Recipes are
+   * never believed.
+   */
   async keepRecipe(blob: BlobRef, packed: Uint8Array): Promise<void> {
     this.#parcels.mustWork();
     await this.#recipes.keep(blob, packed);
@@ -303,8 +317,8 @@ export class Store {
   }
 
   /**
-   * Gives up a copy of which enough others were read in answer to this attempt. When this returns, `del` is durable and
-   * what no other PRESENT parcel lists lies in the trash. A parcel that is not here changes nothing.
+   * Gives up a copy; enough other copies were read in answer to this attempt. When this returns, `del` is durable and
+   * blobs that no other PRESENT parcel lists lie in the trash. A parcel that is not here changes nothing.
    *
    * @throws ClusterError STORE_FULL (nothing has changed), STORE_FAILED (whether `del` is durable is not known; nothing moved)
    */
@@ -313,19 +327,22 @@ export class Store {
     return drop(this.#parts, proof);
   }
 
-  /** As `drop`, for a copy that nobody wants any more; but what is spared stays under `.blobs`, where whoever wants it finds it. */
+  /**
+   * As `drop`, for a copy that nobody wants any longer; but spared blobs stay under `.blobs`, where whoever wants them
+   * finds them.
+   */
   async expire(warrant: ExpiryWarrant, isSpared: Spares): Promise<LogPosition> {
     this.#parcels.mustWork();
     return expire(this.#parts, warrant, isSpared);
   }
 
   /**
-   * Reads every blob of a parcel from the disk, in this call, and says what each of these holders must answer to the nonce.
-   * What turns out to be wrong or gone is written into the log as `corrupt`, and its file is set aside; so is what the disk twice
-   * failed to read while it reads others.
+   * Reads every blob of a parcel from the disk, in this call, and returns what each of these holders must answer to the
+   * nonce. If a blob is wrong or gone, `corrupt` is entered into the log and the file is set aside. The same happens
+   * with a file that the disk twice failed to read while it can read others.
    *
-   * @throws what the disk says otherwise when it cannot be read, ClusterError STORE_MISSING when it is not there, and the signal's reason: then
-   * nothing is known and nothing changes
+   * @throws what the disk says when it cannot be read otherwise, ClusterError STORE_MISSING when the store is not
+   * there, and the signal's reason: then nothing is known and nothing changes
    */
   async possess(parcel: ParcelId, ask: PossessionAsk): Promise<Possessed> {
     this.#parcels.mustWork();
@@ -343,35 +360,38 @@ export class Store {
   }
 
   /**
-   * What lies under the blob's name and counts for nothing: the right blobs of a corrupt parcel, and copies that are not read again
-   * yet. They may be the last of their kind; nobody has hashed them, so whoever reads them must.
+   * A file under the blob's name that counts for nothing: a right blob of a corrupt parcel, or a copy that has not been
+   * read again yet. It may be the last of its kind. Nobody has hashed it, so its reader must.
    */
   openStray(blob: BlobId): Promise<StoredBlob | undefined> {
     return this.#reader.openStray(blob);
   }
 
-  /** Small blobs, whole, all read at once; undefined for what no PRESENT parcel lists, and what is not there in full. */
+  /**
+   * Small blobs, whole, all read at once; undefined for a blob that no PRESENT parcel lists or that is not there in
+   * full.
+   */
   readSmall(blobs: readonly BlobId[]): Promise<readonly (Uint8Array | undefined)[]> {
     return this.#reader.readSmall(blobs);
   }
 
-  /** True after the log was begun anew: `rescan` brings back what lies here. Until it is done nothing of that counts. */
+  /** True after a new log was begun: a copy that lies here counts again only after `rescan` has hashed it. */
   get rescanDue(): boolean {
     return this.#rescan.isDue;
   }
 
   /**
-   * Hashes every parcel whose record is in `.catalog` and makes it PRESENT again if all of it is right, one at a time,
-   * each handed out as it is done. Ends at the first `throw` or `break` of its caller; the next call goes on. So it does where it
-   * is still due at the end, for some could not be read yet.
+   * Hashes every parcel whose record is in `.catalog` and makes it PRESENT again if all of it is right, one at a time;
+   * yields each as it is done. Ends at the first `throw` or `break` of its caller; the next call continues. A next call
+   * is also needed if the rescan is still due at the end, because some parcels could not be read yet.
    */
   rescan(signal?: AbortSignal): AsyncGenerator<Rescanned> {
     return this.#rescan.run(signal);
   }
 
   /**
-   * Takes records out of `.catalog` whose parcels have left, and whatever else `isReached` does not know. Nothing while
-   * `rescan` is due, for it goes by the records. @throws as `ObjectFolder.sweep`
+   * Takes out of `.catalog` the records of parcels that have left, and everything else that `isReached` does not know.
+   * Does nothing while `rescan` is due, which goes by the records. @throws as `ObjectFolder.sweep`
    */
   async sweepObjects(sweep: ObjectSweep): Promise<Swept> {
     this.#parcels.mustWork();
@@ -381,8 +401,8 @@ export class Store {
   }
 
   /**
-   * Moves to the trash what has been under `.blobs` for long and is of no PRESENT parcel. Nothing while `rescan` is due, for then
-   * nothing is PRESENT yet. @throws as `sweepStrays`
+   * Moves to the trash what has been under `.blobs` for long and belongs to no PRESENT parcel. Does nothing while
+   * `rescan` is due, when nothing is PRESENT yet. @throws as `sweepStrays`
    */
   async sweepStrays(sweep: StraySweep): Promise<SweptStrays> {
     this.#parcels.mustWork();
@@ -410,7 +430,9 @@ export class Store {
     await this.#parts.signed.putHead(source, signedHead);
   }
 
-  /** Of a source that was forgotten: then its snapshots and pages have nothing left that leads to them. */
+  /**
+   * Removes the head of a source that was forgotten: its snapshots and pages then have nothing left that leads to them.
+   */
   async removeHead(source: SourceId): Promise<void> {
     this.#parcels.mustWork();
     await this.#parts.signed.removeHead(source);
@@ -431,7 +453,7 @@ export class Store {
     await this.#parts.signed.putConfig(version, raw);
   }
 
-  /** Makes a tree look like its snapshot, as far as its blobs are held here (tree-view.ts). One at a time a tree. */
+  /** Makes a tree match its snapshot, as far as its blobs are held here (tree-view.ts). One at a time for each tree. */
   async updateTree(view: TreeView): Promise<TreeReport> {
     this.#parcels.mustWork();
     return this.#trees.update(view);
@@ -443,16 +465,17 @@ export class Store {
     return this.#trees.dated();
   }
 
-  /** How many things in it are not ours, and stayed. */
+  /** Returns how many foreign things are in it, which stayed. */
   async removeTree(tree: TreeName): Promise<number> {
     this.#parcels.mustWork();
     return this.#trees.remove(tree);
   }
 
   /**
-   * Removes what lies in the trash for so long, or the oldest of it until so many bytes were freed. How many that freed.
+   * Removes files of at least that age from the trash, or the oldest files until enough bytes are freed. Returns how
+   * many bytes it freed.
    *
-   * @param limit.olderThanMs an age, since the file came into the trash; 0 empties it
+   * @param limit.olderThanMs an age, counted since the file came into the trash; 0 empties it
    */
   async emptyTrash(limit: TrashLimit): Promise<number> {
     this.#parcels.mustWork();
@@ -461,7 +484,7 @@ export class Store {
     return this.#emptying.take('trash', () => this.#parts.trash.empty(limit, prune, signal));
   }
 
-  /** Waits for what is under way, and lets go of the disk. A tree that is being updated stays as far as it got. */
+  /** Waits for work under way, and closes the disk's files. A tree that is being updated stays as far as it got. */
   async close(): Promise<void> {
     if (this.#ending.signal.aborted) return;
     this.#ending.abort(new ClusterError('STORE_CLOSED', `the store ${this.path} was unmounted`, { blame: 'passing' }));
@@ -479,7 +502,8 @@ export class Store {
       () => this.#parts.sync.close(),
     ];
     const failures: unknown[] = [];
-    // Each, whatever its disk says to the others: else it would count as mounted, and could not be opened again.
+    // All endings run, whatever errors the others meet: otherwise the store would count as mounted and could not be
+    // opened again.
     for (const end of endings) await end().catch((error: unknown) => void failures.push(error));
     if (failures.length > 0) throw failures[0];
   }

@@ -1,15 +1,15 @@
 /**
- * Stray notes: since when, in this host's running time, a file under `.blobs` is listed by no PRESENT parcel of its store. Kept over
- * a restart, so that a host which is switched off every night still comes to the end of `gcGrace`.
+ * Stray notes: since when, in this host's running time, no PRESENT parcel of its store lists a file under `.blobs`.
+ * Kept over a restart, so that a host that is switched off every night still reaches the end of `gcGrace`.
  *
- * Not flushed each time: a note that is lost is made again, later, and then the file stays longer. One table for all stores of the
- * host. Driven by stray-sweep.ts.
+ * Not flushed each time: a lost note is made again later, and the file then stays longer. One table for all stores of
+ * the host. Driven by stray-sweep.ts.
  */
 import type { Database, RootDatabase } from 'lmdb';
 import { type BlobId, bytesOf, hexOf, parseBlobId, type StoreId } from '../core/ids.js';
 import { packRun, runFrom } from './running-bytes.js';
 
-/** Of one store. */
+/** The notes of one store. */
 export class StrayNotes {
   readonly #notes: Database<Buffer, Uint8Array>;
   readonly #store: Buffer;
@@ -19,7 +19,7 @@ export class StrayNotes {
     this.#store = Buffer.from(bytesOf(store));
   }
 
-  /** Those whose id begins with these two digits. @param ranMs the running time now */
+  /** Notes on blobs whose id begins with these two hex digits. @param ranMs the running time now */
   shard(shard: string, ranMs: number): Map<BlobId, number> {
     const start = this.#keyOf(shard);
     const end = Buffer.concat([this.#keyOf(shard.padEnd(64, 'f')), Buffer.of(0)]);

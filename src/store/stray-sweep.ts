@@ -1,11 +1,13 @@
 /**
  * Stray sweep: moves to the trash what lies under `.blobs` and has been listed by no PRESENT parcel for `gcGrace`.
  *
- * Strays are what a corrupt parcel left that was taken again elsewhere, what a commit placed whose `add` did not come, and what a
- * crash kept from the trash whose `del` did. They are used room and count for nothing. Until their time is up whoever wants them
- * finds them (incoming.ts), and what lies in the trash is taken back from there.
+ * Strays come from a corrupt parcel that was fetched again elsewhere, from a commit that placed blobs but never entered
+ * its `add`, and from a deletion whose `del` was entered but that a crash kept from the trash. They are used room and
+ * count for nothing. Until their time is up, whoever wants them finds them (incoming.ts), and takes them back from the
+ * trash after that.
  *
- * No stray goes that a fetch or a commit under way counts on, nor one that is spared: it may be the last of its kind.
+ * A stray stays while a fetch or a commit under way counts on it, or while it is spared: it may be the last of its
+ * kind.
  *
  * In memory: the names of one shard, a 256th of all. Driven by store.ts.
  */
@@ -24,12 +26,12 @@ export interface StraySweep {
 }
 
 export interface SweptStrays {
-  /** Those that stay for now. */
+  /** The strays that stay for now. */
   strays: number;
   trashed: number;
 }
 
-/** @throws the signal's reason, in the middle, and what the disk says */
+/** @throws the signal's reason, possibly half-way, and what the disk says */
 export async function sweepStrays(
   { blobs, held, notes }: { readonly blobs: FanFolder; readonly held: HeldBlobs; readonly notes: StrayNotes },
   { isSpared, runMs, graceMs, signal }: StraySweep,
@@ -49,11 +51,11 @@ export async function sweepStrays(
         continue;
       }
       swept.strays += 1;
-      // Its note stays.
+      // Whatever is left in `noted` is forgotten below.
       noted.delete(blob);
       if (sinceRunMs === undefined) writes.push(notes.note(blob, runMs));
     }
-    // Held again, or gone.
+    // These are held again, or gone.
     for (const blob of noted.keys()) writes.push(notes.forget(blob));
     await Promise.all(writes);
   }

@@ -1,20 +1,21 @@
 /**
- * Trash: bytes that left `.blobs`, kept a while in case that was wrong. They never count and never grant, they are used
- * room, and they are the first to go.
+ * Trash: bytes that left `.blobs`, kept for a while in case that was a mistake. They never count and never grant; they
+ * are used room, and the first to go.
  *
- *   .trash/<blob>            dropped or expired. A later grab takes it back, and hashes it as whatever comes back is hashed
- *   .trash/<blob>.<12 hex>   set aside because it did not hash to its name. May be all that is left of a file, so a person
- *                            finds it here as long; never taken back
+ *   .trash/<blob>            dropped or expired. A later grab takes it back, and hashes it as all that comes back
+ *   .trash/<blob>.<12 hex>   set aside: did not hash to its name. May be all that is left of a file, so a person finds
+ *                            it here for as long; never taken back
  *
- * A file's mtime is when it came here, by the wall clock: its other times change with every link that is made or removed. By it
- * the file's age is told once, at the opening; from then on, as from its coming, a file ages by the steady clock. A machine that
- * starts days behind, until a time server sets it, must not empty the trash for that.
+ * A file's mtime says when it came here, by the wall clock; its other times change whenever a link is made or removed.
+ * At the opening, the file's age is taken from its mtime. From then on, as from its coming for a new file, it ages by
+ * the steady clock: a machine that starts with a clock days off, until a time server sets it, must not empty the trash
+ * because of that.
  *
- * A file here may have names in the trees too (tree-view.ts). To unlink it would free nothing, and would make a tree's name
- * the only one of its bytes; so these names go first.
+ * A file here may also have names in the trees (tree-view.ts). Unlinking it would then free nothing, and would make a
+ * tree's name the only one of its bytes; so those names are removed first.
  *
- * Driven by incoming.ts and store.ts. Nothing here is flushed: what a power cut brings back is a stray, and comes here again with
- * the other strays (stray-sweep.ts).
+ * Driven by incoming.ts and store.ts. Nothing here is flushed: what a power cut brings back under `.blobs` is a stray,
+ * and comes here again with the other strays (stray-sweep.ts).
  */
 import { randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';
@@ -22,25 +23,31 @@ import { lstat, lutimes, readdir, rename, unlink } from '../platform/disk-calls.
 import { systemCode, tampered } from './own-folder.js';
 import { Turns } from './turns.js';
 
-/** What may go: what lies here for so long, or the oldest until so many bytes were freed. */
+/** What may go: files that have been here for at least that long, or the oldest until that many bytes are freed. */
 export type TrashLimit = { readonly olderThanMs: number } | { readonly freeBytes: number };
 
 export interface TrashClocks {
   /** Ms since 1970. */
   readonly wallMs: () => number;
-  /** Ms since any moment: no jump of the wall clock is in it. */
+  /** Ms since any moment; free of the wall clock's jumps. */
   readonly steadyMs: () => number;
 }
 
 interface Trashed {
-  /** By the steady clock; of what was here before the opening, as far before it as the wall clock says. */
+  /**
+   * When it came here, by the steady clock. For a file from before the opening: as long before the opening as the wall
+   * clock says.
+   */
   readonly sinceMs: number;
   readonly bytes: number;
 }
 
-/** A file here costs some 200 bytes of memory: 100 MB at this many. When there are more, `empty` removes the oldest whatever their age. */
+/**
+ * A file here costs some 200 bytes of memory: 100 MB at this many. Above it, `empty` removes the oldest whatever their
+ * age.
+ */
 const TRASH_FILES_MAX = 500_000;
-/** Looked at before the first of them goes: the trees are searched once for so many. */
+/** Files removed in one round: the trees are searched once for each round. */
 const ROUND_FILES = 65_536;
 
 export class Trash {
@@ -85,12 +92,12 @@ export class Trash {
     return this.#files.has(blob);
   }
 
-  /** Moves a file here that may be taken back. How many bytes it has; `undefined` when there is none. */
+  /** Moves a file here that may be taken back. Returns how many bytes it has; `undefined` when there is none. */
   put(from: string, blob: string): Promise<number | undefined> {
     return this.#turns.take(blob, () => this.#move(from, blob));
   }
 
-  /** Moves a file here that is not what its name says. Where to; `undefined` when there is none. */
+  /** Moves a file here that is not what its name says. Returns its new path; `undefined` when there is none. */
   async setAside(from: string, blob: string): Promise<string | undefined> {
     const name = `${blob}.${randomBytes(6).toString('hex')}`;
     return (await this.#move(from, name)) === undefined ? undefined : `${this.#path}/${name}`;
@@ -100,7 +107,7 @@ export class Trash {
     const found = await statIfThere(from);
     if (found === undefined) return undefined;
     if (!found.isFile()) throw tampered(from, 'is not a plain file');
-    // Before it is here: a crash between the two must not make it look as if it had been here for long.
+    // Before the move: a crash between the two must not make it look as if it had been here for long.
     await setModified(from, this.#clocks.wallMs());
     await rename(from, `${this.#path}/${name}`);
     this.#forget(name); // an older one of that name, which has been replaced
@@ -108,14 +115,14 @@ export class Trash {
     return found.size;
   }
 
-  /** Moves the blob away from here, unhashed. How many bytes it has; `undefined` when it is not here. */
+  /** Moves the blob away from here, unhashed. Returns how many bytes it has; `undefined` when it is not here. */
   takeBack(blob: string, to: string): Promise<number | undefined> {
     return this.#turns.take(blob, async () => {
       if (!this.#files.has(blob)) return undefined;
       const path = `${this.#path}/${blob}`;
       const found = await statIfThere(path);
       if (found !== undefined) {
-        // It arrives anew: by its old time it would be swept away as a leftover.
+        // It counts as newly arrived: by its old time it would be swept away as a leftover.
         await setModified(path, this.#clocks.wallMs());
         await rename(path, to);
       }
@@ -125,8 +132,8 @@ export class Trash {
   }
 
   /**
-   * Removes what may go, oldest first. How many bytes that freed: none for a file that somebody linked elsewhere, which is
-   * theirs from now on.
+   * Removes what may go, oldest first. Returns how many bytes that freed: none for a file that a person has linked
+   * elsewhere; that link is theirs from now on.
    *
    * @param removeFromTrees is given the inodes that have other names
    */
@@ -170,7 +177,7 @@ export class Trash {
   }
 
   async #remove(name: string): Promise<number> {
-    // Taken back meanwhile.
+    // It was taken back meanwhile.
     if (!this.#files.has(name)) return 0;
     const path = `${this.#path}/${name}`;
     const found = await statIfThere(path);
@@ -190,7 +197,7 @@ export class Trash {
   }
 }
 
-/** Not through a symlink, whatever came into its place. */
+/** Does not follow a symlink, whatever may have taken the file's place. */
 async function setModified(path: string, ms: number): Promise<void> {
   await lutimes(path, ms / 1000, ms / 1000);
 }

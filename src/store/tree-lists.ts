@@ -9,11 +9,12 @@ import { fsyncFolder, NEW_MARK } from '../platform/durable.js';
 import { FILE_MODE } from './own-folder.js';
 
 /**
- * One line of a b3sum check file: hash, two spaces, path; in a path with a backslash or a newline these are written `\\`
- * and `\n`, and the line begins with a backslash (b3sum's own format).
+ * One line of a b3sum check file: hash, two spaces, path. In a path with a backslash or a newline these are written
+ * `\\` and `\n`, and the line begins with a backslash (b3sum's own format).
  *
  * `undefined` for paths that `b3sum -c` cannot check: it refuses U+FFFD, which stands for bytes that are not UTF-8, and
- * some of its versions take a carriage return at the end for a part of the line's end. They are in the tree all the same.
+ * some of its versions take a carriage return at the end for a part of the line end. Such files are in the tree all the
+ * same.
  */
 export function b3Line(blob: string, path: Buffer): string | undefined {
   const text = path.toString('utf8');
@@ -22,7 +23,7 @@ export function b3Line(blob: string, path: Buffer): string | undefined {
   return `${escaped === text ? '' : '\\'}${blob}  ${escaped}\n`;
 }
 
-/** Bytes as one line of text: what is no printable ASCII, and the backslash, as `\xHH`. */
+/** Bytes as one line of text: everything but printable ASCII, and the backslash, as `\xHH`. */
 export function unplacedLine(blob: string, why: string, path: Buffer): string {
   const text = path.toString('latin1').replace(/[^\x20-\x5b\x5d-\x7e]/g, byte => {
     return `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`;
@@ -33,7 +34,7 @@ export function unplacedLine(blob: string, why: string, path: Buffer): string {
 /** Written at once: some thousand lines. */
 const WRITE_CHARS = 64 * 1024;
 
-/** A text file that is written line by line beside the old one and takes its place, whole, at the end. */
+/** A text file that is written line by line beside the old one and replaces it as a whole at the end. */
 export class ListFile {
   readonly #path: string;
   readonly #beside: string;
@@ -59,7 +60,7 @@ export class ListFile {
     if (this.#waiting.length >= WRITE_CHARS) await this.#writeOut();
   }
 
-  /** Takes the place of the old one; with no line at all there is no file, unless an empty one says something. */
+  /** Replaces the old file. Without any line there is no file, unless an empty one has a meaning. */
   async finish({ keepEmpty }: { readonly keepEmpty: boolean }): Promise<void> {
     await this.#writeOut();
     await this.#file.sync();
@@ -71,7 +72,7 @@ export class ListFile {
     await fsyncFolder(dirname(this.#path));
   }
 
-  /** Leaves the old one as it is. */
+  /** Keeps the old file as it is. */
   async discard(): Promise<void> {
     await this.#file.close();
     await rm(this.#beside, { force: true });

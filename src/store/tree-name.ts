@@ -2,8 +2,8 @@
  * Tree name: what a tree is called in its origin's folder. `photos` is the tree of a source's newest protected snapshot;
  * `photos@2026-11-01T10-00-00Z` is a **dated tree**, of the snapshot that a person asked for, by its time in UTC.
  *
- * No source has an `@`, so neither is ever taken for the other. And no colon, which FAT does not allow in names. Of two
- * snapshots within one second, one has the name.
+ * No source name has an `@`, so neither is ever taken for the other; and there is no colon, which FAT does not allow in
+ * names. Of two snapshots within one second, only one can have the name.
  */
 import { ClusterError } from '../core/fault.js';
 import { NAME_PATTERN } from '../core/ids.js';
@@ -12,18 +12,21 @@ export interface TreeName {
   /** The origin's host name and the source's name. */
   readonly originName: string;
   readonly source: string;
-  /** Of a dated tree: its snapshot's time, ms since 1970. Default: the tree of the newest. */
+  /** For a dated tree: its snapshot's time, ms since 1970. Default: the tree of the newest snapshot. */
   readonly datedMs?: number;
 }
 
-/** Of the file beside a tree that says of which snapshot it is. It is there from the tree's first file to its last. */
+/**
+ * Ends the name of the file beside a tree that says of which snapshot it is. That file exists for as long as the tree
+ * has files.
+ */
 export const SNAPSHOT_ENDING = '.snapshot';
 
 const DATED = /^([a-z0-9-]+)@(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})Z$/;
-/** Its time would have other digits. */
+/** From then on its time would have more digits. */
 const YEAR_10000_MS = Date.UTC(10_000, 0);
 
-/** In the origin's folder. @throws ClusterError BAD_NAME */
+/** The tree's name in the origin's folder. @throws ClusterError BAD_NAME */
 export function treeNameOf({ originName, source, datedMs }: TreeName): string {
   for (const name of [originName, source]) if (!NAME_PATTERN.test(name)) throw badName(name);
   if (datedMs === undefined) return source;
@@ -31,7 +34,7 @@ export function treeNameOf({ originName, source, datedMs }: TreeName): string {
   return `${source}@${new Date(datedMs).toISOString().slice(0, 'YYYY-MM-DDTHH:MM:SS'.length).replaceAll(':', '-')}Z`;
 }
 
-/** `undefined` for what is no dated tree's name. */
+/** `undefined` when the name is not that of a dated tree. */
 export function datedTreeFrom(originName: string, name: string): Required<TreeName> | undefined {
   const [, source, day, hours, minutes, seconds] = DATED.exec(name) ?? [];
   if (source === undefined || !NAME_PATTERN.test(source)) return undefined;
@@ -39,7 +42,7 @@ export function datedTreeFrom(originName: string, name: string): Required<TreeNa
   return Number.isNaN(datedMs) ? undefined : { originName, source, datedMs };
 }
 
-/** The tree that a file of this name stands beside; `undefined` unless it says of which snapshot that is. */
+/** The tree beside which a `.snapshot` file of this name stands; `undefined` for other files. */
 export function treeBeside(originName: string, fileName: string): TreeName | undefined {
   if (!fileName.endsWith(SNAPSHOT_ENDING)) return undefined;
   const name = fileName.slice(0, -SNAPSHOT_ENDING.length);

@@ -1,15 +1,15 @@
 /**
- * Tree prune: takes the names of bytes that are about to go out of the trees.
+ * Tree prune: removes from the trees all names of bytes that are about to go.
  *
- * A tree is made anew only when its snapshot is, so a name of a dropped blob may stand in one for as long as nothing else
- * happens, or for ever when its source is gone. Nobody knows where; so all trees are looked through, with one lstat a
- * file, and only when bytes that are to go have other names at all.
+ * A tree is made again only when its snapshot changes, so a name of a dropped blob may stay in one until something else
+ * happens, or for ever when its source is gone. Nobody knows where; so all trees are searched, with one lstat a file,
+ * and only when the bytes that are to go have other names at all.
  *
- * Removed is what is a link to one of these inodes, has another name, and lies in a tree, in folders of ours. Nothing is followed.
- * What a person has linked to a place beside the trees is theirs from then on. What cannot be read is passed over: whatever name
- * stands there, the room is needed.
+ * A name is removed when it is a link to one of these inodes that has another name, and lies in a tree, in folders of
+ * this user. Nothing is followed. Links that a person has made beside the trees are theirs from then on. What cannot be
+ * read is passed over: the room is needed, whatever name stands there.
  *
- * Driven by trees.ts, and never beside an update of a tree: that could put a name where this has been.
+ * Driven by trees.ts, and never during an update of a tree, which could put a name where the prune has already been.
  */
 import { lstat, readdir, unlink } from '../platform/disk-calls.js';
 import { ifReadable, originFolders } from './origin-folders.js';

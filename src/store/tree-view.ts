@@ -1,16 +1,17 @@
 /**
- * Tree view: STORE/<origin>/<source>, the user's own tree of a snapshot, as hard links to the blobs that are held here; and
- * STORE/<origin>/<source>@<time>, the same of a snapshot that a person has asked for (tree-name.ts).
+ * Tree view: STORE/<origin>/<source>, the user's own tree of a snapshot, as hard links to the blobs that are held here;
+ * and STORE/<origin>/<source>@<time>, the same for a snapshot that a person asked for (tree-name.ts).
  *
- * A view: nothing in it is ever the only name of a byte, so it may be wrong or half done and the next update mends it.
- * The snapshot's entries come in path order (`/` lowest) and are merged, folder by folder, with what is there. What
- * a folder of the snapshot no longer has is unlinked, if it is ours: a link to a blob, or empty. Files that somebody else
- * put there (their only name is here) are left alone.
+ * It is only a view: nothing in it is ever the only name of a byte, so it may be wrong or half done, and the next
+ * update mends it. The snapshot's entries come in path order (`/` lowest) and are merged, folder by folder, with what
+ * is there. Names that the snapshot no longer has are unlinked if they are the store's: a link to a blob, or something
+ * empty. Files that somebody else put there (with no other name) are left alone.
  *
- * Paths come from peers. Whatever could lead out of the tree, and whatever this file system cannot name, is written down
- * in `<source>.unplaced` and stays in `.blobs` alone. No component is followed before it was seen to be a folder of ours.
+ * Paths come from peers. A path that could lead out of the tree, or that this file system cannot name, is written down
+ * in `<source>.unplaced`, and its blob stays in `.blobs` alone. Every component is checked to be a folder of this user
+ * before it is followed.
  *
- * In memory: the names of the folders on the way to the present entry. Driven by trees.ts.
+ * In memory: the names in the folders on the way to the present entry. Driven by trees.ts.
  */
 import { randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';
@@ -26,7 +27,7 @@ import { b3Line, ListFile, unplacedLine } from './tree-lists.js';
 import { SNAPSHOT_ENDING, type TreeName, treeNameOf } from './tree-name.js';
 import type { Turns } from './turns.js';
 
-/** One path of the snapshot. Other kinds than these have no place in a store. */
+/** One path of the snapshot. Other kinds of entries have no place in a store. */
 export type TreeEntry =
   | { readonly kind: 'directory'; readonly path: Buffer }
   | { readonly kind: 'file'; readonly path: Buffer; readonly blob: string; readonly bytes: number };
@@ -45,45 +46,48 @@ export interface TreeReport {
   readonly unplaced: number;
   /** Files whose blobs are not held here. */
   readonly absent: number;
-  /** Things that are not ours and were left where they are. */
+  /** Things that somebody else put there, left where they are. */
   readonly left: number;
 }
 
 type Unplaced =
-  /** It would lead out of the tree: absolute, `..`, `.`, an empty component, NUL. */
+  /** The path would lead out of the tree: absolute, `..`, `.`, an empty component, NUL. */
   | 'unsafe-path'
-  /** It came before or with its predecessor: no program that keeps the format writes that. */
+  /** The path is not after its predecessor: no program that keeps the format writes that. */
   | 'out-of-order'
   | 'path-too-long'
-  /** The file system takes these letters for a name that is there already: case, unicode form. */
+  /** The file system takes the name for one that is there already: case, unicode form. */
   | 'name-taken'
   /** The file system does not allow this name. */
   | 'name-refused'
-  /** Something that is not ours stands there, or it lies below something that is no folder. */
+  /** Somebody else's file stands there, or the path lies below something that is no folder. */
   | 'in-the-way'
-  /** A file system allows only so many names of one file. */
+  /** The file system allows only so many names of one file. */
   | 'too-many-links'
   /** This file system has no hard links. */
   | 'no-hard-links';
 
 export interface TreePlace {
   readonly storePath: string;
-  /** On the same file system: where a link waits before it replaces another. */
+  /** On the same file system: a folder where a link waits before it replaces another. */
   readonly linksPath: string;
   /** `undefined` when the blob is not held here. */
   readonly blobPathOf: (blob: string) => string | undefined;
-  /** By number: who takes a name from a file looks first whether it has another, and nobody else does so meanwhile. */
+  /**
+   * By inode number: before a name is removed it is checked that the file has another, and nobody else does so
+   * meanwhile.
+   */
   readonly inodes: Turns<number>;
 }
 
-/** What Linux takes as a path, and the longest name that any of our file systems takes. */
+/** The longest path that Linux takes, and the longest name that any supported file system takes. */
 const PATH_BYTES_MAX = 4096;
 const NAME_BYTES_MAX = 255;
-/** Files that are being linked at once; libuv has 4 threads. */
+/** Files linked at once; libuv has 4 threads. */
 const LINKING_MAX = 32;
 const SLASH = 0x2f;
 
-/** Reasons by which a file system refuses a name; anything else is a failure of the whole update. */
+/** Errors by which a file system refuses a name; any other error fails the whole update. */
 const REFUSALS: ReadonlyMap<string, Unplaced> = new Map([
   ['EEXIST', 'name-taken'],
   ['ENAMETOOLONG', 'path-too-long'],
@@ -96,7 +100,7 @@ const REFUSALS: ReadonlyMap<string, Unplaced> = new Map([
   ['EXDEV', 'no-hard-links'],
 ]);
 
-/** @throws ClusterError BAD_NAME, STORE_FULL; NO_HARD_LINKS of a dated tree, which is nothing without them */
+/** @throws ClusterError BAD_NAME, STORE_FULL; NO_HARD_LINKS for a dated tree, which is useless without them */
 export async function updateTree(view: TreeView, place: TreePlace): Promise<TreeReport> {
   const { originName, snapshot, signal, datedMs } = view;
   const name = treeNameOf(view);
@@ -106,7 +110,8 @@ export async function updateTree(view: TreeView, place: TreePlace): Promise<Tree
   const nameSnapshot = () => writeDurable(snapshotPath, `${snapshot}\n`, { mode: FILE_MODE });
   await makeOwnFolder(origin);
   await removeHalfWritten(origin, `${name}.`);
-  // A dated tree is of one snapshot from its first file on, as any new one; that of the newest is still of the one before.
+  // A dated tree, like any new one, is of this snapshot from its first file on; an existing tree of the newest snapshot
+  // still counts as of the one before.
   const isNew = (await statIfThere(snapshotPath)) === undefined;
   if (isNew || datedMs !== undefined) await nameSnapshot();
   await makeOwnFolder(tree);
@@ -125,7 +130,7 @@ export async function updateTree(view: TreeView, place: TreePlace): Promise<Tree
       await walk.take(entry);
     }
     await walk.end();
-    // An empty .b3 says that nothing of it is here; a missing one, that nobody looked.
+    // An empty .b3 says that nothing of the snapshot is here; a missing one, that nobody looked.
     await sums.finish({ keepEmpty: true });
     await unplaced.finish({ keepEmpty: false });
     if (!isNew && datedMs === undefined) await nameSnapshot();
@@ -140,9 +145,9 @@ interface Level {
   /** Its components below the tree's root. */
   readonly names: readonly Buffer[];
   readonly path: Buffer;
-  /** Why nothing can be placed below. */
+  /** Why nothing can be placed below this folder. */
   readonly blocked?: Unplaced;
-  /** Names that are there, in order; those before `at` are dealt with. */
+  /** The names that are there, in order; those before `at` are dealt with. */
   readonly there: readonly Buffer[];
   at: number;
 }
@@ -150,9 +155,9 @@ interface Level {
 interface Lists {
   readonly sums: ListFile;
   readonly unplaced: ListFile;
-  /** Of the paths in `sums`. */
+  /** Put before each path in `sums`. */
   readonly prefix: Buffer;
-  /** Nobody wants a list of all that a tree without links lacks. */
+  /** Fail at once without hard links: nobody wants a list of all that such a tree lacks. */
   readonly needsLinks: boolean;
 }
 
@@ -169,7 +174,7 @@ class TreeWalk {
   readonly #linking: { readonly entry: TreeEntry & { kind: 'file' }; readonly outcome: Promise<Outcome> }[] = [];
   #device = Number.NaN;
   #last: readonly Buffer[] = [];
-  /** Below a file there is nothing, whatever the snapshot says. */
+  /** The last file: nothing can lie below it, whatever the snapshot says. */
   #lastFile: readonly Buffer[] | undefined;
   #placed = 0;
   #unplaced = 0;
@@ -219,7 +224,7 @@ class TreeWalk {
     const wasThere = await this.#passTo(name);
     const outcome = this.#placeFile(entry, path, wasThere);
     outcome.catch(() => {
-      // Thrown again where its turn comes, in #settleOne.
+      // Thrown in #settleOne, when its turn comes.
     });
     this.#linking.push({ entry, outcome });
     if (this.#linking.length >= LINKING_MAX) await this.#settleOne();
@@ -246,7 +251,7 @@ class TreeWalk {
     await this.#lists.unplaced.add(unplacedLine(entry.blob, why, entry.path));
   }
 
-  /** In the order of the snapshot, so that the lists are in it too. */
+  /** In the order of the snapshot, so that the lists are in that order too. */
   async #settleOne(): Promise<void> {
     const first = this.#linking.shift();
     if (first === undefined) return;
@@ -281,7 +286,7 @@ class TreeWalk {
     );
   }
 
-  /** Why there cannot be a folder; `undefined` when there is one. */
+  /** Why the folder cannot be made; `undefined` when it is there. */
   async #makeFolder(path: Buffer, wasThere: boolean): Promise<Unplaced | undefined> {
     if (wasThere) {
       const found = await statIfThere(path);
@@ -315,7 +320,7 @@ class TreeWalk {
     if (found !== undefined) await this.#remove(path, found);
   }
 
-  /** True when nothing is there any more. Never removes the only name of a byte. */
+  /** True when nothing is left at the path. Never removes the only name of a byte. */
   async #remove(path: Buffer, found: Stats): Promise<boolean> {
     if (isFolderOfOurs(found, this.#device)) {
       for (const name of await namesIn(path)) await this.#prune(below(path, name));
@@ -332,8 +337,8 @@ class TreeWalk {
   }
 
   /**
-   * Of two names of one file the second is looked at when the first has gone: it may be the only one then. Files are placed side
-   * by side, and so are trees.
+   * Two names of one file are checked one after the other: once the first is removed, the second may be the only one.
+   * Files are placed side by side, and so are trees.
    */
   #ifOurs<T>(
     path: Buffer,
@@ -353,7 +358,7 @@ class TreeWalk {
     const empty = entry.blob === EMPTY_BLOB;
     const blobPath = empty ? undefined : this.#place.blobPathOf(entry.blob);
     if (!empty && blobPath === undefined) {
-      // What stands there is another version of it.
+      // The path holds another version of the file.
       if (there !== undefined) await this.#remove(path, there);
       return { is: 'absent' };
     }
@@ -373,14 +378,14 @@ class TreeWalk {
   }
 
   async #replace(path: Buffer, make: (at: string) => Promise<boolean>): Promise<Outcome> {
-    // So that the path is there at every moment, as the old file or the new one.
+    // So that the path exists at every moment, as the old file or the new one.
     const beside = `${this.#place.linksPath}/tree.${randomBytes(6).toString('hex')}`;
     const outcome = await outcomeOf(async () => {
       const made = await make(beside);
       if (made) await rename(beside, path);
       return made;
     });
-    // Dropped while we looked. What stands there is another version of it.
+    // The blob was dropped meanwhile. The path holds another version of the file.
     if (outcome.is === 'absent') await unlink(path);
     return outcome;
   }
@@ -389,13 +394,15 @@ class TreeWalk {
 function noHardLinks(storePath: string): ClusterError {
   return new ClusterError(
     'NO_HARD_LINKS',
-    `the file system of the store ${storePath} has no hard links: a tree there would have to be a second copy of every byte, so it has none; ` +
+    `the file system of the store ${storePath} has no hard links: a tree would need a second copy of every byte there, so none was made; ` +
       "what is held is as it was. 'cluster restore' writes the snapshot to another disk",
     { blame: 'operator' },
   );
 }
 
-/** A link to a blob has another name; an empty file has nothing to lose. Whatever else is there is not ours. */
+/**
+ * A link to a blob has another name; an empty file has nothing to lose. Anything else was put there by somebody else.
+ */
 function isOurs(found: Stats): boolean {
   return found.isFile() && (found.nlink > 1 || found.size === 0);
 }
@@ -404,13 +411,13 @@ function isSameFile(there: Stats, blob: Stats | undefined): boolean {
   return there.isFile() && blob?.ino === there.ino && blob.dev === there.dev;
 }
 
-/** False when the blob is not there any more. */
+/** False when the blob is no longer there. */
 async function linkIfThere(blobPath: string, at: Buffer | string): Promise<boolean> {
   try {
     await link(blobPath, at);
     return true;
   } catch (error) {
-    // The folder of the new name is there: we have just looked into it.
+    // It is the blob that is missing: the folder of the new name has just been read.
     if (systemCode(error) === 'ENOENT') return false;
     throw error;
   }
@@ -423,7 +430,7 @@ async function makeEmpty(path: Buffer | string): Promise<true> {
   return true;
 }
 
-/** @param make false when the blob is not there any more */
+/** @param make returns false when the blob is no longer there */
 async function outcomeOf(make: () => Promise<boolean>): Promise<Outcome> {
   let made = true;
   const why = await refusable(async () => {
@@ -460,7 +467,7 @@ async function namesIn(path: Buffer): Promise<Buffer[]> {
 
 const below = (path: Buffer, name: Buffer): Buffer => Buffer.concat([path, Buffer.of(SLASH), name]);
 
-/** The components of a path that stays below the tree; else why it does not. */
+/** The components of a path that stays below the tree; otherwise the reason why it does not. */
 function componentsOf(path: Buffer): readonly Buffer[] | Unplaced {
   if (path.length === 0 || path.includes(0)) return 'unsafe-path';
   if (path.length > PATH_BYTES_MAX) return 'path-too-long';

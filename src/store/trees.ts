@@ -1,11 +1,11 @@
 /**
- * Trees: all trees of a store, and what may not be done to them at once.
+ * Trees: all trees of a store, and what may not be done to them at the same time.
  *
- * Different trees are updated side by side, one at a time each. When names of bytes that are about to go are taken out of the
- * trees (tree-prune.ts), that waits for the updates under way, and no other begins before it is over: one could put a name where the
- * prune has been. None begins, or goes on, once the store is being closed.
+ * Different trees are updated side by side, each by one update at a time. A prune, which removes the names of bytes
+ * that are about to go (tree-prune.ts), waits for the updates under way, and no other begins before it is over: an
+ * update could put a name where the prune has already been. None begins, or continues, once the store is being closed.
  *
- * What is done to one tree: tree-view.ts, dated-trees.ts. Driven by store.ts.
+ * The work on one tree: tree-view.ts, dated-trees.ts. Driven by store.ts.
  */
 import { assert } from '../core/fault.js';
 import { abortWith } from '../platform/abort-with.js';
@@ -19,7 +19,7 @@ import { Turns } from './turns.js';
 export class Trees {
   readonly #place: TreePlace;
   readonly #ending: AbortSignal;
-  /** By name: what is being done to it. */
+  /** By name: the work under way on a tree. */
   readonly #updates = new Map<string, Promise<unknown>>();
   #pruning: Promise<void> | undefined;
 
@@ -28,7 +28,7 @@ export class Trees {
     this.#place = { storePath: folder.path, linksPath: folder.incoming, blobPathOf, inodes: new Turns() };
   }
 
-  /** @throws as `updateTree`, and the end's error */
+  /** @throws as `updateTree`, and the store's closing error */
   update(view: TreeView): Promise<TreeReport> {
     return this.#at(view, async () => {
       const ended = new AbortController();
@@ -63,10 +63,10 @@ export class Trees {
     }
   }
 
-  /** Takes the names of these inodes out of all trees. One call at a time. */
+  /** Removes the names of these inodes from all trees. One call at a time. */
   async prune(inodes: ReadonlySet<number>, signal: AbortSignal): Promise<void> {
     const updates = [...this.#updates.values()];
-    // Failures of the updates, and ours for those who wait, are their own callers'.
+    // A failed update is reported to its own caller, and so is a failed prune.
     const pruning = Promise.allSettled(updates).then(() => removeFromTrees(this.#place.storePath, inodes, signal));
     this.#pruning = pruning.catch(() => {});
     try {
@@ -76,7 +76,7 @@ export class Trees {
     }
   }
 
-  /** When nothing is done to any of them. */
+  /** Resolves when no tree is being worked on. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#updates.values());
   }

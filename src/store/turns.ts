@@ -2,10 +2,10 @@
  * Turns: work on one thing at a time, in the order of asking; work on different things side by side.
  */
 export class Turns<Key> {
-  /** Per key the end of what was asked for last. */
+  /** By key: the end of the work that was asked for last. */
   readonly #last = new Map<Key, Promise<void>>();
 
-  /** Begins at once when nobody else is at it. */
+  /** Begins at once when no other work on the key is under way. */
   async take<T>(key: Key, work: () => Promise<T>): Promise<T> {
     const before = this.#last.get(key);
     const mine = before === undefined ? work() : before.then(work);
@@ -18,17 +18,17 @@ export class Turns<Key> {
     }
   }
 
-  /** Somebody is at it, or waits for it. */
+  /** Whether work on the key is under way or waits. */
   busy(key: Key): boolean {
     return this.#last.has(key);
   }
 
-  /** Nobody is at anything. */
+  /** Whether no work is under way. */
   get isIdle(): boolean {
     return this.#last.size === 0;
   }
 
-  /** When all that was asked for so far is done. */
+  /** Resolves when all work that was asked for so far is done. */
   async allDone(): Promise<void> {
     await Promise.all(this.#last.values());
   }

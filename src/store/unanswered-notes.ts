@@ -1,8 +1,9 @@
 /**
- * Unanswered notes: copies of others that did not answer our audits, how often, and since when in this host's running time.
- * Kept over a restart, for it takes two walks through all copies to come to a verdict, and a host starts more often.
+ * Unanswered notes: copies of other hosts that did not answer this host's audits, how often, and since when in its
+ * running time. Kept over a restart, because a verdict takes two walks through all copies, and a host restarts more
+ * often.
  *
- * Not flushed each time: a note that is lost is made again, later.
+ * Not flushed each time: a lost note is made again later.
  */
 import type { Database, RootDatabase } from 'lmdb';
 import type { UnansweredAudit } from '../core/effects.js';

@@ -1,8 +1,8 @@
 /**
- * Unwanted notes: since when, in this host's running time, nobody wants a parcel that it holds. Kept over a restart, so that
- * a host which is switched off every night still comes to the end of `gcGrace`.
+ * Unwanted notes: since when, in this host's running time, nobody wants a parcel that it holds. Kept over a restart, so
+ * that a host that is switched off every night still reaches the end of `gcGrace`.
  *
- * Not flushed each time: a note that is lost is made again, later, and then the parcel stays longer.
+ * Not flushed each time: a lost note is made again later, and the parcel then stays longer.
  */
 import type { Database, RootDatabase } from 'lmdb';
 import { bytesOf, hexOf, type ParcelId, parseParcelId } from '../core/ids.js';
