@@ -1,8 +1,8 @@
 /**
- * Account names: which user or group a number stands for on this host, empty when unknown.
+ * Account names: the user or group that a number stands for on this host, empty when unknown.
  *
- * Node has no call for it, so /etc/passwd and /etc/group are read, once a scan. Accounts that live in a directory service
- * only have no name here; their numbers are recorded all the same.
+ * Node has no call for it, so /etc/passwd and /etc/group are read, once a scan. Accounts that exist only in a directory
+ * service have no name here; their numbers are recorded all the same.
  */
 import { readFileSync } from 'node:fs';
 
@@ -26,14 +26,14 @@ export function readAccountNames({
   return { user: uid => users.get(uid) ?? '', group: gid => groups.get(gid) ?? '' };
 }
 
-/** Both files have the name first and the number third, between colons; the first line for a number counts. */
+/** In both files the name is first and the number third, between colons; the first line for a number counts. */
 function readNames(path: string): ReadonlyMap<number, string> {
   const names = new Map<number, string>();
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch {
-    // A host without the file (a container, say) has numbers and no names.
+    // A host without the file (a container, say) records numbers and no names.
     return names;
   }
   for (const line of text.split('\n')) {

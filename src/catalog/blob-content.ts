@@ -1,9 +1,9 @@
 /**
- * Blob content: a blob for a restore, from the first of some disks that has its own bytes.
+ * Blob content: gives a restore one blob, from the first of some disks that has the blob's own bytes.
  *
- * A disk may have lost or changed what it holds, so the bytes are hashed as they go by, and only bytes that are the blob's
- * get an `end`; else the next disk begins it anew. Of a rest the hash says nothing without what came before it: the receiver
- * has that, and the next disk goes on where this one failed.
+ * A disk may have lost or changed what it holds, so the bytes are hashed as they pass, and an `end` is given only if
+ * they are the blob's; otherwise the next disk starts again. The rest of a blob cannot be checked without what came
+ * before it. The receiver has that and checks the whole; so for a rest, the next disk continues where this one failed.
  *
  * Driven by the service for its own stores (daemon/blob-source.ts), and by a restore from bare ones.
  */
@@ -22,15 +22,18 @@ export interface BlobDisk {
   >;
 }
 
-/** Why a disk that has the blob's file could not give it. */
+/** Why a disk that has the blob's file could not give the blob. */
 export type BlobFault = { readonly is: 'changed' } | { readonly is: 'unreadable'; readonly error: unknown };
 
-/** What the receiver of a blob has of it, from its first byte on: only the rest is given. Whoever gives of it counts that here. */
+/**
+ * What the receiver already has of a blob, from its first byte on: only the rest is given. The giver adds to it what it
+ * gives.
+ */
 export interface Received {
   bytes: number;
 }
 
-/** @returns whether one of them gave the blob's own bytes, or of a rest all that was wanted */
+/** @returns whether one of them gave the blob's own bytes; for a rest, whether all that was wanted was given */
 export async function* contentFromDisks<Disk extends BlobDisk>(
   blob: BlobId,
   disks: Iterable<Disk>,
@@ -49,7 +52,7 @@ export async function* contentFromDisks<Disk extends BlobDisk>(
     try {
       const held = await disk.openBlob(blob);
       const from = received?.bytes ?? 0;
-      // A file that ends before the rest begins has nothing of it.
+      // A file that ends before the rest begins has none of it.
       if (held === undefined || (received !== undefined && from >= held.bytes)) continue;
       yield { kind: 'start', blob, bytes: held.bytes, ...(received && { from }) };
       for await (const data of held.read(signal, [{ offset: from, bytes: held.bytes - from }])) {
@@ -72,7 +75,7 @@ export async function* contentFromDisks<Disk extends BlobDisk>(
   return false;
 }
 
-/** Whether the bytes that went by are a blob's own. */
+/** Whether the bytes that passed are a blob's own. */
 export class BlobCheck {
   readonly #blob: BlobId;
   readonly #hasher = createHasher();
@@ -86,7 +89,7 @@ export class BlobCheck {
     if (!this.#ended) this.#hasher.update(data);
   }
 
-  /** Asked once, after the last byte. */
+  /** To be called once, after the last byte. */
   isRight(): boolean {
     if (this.#ended) return false;
     this.#ended = true;

@@ -1,4 +1,4 @@
-/** Changed parcels: what one snapshot has and another has not, told by their pages alone. */
+/** Changed parcels: the parcels that one snapshot has and another has not, found from their pages alone. */
 import type { ObjectId, ParcelId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
@@ -12,8 +12,8 @@ export interface ChangedParcel {
 }
 
 /**
- * The parcels that one of the snapshots has and the other has not, removed ones first. Pages that both have are not read.
- * Holds the references of the other pages in memory: 200 bytes a parcel of what changed.
+ * The parcels that only one of the two snapshots has, removed ones first. Pages that both have are not read. Holds the
+ * references of the other pages in memory: 200 bytes for each parcel in them.
  */
 export async function* changedParcels(
   reader: ObjectReader,

@@ -2,8 +2,9 @@
  * Chunk cutter: where a large file is cut into chunks, by its content, so that an insertion moves only the cuts around it.
  *
  * FastCDC (Xia et al., USENIX ATC 2016) with normalized chunking of level 2: a gear hash over the last 32 bytes, no cut before
- * 256 KiB, a rarer one before 1 MiB than after it, always one at 4 MiB. Both ends of a transfer must cut alike for a chunk to be
- * found again, so the table and the masks never change; a cut that differs costs bytes on the wire, never a wrong byte.
+ * 256 KiB, a rarer one before 1 MiB than after it, always one at 4 MiB. Both ends of a transfer must cut alike for a
+ * chunk to be found again, so the table and the masks never change; a different cut costs bytes on the wire, never a
+ * wrong byte.
  */
 import { hash } from '../core/hash.js';
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, PIECE_BYTES_MAX, PIECE_BYTES_MIN } from '../core/recipe.js';
@@ -12,7 +13,10 @@ interface CutSizes {
   readonly min: number;
   readonly normal: number;
   readonly max: number;
-  /** The upper bits of the hash, which the most bytes have gone into: a rarer cut before the normal size than after it. */
+  /**
+   * The upper bits of the hash, since the most bytes have gone into them. A cut is rarer before the normal size than
+   * after it.
+   */
   readonly maskBefore: number;
   readonly maskAfter: number;
 }
@@ -34,31 +38,31 @@ export const PIECES: CutSizes = {
   maskAfter: ~0 << 21,
 };
 
-/** Random numbers of 32 bits: the first four bytes of BLAKE3 of each byte's value and a label. */
+/** Random 32-bit numbers: for each byte value, the first four bytes of BLAKE3 of the value and a label. */
 const GEAR = Int32Array.from({ length: 256 }, (_, byte) => {
   const digest = hash(Buffer.from(`scatterhoard/gear/1/${byte}`));
   return new DataView(digest.buffer, digest.byteOffset).getInt32(0);
 });
 
 export class ChunkCutter {
-  /** Bytes of the chunk that is open. */
+  /** Bytes in the open chunk. */
   #length = 0;
   #hash = 0;
   readonly #sizes: CutSizes;
 
-  /** @param sizes default: of chunks */
+  /** @param sizes default: those of chunks */
   constructor(sizes: CutSizes = CHUNKS) {
     this.#sizes = sizes;
   }
 
   /**
-   * The end of the open chunk within `bytes`, looked for from `from` on; −1 when it goes on beyond them. After an end the next
-   * call begins a new chunk there.
+   * The end of the open chunk within `bytes`, searched from `from` on; −1 when the chunk continues beyond them. After
+   * an end, the next call begins a new chunk there.
    */
   next(bytes: Uint8Array, from: number): number {
     const { min, normal, max, maskBefore, maskAfter } = this.#sizes;
     let at = from;
-    // Nothing is cut before the least size, and the hash forgets what is 32 bytes back.
+    // Nothing is cut before the least size, and the hash depends only on the last 32 bytes.
     const skip = Math.min(bytes.length - at, Math.max(0, min - 32 - this.#length));
     at += skip;
     const begin = at - this.#length - skip;

@@ -2,15 +2,16 @@
  * Cut: where one parcel ends and the next begins.
  *
  * Entries come in path order. A file of 8 MiB or more is a parcel of its own and does not end the run around it. Smaller
- * entries form runs; a run closes after an entry whose path's hash, as a fraction of its range, is below 1/64 or below its
- * size / 16 MiB, whichever is more. So cuts hang on the entries themselves: an inserted file moves the cuts next to it and
- * no others. All in integers.
+ * entries form runs. A run closes after an entry for which hash(path), as a fraction of its range, is below 1/64 or
+ * below size / 16 MiB, whichever is more. So cuts depend on the entries themselves: an inserted file moves the cuts
+ * next to it and no others. All in integers.
  *
- * A file that was moved along with its folder keeps the mark of the path that it was first met at (scan-cache.ts), and what has
- * no content to be known again by is marked by its name alone. So a renamed folder is cut as before, and stays where it is held.
- * When the cache is lost, moved files are cut by their present paths, once.
+ * A file that was moved along with its folder keeps the mark of the path at which it was first met (scan-cache.ts). An
+ * entry without content, which could not be recognised, is marked by its last name alone. So a renamed folder is cut as
+ * before, and its parcels stay with their holders. When the cache is lost, moved files are cut by their present paths,
+ * once.
  *
- * What is held: one run (512 entries) and the large files inside it (512), which are given after the run that encloses
+ * In memory: one run (512 entries) and the large files inside it (512). These are given after the run that encloses
  * them, since parcels are listed in the order of their first paths (entries-in-order.ts).
  */
 import { hashHex } from '../core/hash.js';
@@ -20,9 +21,9 @@ import { RECORD_BYTES_MAX, RECORD_ENTRIES_MAX, RECORD_HEAD_BYTES_MAX } from './r
 
 /** A file of this size is a parcel of its own. */
 export const PARCEL_FILE_BYTES = 8 * 1024 * 1024;
-/** A run holds no more content than this: what one fetch costs stays bounded. */
+/** A run holds no more content than this, so that the cost of one fetch stays bounded. */
 export const RUN_BYTES_MAX = 64 * 1024 * 1024;
-/** Entries of a run and large files inside it, together: bounds what walking and cutting hold. */
+/** Entries of a run and large files inside it, together: bounds the memory for walking and cutting. */
 export const RUN_SPAN_MAX = RECORD_ENTRIES_MAX;
 
 /** 1/64 of the range of a mark. */
@@ -35,7 +36,7 @@ const MARK_DIGITS = 8;
 
 const SLASH = 0x2f;
 
-/** The first 32 bits of BLAKE3 of the path; of the last name in it, for all but a file with content. */
+/** The first 32 bits of BLAKE3 of the path; for everything but a file with content, of the last name in it. */
 export function cutMarkOf({ path, size }: { readonly path: Uint8Array; readonly size: number }): number {
   const digest = hashHex(size > 0 ? path : path.subarray(path.lastIndexOf(SLASH) + 1));
   return Number.parseInt(digest.slice(0, MARK_DIGITS), 16);
@@ -47,7 +48,7 @@ export const endsRun = ({ mark, sizeBytes }: { readonly mark: number; readonly s
 
 export interface Cuttable {
   readonly entry: Entry;
-  /** `cutMarkOf` it, or of it where it was before. */
+  /** `cutMarkOf` its path, or of the path where it was before. */
   readonly mark: number;
 }
 
@@ -58,7 +59,7 @@ export class Cutter<T extends Cuttable> {
   #runBytes = 0;
   #recordBytes = RECORD_HEAD_BYTES_MAX;
 
-  /** The parcels that are complete with this entry; most often none. */
+  /** The parcels that this entry completes; usually none. */
   push(item: T): readonly (readonly T[])[] {
     const { entry } = item;
     if (entry.size >= PARCEL_FILE_BYTES) {
@@ -76,7 +77,7 @@ export class Cutter<T extends Cuttable> {
     return [...closed, ...this.end()];
   }
 
-  /** Nothing is open: what comes next is cut as if it were the first of all. */
+  /** Nothing is open: the next entry is cut as if it were the very first. */
   get isEmpty(): boolean {
     return this.#span === 0;
   }

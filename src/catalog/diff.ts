@@ -1,7 +1,7 @@
 /**
  * Diff: how two snapshots of a source differ, entry by entry.
  *
- * Both come in path order, so both are read once, side by side, and nothing is kept. Pure but for what it reads from.
+ * Both come in path order, so they are read once, side by side, and nothing is kept. Pure except for its inputs.
  */
 import { type Entry, sameEntry } from './entry.js';
 import { comparePaths } from './path-order.js';
@@ -9,7 +9,10 @@ import { comparePaths } from './path-order.js';
 export type Difference =
   | { readonly kind: 'added'; readonly after: Entry }
   | { readonly kind: 'removed'; readonly before: Entry }
-  /** `type`: a folder has become a file, say; `content`: other bytes, or another link target; `metadata`: only the rest. */
+  /**
+   * `type`: a folder has become a file, say; `content`: other bytes, or another link target; `metadata`: only other
+   * fields differ.
+   */
   | { readonly kind: 'type' | 'content' | 'metadata'; readonly before: Entry; readonly after: Entry };
 
 export async function* diffEntries(
@@ -40,7 +43,7 @@ function changeOf(before: Entry, after: Entry): 'type' | 'content' | 'metadata' 
   const isSameTarget =
     before.target === undefined ? after.target === undefined : after.target?.equals(before.target) === true;
   if (before.blob !== after.blob || !isSameTarget) return 'content';
-  // How it came to be in the snapshot is nothing of the file itself.
+  // How the entry came into the snapshot says nothing about the file itself.
   const asFound = { stale: false, mount: false, link: undefined };
   return sameEntry(before, after) || sameEntry({ ...before, ...asFound }, { ...after, ...asFound })
     ? undefined

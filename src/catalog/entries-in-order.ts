@@ -1,9 +1,9 @@
 /**
- * Entries in order: what parcels hold, in path order.
+ * Entries in order: the entries of a snapshot's parcels, in path order.
  *
  * Parcels stand in the order of their first paths. A run (many entries) may enclose parcels of one large file each, and
  * nothing else; two runs never interleave, and a run closes within `RUN_SPAN_MAX` parcels and entries of its opening
- * (cut.ts). So one run in hand is enough.
+ * (cut.ts). So it is enough to hold one run.
  */
 import type { ParcelId } from '../core/ids.js';
 import type { Entry } from './entry.js';
@@ -13,7 +13,7 @@ import type { WalkedParcel } from './snapshot-pages.js';
 
 export interface WalkedEntry {
   readonly entry: Entry;
-  /** The parcel that it is in. */
+  /** The parcel that the entry is in. */
   readonly parcel: ParcelId;
   readonly of: WalkedParcel;
 }

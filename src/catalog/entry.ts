@@ -1,9 +1,9 @@
 /**
  * Entry: one path of a source, with what a restore needs to bring it back.
  *
- * In bytes it is an array: path, kind, mode, uid, gid, user, group, mtime, size, blob, target, link, device, xattrs, flags.
- * Names, targets and values are bytes, never normalised. Fields that a kind does not have are null or 0, so that equal
- * entries have equal bytes: a record's id, and so a parcel's, stands on that.
+ * In bytes it is an array: path, kind, mode, uid, gid, user, group, mtime, size, blob, target, link, device, xattrs,
+ * flags. Names, targets and values are bytes, never normalised. Fields that a kind does not have are null or 0, so that
+ * equal entries have equal bytes: a record's id, and so a parcel's, depends on that.
  */
 import { encode } from 'cborg';
 import { EMPTY_BLOB } from '../core/hash.js';
@@ -20,7 +20,10 @@ import {
 } from './malformed-object.js';
 import { isEntryPath } from './path-order.js';
 
-/** Their places in this list are their codes on disk. `socket` is reserved: the scan leaves sockets out, as restic does. */
+/**
+ * An entry's code on disk is its kind's place in this list. `socket` is reserved: the scan leaves sockets out, as
+ * restic does.
+ */
 export const ENTRY_KINDS = ['file', 'directory', 'symlink', 'fifo', 'socket', 'block-device', 'char-device'] as const;
 export type EntryKind = (typeof ENTRY_KINDS)[number];
 
@@ -55,15 +58,19 @@ export interface Entry {
   readonly link: string | undefined;
   /** The device number of a block or character device; 0 for other kinds. */
   readonly device: bigint;
-  /** Those that the rule keeps (xattr-rule.ts), POSIX ACLs among them. Names strictly ascending in byte order. */
+  /**
+   * The attributes that the rule keeps (xattr-rule.ts), POSIX ACLs among them. Names strictly ascending in byte order.
+   */
   readonly xattrs: readonly Xattr[];
-  /** Carried over from an earlier snapshot, whole or in some of its attributes, for these could not be read for this one. */
+  /**
+   * Carried over from an earlier snapshot, whole or in some attributes, because these could not be read for this one.
+   */
   readonly stale: boolean;
   /** This directory was the root of another file system than its parent's. */
   readonly mount: boolean;
 }
 
-/** Linux's PATH_MAX, macOS's is 1024: nothing longer can be opened by name. */
+/** Linux's PATH_MAX (macOS has 1024): nothing longer can be opened by name. */
 export const PATH_BYTES_MAX = 4096;
 /** A symlink's target has the limit of a path. */
 export const TARGET_BYTES_MAX = 4096;
@@ -72,7 +79,7 @@ export const XATTR_BYTES_MAX = 64 * 1024;
 export const XATTR_COUNT_MAX = 256;
 /** Linux's XATTR_NAME_MAX; the others' are shorter. */
 export const XATTR_NAME_BYTES_MAX = 255;
-/** Two mtimes closer than this are one: file systems, archives and Node's own `utimes` round below it. */
+/** Two mtimes closer than this count as equal: file systems, archives and Node's own `utimes` round below it. */
 export const MTIME_SAME_NS = 1_000n;
 
 const STALE = 1;
@@ -105,8 +112,8 @@ export function entryFields(entry: Entry): readonly unknown[] {
 export const encodeEntry = (entry: Entry): Uint8Array => encode(entryFields(entry));
 
 /**
- * No encoded entry is longer than this. Cutting counts with the bound and not the exact size, so that it need not encode
- * the entries of runs that did not change. 128: the fields of fixed size and all heads come to 104 bytes at most.
+ * No encoded entry is longer than this. Cutting counts with this bound instead of the exact size, so that it need not
+ * encode the entries of unchanged runs. 128: the fields of fixed size and all heads take at most 104 bytes.
  */
 export function entryBytesBound(entry: Entry): number {
   let bytes = 128 + entry.path.length + (entry.target?.length ?? 0) + 3 * (entry.user.length + entry.group.length);
@@ -114,7 +121,7 @@ export function entryBytesBound(entry: Entry): number {
   return bytes;
 }
 
-/** @throws MalformedObject on anything that `entryFields` cannot have made of an honest entry. */
+/** @throws MalformedObject on anything that `entryFields` cannot have made from an honest entry. */
 export function entryFrom(value: unknown): Entry {
   const fields = readArray(value, 'entry', { min: 15, max: 15 });
   const path = readBytes(fields[0], 'path', { min: 0, max: PATH_BYTES_MAX });
@@ -178,7 +185,7 @@ function xattrsFrom(value: unknown): readonly Xattr[] {
   });
 }
 
-/** True when the two say the same about one path: all fields equal, mtimes less than 1 µs apart. */
+/** True when the two entries say the same: all fields equal, mtimes less than 1 µs apart. */
 export function sameEntry(a: Entry, b: Entry): boolean {
   const apart = a.mtimeNs - b.mtimeNs;
   return (

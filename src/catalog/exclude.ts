@@ -2,12 +2,14 @@
  * Exclude: which paths of a source its policy leaves out. Patterns are those of .gitignore, from the source's folder on.
  *
  * Paths are bytes and the matcher works on text, so both sides become text byte by byte (Latin-1): `ü*.tmp` in the policy is
- * its UTF-8 bytes, and matches the same bytes on disk. A `?` or `[…]` therefore stands for one *byte*. Case counts. What is
- * below an excluded folder is not looked at, so a `!` pattern cannot bring it back, as in git.
+ * its UTF-8 bytes, and matches the same bytes on disk. A `?` or `[…]` therefore stands for one *byte*. Case counts.
+ * Nothing below an excluded folder is looked at, so a `!` pattern cannot bring it back, as in git.
  */
 import ignore, { type Ignore } from 'ignore';
 
-/** The matcher remembers every path that it was asked; it is made anew after this many, so that it does not grow. */
+/**
+ * The matcher remembers every path that it is asked about; it is replaced after this many, so that it does not grow.
+ */
 const MATCHER_PATHS_MAX = 10_000;
 
 export class Exclusion {
@@ -20,7 +22,10 @@ export class Exclusion {
     this.#matcher = this.#make();
   }
 
-  /** `path` is relative to the source's folder and not empty. Ask for parents first, and not below what is excluded. */
+  /**
+   * `path` is relative to the source's folder and not empty. Ask about parents first, and not about anything below an
+   * excluded folder.
+   */
   excludes(path: Buffer, { isDirectory }: { readonly isDirectory: boolean }): boolean {
     if (this.#patterns.length === 0) return false;
     this.#asked += 1;

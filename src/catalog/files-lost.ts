@@ -1,9 +1,9 @@
 /**
- * Files lost: how many files of a snapshot are gone, or have another content, in a later one of the same source, however many
- * snapshots lie between.
+ * Files lost: how many files of a snapshot are gone, or have other content, in a later snapshot of the same source,
+ * however many snapshots lie between.
  *
- * A path is in one parcel of each, so what lies in a parcel that both have is as it was: only the records of the others are read, side by
- * side and in path order.
+ * In each snapshot a path is in one parcel, so what lies in a parcel that both have is unchanged: only the records of
+ * the other parcels are read, side by side and in path order.
  */
 import type { ParcelId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';

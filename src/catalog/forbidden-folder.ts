@@ -1,8 +1,9 @@
 /**
  * Forbidden folder: a store or a state folder of this host. No scan and no watch enters it, and no source may lie in it.
  *
- * By its identity, for one that is reached over a symlink or a bind mount is the same; and by its path, before anything is asked of
- * it: who walks a source must not wait for the disk of a store. So it is looked at by whoever owns it, and handed on as it was then.
+ * It is known by its identity, since a folder reached over a symlink or a bind mount is the same one. It is also known
+ * by its path, which can be compared without touching its disk: a walk of a source must not wait for the disk of a
+ * store. So its owner looks at it, and passes on what it saw.
  *
  * Made by own-stores.ts and own-sources.ts.
  */
@@ -12,16 +13,16 @@ import { errorCode } from './error-code.js';
 import { identityOf } from './scan-places.js';
 
 export interface ForbiddenFolder {
-  /** As Latin-1, without symlinks on the way if that is known. */
+  /** As Latin-1; with symlinks resolved, if that is known. */
   readonly path: string;
-  /** Undefined: nothing is known to be there. */
+  /** Undefined: no folder is known to be there. */
   readonly identity: string | undefined;
 }
 
-/** There is no way there. */
+/** Errors that mean that the path leads nowhere. */
 const NOTHING_THERE = ['ENOENT', 'ENOTDIR', 'ELOOP'];
 
-/** One that was not looked at. */
+/** A folder that has not been looked at. */
 export const unseen = (path: string): ForbiddenFolder => ({
   path: Buffer.from(resolve(path)).toString('latin1'),
   identity: undefined,
@@ -39,7 +40,7 @@ export async function lookAtForbidden(path: string): Promise<ForbiddenFolder> {
   }
 }
 
-/** Relative to the folder, of those that lie in it. */
+/** The paths of those that lie in the folder, relative to it. */
 export function pathsBelow(folder: Buffer, forbidden: readonly ForbiddenFolder[]): Buffer[] {
   const text = folder.toString('latin1');
   const beginning = folder.length === 1 ? text : `${text}/`;

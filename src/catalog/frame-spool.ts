@@ -1,8 +1,8 @@
 /**
  * Frame spool: a temporary file of byte strings, written once from the start and read as often as needed.
  *
- * For what must wait for something that is known only later and may be larger than memory. It holds names of a user's
- * files: the file is 0600, has no name once it is open, and is gone with the process.
+ * For data that must wait for something known only later, and that may be larger than memory. It holds names of a
+ * user's files, so the file is 0600, has no name once it is open, and is gone with the process.
  */
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
@@ -37,7 +37,7 @@ export class FrameSpool {
     if (this.#waitingBytes >= WRITE_BYTES) await this.#write();
   }
 
-  /** All frames so far, in the order in which they came. */
+  /** All frames so far, in the order in which they were added. */
   async *frames(): AsyncGenerator<Buffer> {
     await this.#write();
     let held = Buffer.alloc(0);

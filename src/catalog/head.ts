@@ -1,8 +1,8 @@
 /**
  * Head: an origin's newest signed word on a source: which snapshots are listed, numbered by a strictly rising `seq`.
  *
- * Of two heads with one seq the one with the lower hash wins, everywhere. A head commits its writer to the heads before it
- * by their hash. It does not say that anybody holds what it lists.
+ * Of two heads with one seq, the one with the lower hash wins, everywhere. By its hash of the previous head, a head
+ * commits its writer to all heads before it. It does not say that anybody holds what it lists.
  */
 import { hashHex } from '../core/hash.js';
 import { bytesOf, type ObjectId, parseHostId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
@@ -32,11 +32,14 @@ export interface Head {
   readonly source: SourceId;
   /** From 1. */
   readonly seq: number;
-  /** Oldest first; at one time in the order of their ids. */
+  /** Oldest first; snapshots of the same time in the order of their ids. */
   readonly snapshots: readonly ListedSnapshot[];
   /** `headHash` of the head that the origin knew before this one; undefined for the first. 64 hex digits. */
   readonly previous: string | undefined;
-  /** Snapshots from this time on show a mass change that nobody has accepted: trees in stores show the last one before it. */
+  /**
+   * Snapshots from this time on contain a mass change that nobody has accepted: trees in stores show the last one
+   * before it.
+   */
   readonly unacceptedSinceMs?: number;
 }
 
@@ -59,7 +62,7 @@ export function encodeHead({ source, seq, snapshots, previous, unacceptedSinceMs
   return seal(body, signer);
 }
 
-/** Does not look at the signature: for bytes that this host verified before it kept them. @throws MalformedObject */
+/** Does not check the signature: for bytes that this host verified before it kept them. @throws MalformedObject */
 export function decodeHead(sealed: Uint8Array): Head {
   const fields = decodeFields(bodyOf(sealed, { bytesMax: HEAD_BYTES_MAX }), {
     tag: TAG,

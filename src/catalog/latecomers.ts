@@ -1,10 +1,13 @@
 /**
- * Latecomers: what was moved during a scan out of a folder that was not listed yet into one that was: it is met in neither place.
+ * Latecomers: files moved during a scan from a folder not listed yet into one that was: the scan meets them in neither
+ * place.
  *
- * So when all is walked each folder that has changed since it was listed is listed again. What is in it, is older than the scan and was
- * met nowhere is a latecomer. What was made meanwhile is none: a snapshot need not have it. Nor is what was met under another name.
+ * So after the walk each folder that has changed since it was listed is listed again. A latecomer is in it, is older
+ * than the scan, and was met nowhere. What was made during the scan is no latecomer: a snapshot need not have it. Nor
+ * is a file that was met under another name.
  *
- * Of a divided scan each thread knows what it has met itself: what was moved from one's part to the other's is told though it was met.
+ * In a divided scan each thread knows only what it has met itself: a file moved from one thread's part to another's is
+ * reported although it was met.
  *
  * In memory: 4 bytes for each name that was met, and some 150 for each folder.
  *
@@ -15,10 +18,13 @@ import type { NameStat } from '../platform/stat-calls.js';
 import { isRacy } from './scan-cache.js';
 import { below, listNames } from './scan-places.js';
 
-/** One is enough to make a snapshot partial; the others are for the person who looks. */
+/** One is enough to make a snapshot partial; the others help the person who looks. */
 const TOLD_MAX = 100;
 const MET_MIN = 1024;
-/** No folder has it: what changed within the grain of the clock before it was listed may have changed after that, too. */
+/**
+ * A ctime that no folder has: a folder that changed within the clock's grain before it was listed may have changed
+ * after that, too.
+ */
 const UNSETTLED = -1n;
 
 export class Latecomers {
@@ -27,7 +33,7 @@ export class Latecomers {
   /** As Latin-1. */
   readonly #paths: string[] = [];
   readonly #ctimesNs: bigint[] = [];
-  /** Inodes, cut to 32 bits: of two files in four thousand million one is taken for the other. */
+  /** Inode numbers, cut to 32 bits: of two files, one is taken for the other in one case of four thousand million. */
   #met = new Uint32Array(MET_MIN);
   #count = 0;
 
@@ -46,15 +52,15 @@ export class Latecomers {
     this.#count += 1;
   }
 
-  /** `stat` is from before it was listed. */
+  /** `stat` was taken before the folder was listed. */
   listed(path: Buffer, { ctimeNs }: NameStat): void {
     this.#paths.push(path.toString('latin1'));
     this.#ctimesNs.push(isRacy(ctimeNs, this.#nowNs()) ? UNSETTLED : ctimeNs);
   }
 
   /**
-   * The paths, of a hundred at the most. `isElsewhere`: it is another thread's to meet, or nothing is to be asked of it. `isLeftOut`: the
-   * walk would have passed it over.
+   * The latecomers' paths, at most a hundred. `isElsewhere`: another thread meets it, or it must not be touched.
+   * `isLeftOut`: the walk would have passed it over.
    */
   find({
     root,
@@ -84,7 +90,8 @@ export class Latecomers {
       try {
         look(path, stat.dev);
       } catch {
-        // It has gone meanwhile, or cannot be read any more: what was met in it stays, and the next scan says what is the matter.
+        // The folder is gone, or cannot be read any longer: what was met in it stays, and the next scan reports the
+        // problem.
       }
     }
     return found;
@@ -93,7 +100,7 @@ export class Latecomers {
 
 const cut = ({ ino }: NameStat): number => Number(BigInt.asUintN(32, ino));
 
-/** Some file systems do not say when something was made; what is moved keeps the time of its content. */
+/** Some file systems do not record when a file was made; a moved file keeps its mtime. */
 const bornNs = ({ birthtimeNs, mtimeNs }: NameStat): bigint => (birthtimeNs === 0n ? mtimeNs : birthtimeNs);
 
 const fullOf = (root: Buffer, path: Buffer): Buffer =>
@@ -107,7 +114,7 @@ function statOf(full: Buffer): NameStat | undefined {
   }
 }
 
-/** `sorted`: rising. */
+/** `sorted`: ascending. */
 function isWithin(sorted: Uint32Array, wanted: number): boolean {
   let from = 0;
   let to = sorted.length;

@@ -1,6 +1,7 @@
 /**
- * Left out: does the scan of a source not look at this folder, whatever lies there? So says the policy (exclude.ts), or it is a store
- * (forbidden-folder.ts). Asked of what a snapshot has and the folder has not: only what would have been found is missing.
+ * Left out: tells whether the scan of a source passes this folder over, whatever lies there: because of the policy
+ * (exclude.ts), or because it is a store (forbidden-folder.ts). Asked about paths that are in the snapshot but no
+ * longer in the folder: only what the scan would have found is missing.
  */
 import { resolve } from 'node:path';
 import { Exclusion } from './exclude.js';
@@ -26,7 +27,7 @@ export function leftOutBy({
     wayTo(folder).some(one => exclusion.excludes(one, { isDirectory: true }));
 }
 
-/** The folders above it, the topmost first, and itself. */
+/** The folders above it, topmost first, and the folder itself. */
 const wayTo = (folder: Buffer): Buffer[] =>
   [...folder.keys(), folder.length].flatMap(end =>
     end === folder.length || folder[end] === SLASH ? [folder.subarray(0, end)] : [],

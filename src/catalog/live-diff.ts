@@ -1,10 +1,11 @@
 /**
- * Live diff: how a source's folder, as it is now, differs from a snapshot.
+ * Live diff: how a source's folder differs, at this moment, from a snapshot.
  *
- * It looks as the next run would (scan.ts, merge-scan.ts), so what cannot be read is told as unread and never as gone, and a
- * folder of which no snapshot would be taken, because it is missing or empty, is refused. It puts nothing; what it had to
- * read is noted in the scan cache, and the next run need not read it again. The folder is walked whole, whatever path is
- * asked for: what a mount point above it is, and whether the folder is the source at all, is seen only so.
+ * It looks as the next run would (scan.ts, merge-scan.ts): what cannot be read is reported as unread and never as gone,
+ * and a folder of which no snapshot would be taken, because it is missing or empty, is refused. It puts no objects;
+ * what it had to read is noted in the scan cache, and the next run need not read it again. The folder is walked as a
+ * whole, whatever path is asked for: only so can it be seen whether there is a mount point above the path, and whether
+ * the folder is the source at all.
  *
  * Both sides stream. Driven by origin.ts, between two runs of the source.
  */
@@ -29,7 +30,7 @@ export interface LiveDiffOrder {
   readonly path: string;
   readonly source: SourceId;
   readonly snapshot: SnapshotId;
-  /** Only what differs at this path and below it; empty for all. */
+  /** Only differences at this path and below it; empty for all. */
   readonly under: Buffer;
   readonly objects: ObjectReader;
   readonly cache: ScanCache;
@@ -45,12 +46,12 @@ export interface LiveDiffOrder {
 export type LiveDifference =
   /** In path order. */
   | Difference
-  /** After all differences: what was not compared, because it cannot be read. */
+  /** After all differences: something that was not compared because it cannot be read. */
   | { readonly kind: 'unread'; readonly path: Buffer; readonly because: string }
-  /** … and how much more, anywhere in the source. */
+  /** … and how many more of these there are, anywhere in the source. */
   | { readonly kind: 'more-unread'; readonly count: number };
 
-/** Last and instead of the rest: nothing that was given before it holds. */
+/** The last item, in place of the rest: nothing that was given before it holds. */
 export interface LiveRefusal {
   readonly kind: 'refused';
   readonly because: SnapshotRefusal;
@@ -84,12 +85,12 @@ class Look {
   constructor(order: LiveDiffOrder) {
     const { objects, snapshot, signal } = order;
     this.#order = order;
-    // Every entry is compared one by one: the scan is told of no sections, and so none is passed over.
+    // Every entry is compared, one by one: the scan is given no sections, so that it passes none over.
     const previous = { stretchesFrom: () => walkStretches(objects, snapshot, { signal }) };
     this.#merge = new ScanMerge({ previous, acceptChanges: false, isLeftOut: leftOutBy(order) });
   }
 
-  /** As the snapshot has it. */
+  /** The entries of the snapshot. */
   async *before(): AsyncGenerator<Entry> {
     const { objects, snapshot, under, signal } = this.#order;
     for await (const { entry } of walkEntries(objects, snapshot, { under, signal })) {
@@ -98,7 +99,7 @@ class Look {
     }
   }
 
-  /** As it is; what cannot be read, as the snapshot has it. */
+  /** The entries of the folder; for what cannot be read, those of the snapshot. */
   async *now(): AsyncGenerator<Entry> {
     const { path, source, cache, exclude, crossMounts, forbidden, nowMs, signal } = this.#order;
     cache.flush();
@@ -134,7 +135,7 @@ class Look {
     }
   }
 
-  /** Whether this is the source, or only the place where it was. */
+  /** Whether the folder is the source, or only the place where it was. */
   async brake(): Promise<Omit<LiveRefusal, 'kind'> | undefined> {
     const { device } = await readSnapshot(this.#order.objects, this.#order.snapshot);
     return decideBrake({ tally: this.#merge.tally, sameDevice: device === this.#device });
@@ -143,7 +144,7 @@ class Look {
   *unread(): Generator<LiveDifference> {
     const { under, snapshot } = this.#order;
     const { unread, stale, missed } = this.#merge.tally;
-    // What cannot be read above the path hides it.
+    // Something unreadable above the path hides it.
     const told = unread.filter(({ path }) => isAtOrUnder(path, under) || isAtOrUnder(under, path));
     if (!this.#isPathKnown && told.length === 0) {
       const text = `neither snapshot ${snapshot.slice(0, 8)} nor the folder has such a path`;
@@ -159,5 +160,5 @@ class Look {
   }
 }
 
-/** As the tally counts it. */
+/** The number of entries, as the tally counts them. */
 const entriesOf = ({ carried }: Unread): number => Math.max(1, carried);

@@ -1,21 +1,23 @@
 /**
- * Look ahead: a path in the midst of what a walk has still before it, so that another thread can begin there (scan.ts).
+ * Look ahead: finds a path in the middle of what a walk still has before it, so that another thread can begin there
+ * (scan.ts).
  *
- * A guess, by few of the folders: those nearest are listed, and of the names in each some are looked at, which stand for the others. A
- * folder that was not listed weighs as much as those that were, on the average. A wrong guess costs time and nothing else.
+ * It guesses from a few folders: the nearest ones are listed, and in each some names are looked at, which stand for the
+ * others. A folder that was not listed counts as much as the average of those that were. A wrong guess costs time and
+ * nothing else.
  *
  * Driven by scan-worker.ts.
  */
 import type { NameStat } from '../platform/stat-calls.js';
 import { below } from './scan-places.js';
 
-/** Listed; a home of 20,000 files has some hundreds. */
+/** Folders that are listed; a home of 20,000 files has some hundreds. */
 const FOLDERS_MAX = 64;
-/** Looked at in one folder: at 4 µs each all of them are 60 ms. */
+/** Names looked at in one folder: at 4 µs each, all of them take 60 ms. */
 const NAMES_MAX = 256;
-/** What a file takes besides its bytes, some 50 µs, at what is read and hashed in that time. */
+/** A file takes some 50 µs besides its bytes: as long as reading and hashing this many bytes. */
 const FILE_BYTES = 64 * 1024;
-/** With less before it a thread is done before another one has begun, in some 100 ms. */
+/** With less before it, a thread is done before another one has started, which takes some 100 ms. */
 const REST_BYTES_MIN = 256 * 1024 * 1024;
 
 /** A folder, or what is left of it, with its names in path order. */
@@ -34,21 +36,21 @@ export interface Looks<Place> {
   readonly enter: (folder: AheadFolder<Place>, name: string) => AheadFolder<Place> | undefined;
 }
 
-/** Names of a folder in a row, of which the first was looked at. */
+/** Consecutive names of a folder, the first of which was looked at. */
 interface Stretch<Place> {
   readonly folder: AheadFolder<Place>;
   readonly first: string;
   readonly names: number;
-  /** Of each of them, as far as they are files. */
+  /** The bytes of each of them, if they are files. */
   readonly bytes: number;
-  /** They are folders; what is in the first, once it was listed. */
+  /** Whether they are folders; `inside` has what is in the first, once it is listed. */
   readonly isFolder: boolean;
   inside: readonly Stretch<Place>[] | undefined;
 }
 
 /**
- * @param rest what is before the walk, in path order: the folder that it is in first, the one that this is in behind it, and so on
- * @returns undefined when that is little, or all in one file
+ * @param rest what is before the walk, in path order: the folder that it is in, then that folder's parent, and so on
+ * @returns undefined when there is little left, or all of it is in one file
  */
 export function middleOf<Place>(rest: readonly AheadFolder<Place>[], looks: Looks<Place>): Buffer | undefined {
   const folders: Stretch<Place>[] = [];
@@ -64,7 +66,7 @@ export function middleOf<Place>(rest: readonly AheadFolder<Place>[], looks: Look
     return stretches;
   };
   const ahead = rest.flatMap(sample);
-  // Grows while it is gone through: the nearest come first.
+  // Grows during the loop: the nearest come first.
   for (const stretch of folders) {
     if (listed >= FOLDERS_MAX) break;
     const entered = looks.enter(stretch.folder, stretch.first);
@@ -86,7 +88,7 @@ function samplesOf<Place>(folder: AheadFolder<Place>, { stat }: Looks<Place>): S
     });
 }
 
-/** `folderBytes`: of a folder that was not listed. */
+/** `folderBytes`: counted for each folder that was not listed. */
 function middleBy<Place>(ahead: readonly Stretch<Place>[], folderBytes: number): Buffer | undefined {
   const weigh = ({ names, bytes, isFolder, inside }: Stretch<Place>): number =>
     names * (isFolder ? (inside?.reduce((sum, one) => sum + weigh(one), 0) ?? folderBytes) : bytes);
@@ -95,7 +97,7 @@ function middleBy<Place>(ahead: readonly Stretch<Place>[], folderBytes: number):
   let bytesBefore = 0;
   for (const leaf of leavesOf(ahead)) {
     const weight = weigh(leaf);
-    // Where it begins is nearer to the half than where it ends; and the first thread has something before it.
+    // The stretch's beginning is nearer to the half than its end; and the first thread keeps something to do.
     if (bytesBefore > 0 && bytesBefore + weight / 2 >= bytes / 2) return below(leaf.folder.path, leaf.first);
     bytesBefore += weight;
   }

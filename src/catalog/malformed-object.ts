@@ -1,8 +1,9 @@
 /**
- * Malformed object: catalog bytes that this program cannot have written, and the careful reading that finds out.
+ * Malformed object: the error for catalog bytes that this program cannot have written, and the careful reading that
+ * finds them.
  *
- * Records, pages, snapshots and heads come from peers and disks. Their decoders check every field and throw this error and
- * no other, whatever the bytes are; time is bounded by the size limit that each kind checks first.
+ * Records, pages, snapshots and heads come from peers and disks. Their decoders check every field and throw this error
+ * and no other, whatever the bytes are; each checks its kind's size limit first, which bounds the time.
  */
 import { decode } from 'cborg';
 
@@ -11,7 +12,7 @@ export class MalformedObject extends Error {
   readonly blame = 'peer';
 }
 
-/** The fields of a canonical array that begins with `tag`, the optional ones at the end. @throws MalformedObject */
+/** The fields of a canonical array that begins with `tag`, the optional ones last. @throws MalformedObject */
 export function decodeFields(
   bytes: Uint8Array,
   {
@@ -106,7 +107,7 @@ export function readArray(
   return value as unknown[];
 }
 
-/** Runs a `parse…` of core, whose error stands for malformed bytes here. */
+/** Runs a `parse…` of core and turns its error into `MalformedObject`. */
 export function readParsed<T>(what: string, parse: () => T): T {
   try {
     return parse();

@@ -1,16 +1,17 @@
 /**
- * Merge: what the scan found, beside what the last snapshot has; what could not be read is carried over from it.
+ * Merge: combines what the scan found with the last snapshot; what could not be read is carried over from the snapshot.
  *
- * Both sides come in path order, so one pass with one entry of each in hand is enough. **What cannot be read is not
- * deleted**: an entry leaves only when its folder was listed without it. Carried entries are marked `stale`; what could not
- * be read and was never recorded is `missed`. The same holds for single attributes of what was read. An entry that the scan
- * found as it was keeps the old entry, bit for bit, so that its record need not change.
+ * Both sides come in path order, so one pass that holds one entry of each is enough. **What cannot be read is not
+ * deleted**: an entry is removed only when its folder was listed without it. Carried entries are marked `stale`; what
+ * could not be read and was never recorded is `missed`. The same holds for single attributes of what was read. If the
+ * scan found an entry unchanged, the old entry is kept, bit for bit, so that its record need not change.
  *
- * Mount points: a folder that was the root of another file system, had content, and is a plain folder now, was not emptied:
- * its file system is not there. It and all below it is carried over, and what the bare folder holds is not looked at. So it is where
- * the folder went with its file system, as udisks and autofs remove it, unless the scan leaves that path out now or something else has
- * its name. The same goes for a plain folder with content over which something is mounted now that this scan does not enter. It ends
- * when it is as it was, or by `acceptChanges`.
+ * Mount points: a folder that was the root of another file system, had content, and is now a plain folder was not
+ * emptied: its file system is missing. The folder and all below it is carried over, and what the bare folder holds is
+ * not looked at. The same holds where the folder went with its file system, as udisks and autofs remove it, unless the
+ * scan now leaves that path out or something else has its name. It also holds for a plain folder with content over
+ * which something is now mounted that this scan does not enter. It ends when the earlier state is back, or by
+ * `acceptChanges`.
  *
  * Driven by take-snapshot.ts.
  */
@@ -28,30 +29,33 @@ export interface MergedEntry {
   readonly mark: number;
   /** The last snapshot's entry of this path. */
   readonly before: WalkedEntry | undefined;
-  /** `statPrint` of it, unless it may be in no section. */
+  /** `statPrint` of the entry, unless it may be in no section. */
   readonly print?: Buffer | undefined;
 }
 
-/** A section of the last snapshot, all of whose entries are as they were. */
+/** A section of the last snapshot, all of whose entries are unchanged. */
 export interface MergedSection {
   readonly same: Section;
 }
 
 export type Merged = MergedEntry | MergedSection;
 
-/** Something that could not be read, for a person. */
+/** Something that could not be read, as reported to a person. */
 export interface Unread {
   readonly path: Buffer;
   /**
-   * An errno code, or UNSTABLE (changed twice while being read), MOVED (while the folder was looked at), TOO_LONG, NOT_MOUNTED or
-   * MOUNTED_OVER; of extended attributes alone, XATTRS_TOO_LARGE or NO_XATTR_CALLS.
+   * An errno code, or UNSTABLE (changed twice while being read), MOVED (while the folder was being scanned), TOO_LONG,
+   * NOT_MOUNTED or MOUNTED_OVER; for extended attributes alone, XATTRS_TOO_LARGE or NO_XATTR_CALLS.
    */
   readonly because: string;
-  /** Entries carried over from the last snapshot, whole or in their attributes; 0: the path, or some of these, is missed. */
+  /**
+   * Entries carried over from the last snapshot, whole or in their attributes; 0: the path, or some of its attributes,
+   * is missed.
+   */
   readonly carried: number;
 }
 
-/** Mount points that the scan did not enter: what lies there is in no snapshot of the source. */
+/** Mount points that the scan did not enter: no snapshot of the source has what lies there. */
 export interface Unentered {
   readonly count: number;
   /** The first `UNENTERED_LISTED_MAX` in path order. */
@@ -64,22 +68,22 @@ export interface Tally {
   readonly bytes: number;
   readonly stale: number;
   readonly missed: number;
-  /** The first `UNREAD_LISTED_MAX` in path order, those that were moved last. */
+  /** The first `UNREAD_LISTED_MAX` in path order, moved ones last. */
   readonly unread: readonly Unread[];
   readonly unentered: Unentered;
   /** Files of the last snapshot. */
   readonly filesBefore: number;
-  /** … of which the path is gone, and of which the content is another. */
+  /** … of which the path is gone, and of which the content differs. */
   readonly filesGone: number;
   readonly filesChanged: number;
   /** Entries right below the source's folder in the last snapshot, and how many of these paths are still there. */
   readonly topBefore: number;
   readonly topKept: number;
-  /** The source's folder was a mount point and is none now. */
+  /** The source's folder was a mount point and no longer is one. */
   readonly rootUnmounted: boolean;
 }
 
-/** Enough to act upon; the counts tell the rest. */
+/** Enough to act upon; the counts say how many there are. */
 const UNREAD_LISTED_MAX = 100;
 export const UNENTERED_LISTED_MAX = 20;
 /** Entries given at once while much is carried over. */
@@ -91,18 +95,18 @@ export class ScanMerge {
   readonly #previous: Pick<SnapshotParcels, 'stretchesFrom'> | undefined;
   readonly #acceptChanges: boolean;
   readonly #isLeftOut: (folder: Buffer) => boolean;
-  /** The last snapshot's entries from here on; not begun while all is as it was. */
+  /** The last snapshot's entries from here on; not begun while all is unchanged. */
   #before: AsyncIterator<readonly WalkedEntry[]> | undefined;
-  /** The parcel from which it begins. */
+  /** The parcel at which `#before` begins. */
   #from = 0;
   #stretch: readonly WalkedEntry[] = [];
   #at = 0;
   #ended: boolean;
-  /** What the scan finds below this folder is not looked at. */
+  /** Whatever the scan finds below this folder is ignored. */
   #shut: Buffer | undefined;
-  /** This was a folder, and the scan does not look below it any more: what was mounted there is let go. */
+  /** This was a folder, and the scan no longer looks below it: former mount points below it are not carried over. */
   #letGo: Buffer | undefined;
-  /** Folders that are gone, each within the one before: the last of them is the one that was dropped last. */
+  /** Folders that are gone, each inside the one before; the last was dropped last. */
   #goneFolders: WalkedEntry[] = [];
   #merged: Merged[] = [];
   #unread: Unread[] = [];
@@ -127,9 +131,9 @@ export class ScanMerge {
     isLeftOut,
   }: {
     readonly previous: Pick<SnapshotParcels, 'stretchesFrom'> | undefined;
-    /** Mount points that are gone were meant to go. */
+    /** True: mount points that are gone were removed on purpose. */
     readonly acceptChanges: boolean;
-    /** The scan does not look at this folder (left-out.ts). */
+    /** Whether the scan passes this folder over (left-out.ts). */
     readonly isLeftOut: (folder: Buffer) => boolean;
   }) {
     this.#previous = previous;
@@ -162,19 +166,21 @@ export class ScanMerge {
     yield this.#take();
   }
 
-  /** What remains of the last snapshot is gone, but for what was mounted. */
+  /** The rest of the last snapshot is gone, except what was mounted. */
   async *end(): AsyncGenerator<readonly Merged[]> {
     yield* this.#dropUpTo(undefined);
     yield this.#take();
   }
 
-  /** Lets go of the last snapshot's records. */
+  /** Releases the last snapshot's records. */
   async close(): Promise<void> {
     await this.#before?.return?.();
     this.#before = undefined;
   }
 
-  /** What comes before it is gone. (Nothing below a mount point is in a section, so none is shut.) */
+  /**
+   * What comes before the section is gone. (Nothing below a mount point is in a section, so `#shut` does not apply.)
+   */
   async *#same(section: Section): AsyncGenerator<readonly Merged[]> {
     const { opening, ordinal, parcels, entries, files, bytes, top } = section;
     if (this.#before !== undefined || this.#from < ordinal) yield* this.#dropUpTo(opening);
@@ -211,7 +217,7 @@ export class ScanMerge {
         ? undefined
         : whyShut({ before: before.entry, now: entry, hidden });
     if (because !== undefined && (await this.#hasBelow(before.entry.path))) {
-      // The folder's own entry is carried too: it says what kind of folder this was, for the next time.
+      // The folder's own entry is carried too: it tells the next scan what kind of folder this was.
       this.#shut = entry.path;
       yield* this.#carry(entry.path, { because, isWanted: isAtOrUnder });
       return;
@@ -233,7 +239,8 @@ export class ScanMerge {
         yield* this.#carry(path, { because, isWanted: isUnder });
         break;
       case 'content': {
-        // Only what could have been this file or symlink: when a folder stood here, the name is something else now.
+        // Only an entry that could have been this file or symlink: if a folder stood here, the name is now something
+        // else.
         const isWanted = (old: Buffer, wanted: Buffer): boolean => comparePaths(old, wanted) === 0;
         const old = await this.#peek();
         const fits = old !== undefined && (old.entry.kind === 'file' || old.entry.kind === 'symlink');
@@ -264,12 +271,12 @@ export class ScanMerge {
     this.#note({ path, because, carried });
   }
 
-  /** The entry, with those attributes of the last snapshot's that could not be read now. */
+  /** The entry, with the last snapshot's values for those attributes that could not be read now. */
   #withUnreadXattrs(entry: Entry, { because, names }: UnreadXattrs, before: Entry | undefined): Entry {
     const old = before?.kind === entry.kind ? before.xattrs : NO_XATTRS;
     const unread = old.filter(({ name }) => names === 'all' || names.some(one => one.equals(name)));
     const xattrs = withinLimits([...entry.xattrs, ...unread]);
-    // Of all paths: told once, of the source's folder.
+    // This concerns all paths: it is reported once, for the source's folder.
     if (because === NO_CALLS && entry.path.length > 0) return { ...entry, xattrs };
     const carried = unread.length > 0 ? 1 : 0;
     if (carried > 0) this.#tally.stale += 1;
@@ -278,7 +285,7 @@ export class ScanMerge {
     return { ...entry, xattrs, stale: carried > 0 };
   }
 
-  /** Latecomers (latecomers.ts), after all items. */
+  /** Notes the latecomers (latecomers.ts), after all items. */
   miss(paths: readonly Buffer[]): void {
     this.#tally.missed += paths.length;
     for (const path of paths) this.#note({ path, because: 'MOVED', carried: 0 });
@@ -306,7 +313,9 @@ export class ScanMerge {
     return merged;
   }
 
-  /** The last snapshot's entries before the path, or all that remain, are gone: their folders were listed without them. */
+  /**
+   * The last snapshot's entries before the path, or all that remain, are gone: their folders were listed without them.
+   */
   async *#dropUpTo(path: Buffer | undefined): AsyncGenerator<readonly Merged[]> {
     const isBefore = ({ entry }: WalkedEntry): boolean => path === undefined || comparePaths(entry.path, path) < 0;
     for (let old = await this.#peek(); old !== undefined && isBefore(old); old = await this.#peek()) {
@@ -317,14 +326,14 @@ export class ScanMerge {
     }
   }
 
-  /** Of the entry in hand, which the scan did not find. */
+  /** For the entry in hand, which the scan did not find. */
   async #wasUnmounted({ path, kind, mount }: Entry): Promise<boolean> {
     if (!mount || kind !== 'directory' || this.#acceptChanges) return false;
     if (this.#letGo !== undefined && isUnder(path, this.#letGo)) return false;
     return !this.#isLeftOut(path) && (await this.#hasBelow(path));
   }
 
-  /** Folders above it that are gone as well: nothing lies in a folder that is not there. */
+  /** Carries over the folders above it that are gone as well: nothing can lie in a folder that is not there. */
   #carryWayTo(path: Buffer): void {
     const above = this.#goneFolders.filter(({ entry }) => isUnder(path, entry.path));
     for (const old of above) {
@@ -355,7 +364,7 @@ export class ScanMerge {
     if (isTop(path)) this.#tally.topBefore += 1;
   }
 
-  /** True when the last snapshot has something below the path, which is that of the entry in hand. */
+  /** True when the last snapshot has something below the path, which must be that of the entry in hand. */
   async #hasBelow(path: Buffer): Promise<boolean> {
     const next = this.#stretch[this.#at + 1];
     if (next !== undefined) return isUnder(next.entry.path, path);

@@ -1,4 +1,7 @@
-/** Page writer: puts parcel references into pages, cut as page.ts says, and keeps the pages' ids: 32 bytes in some 4000 files. */
+/**
+ * Page writer: puts parcel references into pages, cut as in page.ts, and keeps the pages' ids: 32 bytes for some 4000
+ * files.
+ */
 import type { ObjectId } from '../core/ids.js';
 import type { ObjectWriter } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';

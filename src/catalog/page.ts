@@ -1,9 +1,9 @@
 /**
- * Page: a list of parcel references, all that placement needs to know of a stretch of a snapshot.
+ * Page: a list of parcel references: all that placement needs to know of a part of a snapshot.
  *
- * `[tag, [[id, key, bytes], …]]`. References stand in the order of their parcels' first paths. A page is cut by content: it
- * ends after a reference whose key says so (one in 64), so that a change makes one new page and not all that follow. The
- * key and not the id decides, since the key stays when a parcel's content changes.
+ * `[tag, [[id, key, bytes], …]]`. References stand in the order of their parcels' first paths. A page is cut by
+ * content: it ends after a reference whose key says so (one in 64), so that a change makes one new page, and not a new
+ * one of all that follow. The key decides and not the id, since the key stays when a parcel's content changes.
  */
 import { encode } from 'cborg';
 import { bytesOf, type Key, type ParcelId } from '../core/ids.js';

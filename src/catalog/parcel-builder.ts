@@ -1,15 +1,15 @@
 /**
  * Parcel builder: makes parcels of merged entries, gives them their keys, and puts their records and pages.
  *
- * A run that is entry for entry a parcel of the last snapshot *is* that parcel: its reference is used again, nothing is
- * encoded or put. Of what is as it was the scan gives whole sections (section.ts), whose entries are not even seen here. All
- * others need a key, and which one is known only when the whole source has been seen (a renamed folder's parcels may be
- * inherited by runs far away). So they wait in a spool on disk and are put in a second pass. The first snapshot of a source has
- * nothing to inherit and goes straight through.
+ * A run that equals a parcel of the last snapshot, entry for entry, *is* that parcel: its reference is used again, and
+ * nothing is encoded or put. For unchanged stretches the scan gives whole sections (section.ts), whose entries are not
+ * even seen here. All other parcels need a key, and which one is known only when the whole source has been seen,
+ * because a renamed folder's parcels may be inherited by runs far away. So they wait in a spool on disk and are put in
+ * a second pass. The first snapshot of a source has nothing to inherit and goes straight through.
  *
  * Memory grows with the number of parcels (files / 64), never with that of files: a bit for each parcel of the last
- * snapshot, 100 bytes for each key in use, 150 for each section, some 300 for each changed parcel, and what inherit-keys.ts
- * says.
+ * snapshot, 100 bytes for each key in use, 150 for each section, some 300 for each changed parcel, and what
+ * inherit-keys.ts needs.
  */
 import { decode, encode } from 'cborg';
 import { assert } from '../core/fault.js';
@@ -30,13 +30,13 @@ import type { SnapshotParcels } from './snapshot-parcels.js';
 export interface BuiltParcels {
   readonly pages: readonly ObjectId[];
   readonly parcels: number;
-  /** Parcels that are those of the last snapshot. */
+  /** Parcels taken over from the last snapshot. */
   readonly reused: number;
-  /** Encoded, one after the other: `decodeSections`. */
+  /** Encoded, one after the other, for `decodeSections`. */
   readonly sections: Buffer;
 }
 
-/** A section in the making. */
+/** A section that is being built. */
 interface OpenSection {
   readonly opening: Buffer;
   readonly ordinal: number;
@@ -44,7 +44,7 @@ interface OpenSection {
   files: number;
   bytes: number;
   top: number;
-  /** None of its entries must be given one by one. */
+  /** Set to false once an entry must be given one by one. */
   isWhole: boolean;
 }
 
@@ -53,13 +53,13 @@ interface Place {
   readonly objects: ObjectWriter;
   /** The last snapshot. */
   readonly previous: SnapshotParcels | undefined;
-  /** Of the scan: the sections' own, for those that are not the last snapshot's. */
+  /** The day of the scan, for new sections; those of the last snapshot keep theirs. */
   readonly day: number;
   readonly scratchFolder: string;
   readonly signal: AbortSignal | undefined;
 }
 
-/** A frame: [0, id, key, bytes] of a parcel used again, or [1, entries, bytes, newcomers, encoded entries]. */
+/** A frame: [0, id, key, bytes] of a parcel that is used again, or [1, entries, bytes, newcomers, encoded entries]. */
 const REUSED = 0;
 const CHANGED = 1;
 
@@ -68,7 +68,7 @@ export class ParcelBuilder {
   readonly #pages: PageWriter;
   readonly #cutter = new Cutter<MergedEntry>();
   readonly #spool: FrameSpool | undefined;
-  /** Ordinals of the last snapshot's parcels that are in the new one as they were. */
+  /** Ordinals of the last snapshot's parcels that are unchanged in the new one. */
   readonly #reused = new Set<number>();
   readonly #keys = new Set<Key>();
   readonly #changed: { readonly opening: Buffer; readonly overlaps: OverlapCount }[] = [];
@@ -98,7 +98,7 @@ export class ParcelBuilder {
     }
   }
 
-  /** Puts what waits. Nothing is flushed. */
+  /** Puts the parcels that wait. Nothing is flushed. */
   async end(): Promise<BuiltParcels> {
     for (const parcel of this.#cutter.end()) await this.#cut(parcel);
     if (this.#spool !== undefined) await this.#settle(this.#spool);
@@ -143,7 +143,10 @@ export class ParcelBuilder {
     return section;
   }
 
-  /** Its parcels, if they are cut alike here too: not where the run before it goes on into it. */
+  /**
+   * Takes over its parcels if they are cut alike here too. They are not where the run before continues into the
+   * section.
+   */
   async #addSection(section: Section): Promise<void> {
     const { previous } = this.#place;
     assert(previous !== undefined && this.#spool !== undefined, 'a section of no snapshot');
@@ -236,7 +239,7 @@ export class ParcelBuilder {
     }
   }
 
-  /** Adds to the overlaps the blobs that are at other paths than in the last snapshot. */
+  /** Adds to the overlaps the blobs that had another path in the last snapshot. */
   async #findMoved(spool: FrameSpool): Promise<void> {
     const { previous } = this.#place;
     assert(previous !== undefined, 'a spool without a last snapshot');
@@ -285,7 +288,7 @@ export class ParcelBuilder {
   }
 }
 
-/** What this file's own `encode` calls made; it never leaves this process. */
+/** What `encode` calls of this file made; the bytes never leave this process. */
 type FrameFields =
   | readonly [typeof REUSED, Uint8Array, Uint8Array, number]
   | readonly [typeof CHANGED, number, number, Uint8Array, Uint8Array];

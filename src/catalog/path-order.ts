@@ -56,5 +56,5 @@ export function isEntryPath(path: Uint8Array): boolean {
 
 const DOT = 0x2e;
 
-/** Bytes of a path as a key: names need not be UTF-8. */
+/** The bytes of a path as a map key: names need not be UTF-8. */
 export const pathKey = (path: Buffer): string => path.toString('latin1');

@@ -1,9 +1,10 @@
 /**
- * Path text: how a path, which is bytes, stands in arguments, tables and JSON, which are text.
+ * Path text: how a path, which is bytes, is written in arguments, tables and JSON, which are text.
  *
- * Valid UTF-8 stands for itself. Everything that a terminal could act upon or that text cannot hold is written as `\xHH`,
- * a byte each: control characters, the backslash, line separators, the marks that turn the reading direction round (they
- * can make `gpj.exe` look like `exe.jpg`), and bytes that are no UTF-8. So the text is one line, and the way back is exact.
+ * Valid UTF-8 stands for itself. Everything that a terminal could act upon or that text cannot hold is written as
+ * `\xHH`, one for each byte: control characters, the backslash, line separators, the marks that reverse the reading
+ * direction (they can make `gpj.exe` look like `exe.jpg`), and bytes that are no UTF-8. So the text is one line, and
+ * the way back is exact.
  *
  * Used wherever a path meets a person or a script; specified in DESIGN section 10.
  */

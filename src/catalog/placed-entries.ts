@@ -1,8 +1,8 @@
 /**
- * Placed entries: a snapshot's entries as a restore walks them, pass by pass, each with the path that it may be written to.
+ * Placed entries: gives a restore a snapshot's entries, pass by pass, each with the path that it may be written to.
  *
- * Names that may not be written, and names that the target takes for one that it has already, are refused, in every pass
- * the same ones, and told in the pass that reports. A folder is closed behind its last entry.
+ * Names that may not be written, and names that the target takes for one that it already has, are refused: the same
+ * ones in every pass, reported in pass 1. A folder is closed after its last entry.
  *
  * Driven by restore-tree.ts.
  */
@@ -21,14 +21,14 @@ export interface PlacedBelow extends PlacedEntry {
 
 const STANDS_IN: NotSet = {
   what: 'mode and time',
-  because: 'the entry of this folder cannot be read; if it is new, it is open to the owner of its content alone',
+  because: 'the entry of this folder cannot be read; if the folder is new, only the owner of its content can open it',
 };
 
 export interface PlacedEntriesContext {
   /** Gives the same entries at each call, in path order. */
   readonly entries: (signal: AbortSignal) => AsyncIterable<PlacedEntry | LackingEntries>;
   readonly under: RestoreMark['under'];
-  /** Where names are tried, if two names of a folder may be one on the target. */
+  /** The folder where names are tried, if the target may take two names of a folder for one. */
   readonly namesTriedIn: Buffer | undefined;
   readonly tally: RestoreTally;
   readonly signal: AbortSignal;
@@ -41,7 +41,7 @@ export class PlacedEntries {
     this.#of = context;
   }
 
-  /** The entries that may be written. Refused ones are told once, in the pass that reports. */
+  /** The entries that may be written. Refused ones are reported once, in the pass with `report`. */
   async *each({
     report,
     signal = this.#of.signal,
@@ -53,7 +53,7 @@ export class PlacedEntries {
   }): AsyncIterable<PlacedBelow> {
     const order = new RestoreOrder(this.#of.under);
     const names = this.#of.namesTriedIn && new FoldedNames(this.#of.namesTriedIn);
-    /** The open ones of which nothing is known that could be set when they are closed, or that have no place. */
+    /** Open folders whose metadata is not known, or that have no place: nothing is set when they are closed. */
     const leftAlone = new Set<Entry>();
     const close = (folder: OpenFolder): void => {
       if (!leftAlone.delete(folder.entry)) onClosed(folder);

@@ -1,7 +1,7 @@
 /**
- * Read back: does what stands at a place say what its entry says? Content, kind, time, attributes, mode and owner.
+ * Read back: does what is at a place match its entry, in content, kind, time, attributes, mode and owner?
  *
- * Driven by restore-tree.ts, in the pass that `verify` adds.
+ * Driven by restore-tree.ts, in the extra pass of `verify`.
  */
 import { type BigIntStats, lstatSync } from 'node:fs';
 import type { Entry } from './entry.js';
@@ -11,7 +11,7 @@ import type { RestorePlaces } from './restore-places.js';
 import { isSymlinkTo } from './restore-symlink.js';
 import { UNMAKEABLE } from './restore-tally.js';
 
-/** @returns what differs at the place; undefined when all is as the entry says. @throws what keeps it from being looked at */
+/** @returns what differs at the place; undefined when all matches the entry. @throws what keeps it from being read */
 export async function readBack(
   entry: Entry,
   {
@@ -32,12 +32,12 @@ export async function readBack(
   if (there === undefined) return 'it is not there';
   switch (entry.kind) {
     case 'directory':
-      return there.isDirectory() ? metadataFault(entry, { there, place }) : 'it is no folder';
+      return there.isDirectory() ? metadataFault(entry, { there, place }) : 'it is not a folder';
     case 'symlink':
-      if (!there.isSymbolicLink()) return 'it is no symlink';
+      if (!there.isSymbolicLink()) return 'it is not a symlink';
       return isSymlinkTo(entry.target, { there, place }) ? undefined : 'it points elsewhere';
     case 'file': {
-      if (!there.isFile()) return 'it is no file';
+      if (!there.isFile()) return 'it is not a file';
       if (there.size !== BigInt(entry.size)) return `it has ${there.size} bytes instead of ${entry.size}`;
       const fault = metadataFault(entry, { there, place });
       if ((await hashFile(place, signal)) !== entry.blob) return 'its bytes differ';
@@ -55,7 +55,7 @@ function metadataFault(
 ): string | undefined {
   if (!sameTime(there.mtimeNs, entry.mtimeNs)) return 'its time differs';
   if (!hasAttributesOf(place, entry)) return 'its attributes differ';
-  // Bits that were left out on purpose have been told already.
+  // Setuid and setgid bits that were left out on purpose have been reported already.
   return hasMetadataOf({ ...there, mode: there.mode | BigInt(entry.mode & 0o6000) } as typeof there, entry)
     ? undefined
     : 'its mode or owner differs';

@@ -1,7 +1,7 @@
 /**
  * Read object: a snapshot, a page or a record, checked against what refers to it.
  *
- * They come from any `ObjectReader`, which vouches that bytes belong to their id.
+ * The bytes come from any `ObjectReader`, which vouches that they belong to their id.
  */
 import { ClusterError } from '../core/fault.js';
 import type { ObjectId } from '../core/ids.js';
@@ -13,7 +13,7 @@ import { decodePage } from './page.js';
 import { bytesOfParcel, decodeRecord } from './record.js';
 import { decodeSnapshot, type Snapshot, type SnapshotId } from './snapshot.js';
 
-/** An object that is needed is not where it reads: fetch it from a peer, or read elsewhere. */
+/** A needed object is not where it was looked for: fetch it from a peer, or read elsewhere. */
 export class ObjectMissing extends ClusterError {
   readonly id: ObjectId;
 
@@ -50,7 +50,7 @@ async function need(reader: ObjectReader, id: ObjectId, what: string): Promise<U
   return bytes;
 }
 
-/** `undefined` when an object is not here, or is not what referred to it says. */
+/** `undefined` when an object is not here, or does not match what referred to it. */
 export async function ifReadable<T>(reading: Promise<T>): Promise<T | undefined> {
   try {
     return await reading;

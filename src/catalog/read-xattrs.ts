@@ -1,11 +1,11 @@
 /**
- * Read xattrs: the extended attributes of one path, or of what is open, as an entry has them: those that the rule keeps, in the
- * order of their names, within an entry's limits.
+ * Read xattrs: the extended attributes of one path or open file, as an entry has them: those that the rule keeps, in
+ * the order of their names, within an entry's limits.
  *
- * A file is no less readable for an attribute that is not: what could not be read, or is too large for an entry, is left
- * out here and told, with its name. So it is when nothing is at the path any more: a folder above it may have another name by now,
- * and whoever took that for a file without attributes would lose them. Driven by the scan, and by the restore that looks whether a
- * file is as it should be.
+ * An unreadable attribute does not make a file unreadable: what could not be read, or is too large for an entry, is
+ * left out and reported with its name. The same is done when nothing is at the path any longer: a folder above it may
+ * have been renamed, and taking that for a file without attributes would lose them. Driven by the scan, and by the
+ * restore when it checks whether a file is as it should be.
  */
 import { posix } from '../platform/posix.js';
 import type { Descriptor } from '../platform/xattr-calls.js';
@@ -16,7 +16,10 @@ import { isKeptXattr } from './xattr-rule.js';
 export interface UnreadXattrs {
   /** An errno code, XATTRS_TOO_LARGE or NO_XATTR_CALLS. */
   readonly because: string;
-  /** Those that are there and could not be read; `all` when it is not even known which there are. Not the too large ones. */
+  /**
+   * Those that exist and could not be read; `all` when not even their names are known. Too large ones are not among
+   * them.
+   */
   readonly names: 'all' | readonly Buffer[];
 }
 
@@ -26,10 +29,10 @@ export interface ReadXattrs {
 }
 
 const TOO_LARGE = 'XATTRS_TOO_LARGE';
-/** Of every path: this process could not load the system calls. */
+/** Applies to every path: this process could not load the system calls. */
 export const NO_CALLS = 'NO_XATTR_CALLS';
 
-/** Most paths have none, and share these. */
+/** Shared by most paths, which have none. */
 export const NO_XATTRS: readonly Xattr[] = [];
 export const BARE: ReadXattrs = { xattrs: NO_XATTRS, unread: undefined };
 const UNKNOWN: ReadXattrs = { xattrs: NO_XATTRS, unread: { because: NO_CALLS, names: 'all' } };
@@ -66,7 +69,10 @@ export function readXattrs(of: Buffer | Descriptor): ReadXattrs {
   return { xattrs, unread: because === undefined ? undefined : { because, names: failed } };
 }
 
-/** In the order of their names, without those that an entry has no room for: rights come before what users have written. */
+/**
+ * In the order of their names, without those that an entry has no room for: permissions come before what users have
+ * written.
+ */
 export function withinLimits(xattrs: readonly Xattr[]): readonly Xattr[] {
   let bytes = 0;
   const kept: Xattr[] = [];

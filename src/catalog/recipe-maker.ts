@@ -1,5 +1,6 @@
 /**
- * Recipe maker: the recipe of a file, made in a worker thread (recipe-worker.ts) and given out page by page while it is made.
+ * Recipe maker: makes the recipe of a file in a worker thread (recipe-worker.ts) and gives it out page by page as it is
+ * made.
  */
 import type { ByteRange } from '../core/byte-range.js';
 import { chunksOf, RECIPE_CHUNKS_MAX } from '../core/recipe.js';
@@ -23,24 +24,30 @@ export type RecipeReply =
   | { readonly is: 'chunks'; readonly page: Uint8Array<ArrayBuffer>; readonly last: boolean }
   | { readonly is: 'changed' };
 
-/** Whose recipe is made. */
+/** The file whose recipe is made. */
 export interface RecipeFile {
   readonly path: Uint8Array;
   readonly bytes: number;
-  /** As it must be before and after; undefined for a held blob: of that only the size is known, and its links come and go. */
+  /** What it must be before and after; undefined for a held blob: only its size is known, and its links come and go. */
   readonly stat: ContentStat | undefined;
 }
 
-/** Reads files of one disk: one that hangs must hold up no other. */
+/** Reads files of one disk only: a disk that hangs must hold up no other. */
 export type RecipeThread = WorkerThread<RecipeAsk, RecipeReply>;
 
 export const recipeThread = (): RecipeThread =>
   new WorkerThread(new URL('./recipe-worker.js', import.meta.url), 'recipe');
 
-/** There is none: the file is not, or no longer, as it was said to be, or has too many chunks. What came before may be right. */
+/**
+ * There is no recipe: the file is not, or no longer, what it was said to be, or has too many chunks. Earlier pages may
+ * be right.
+ */
 export class NoRecipe extends Error {}
 
-/** Packed pages, some 30 chunks each; of ranges their pieces, each range cut by itself. @throws NoRecipe, and whatever the disk says, with its `code` */
+/**
+ * Packed pages, some 30 chunks each; for ranges the pages of their pieces, each range being cut by itself. @throws
+ * NoRecipe, and whatever the disk says, with its `code`
+ */
 export async function* makeRecipe(
   thread: RecipeThread,
   { path, bytes, stat }: RecipeFile,
@@ -52,7 +59,7 @@ export async function* makeRecipe(
   const disk = diskOf(path);
   const ask = (asked: RecipeAsk): Promise<RecipeReply> => watchedBy(disk, session, asked);
   try {
-    // Only what can be sent to a thread: a whole BigIntStats has more.
+    // Only these can be sent to a thread: a whole BigIntStats cannot.
     const seen = stat && { size: stat.size, mtimeNs: stat.mtimeNs, ctimeNs: stat.ctimeNs, ino: stat.ino };
     let chunks = 0;
     let reply = await ask({ is: 'open', session: session.number, path, bytes, stat: seen, ranges });
@@ -63,13 +70,13 @@ export async function* makeRecipe(
       chunks += [...chunksOf(reply.page)].length;
       if (chunks > RECIPE_CHUNKS_MAX)
         throw new NoRecipe(`a file of ${bytes} bytes has more chunks than a recipe may have`);
-      // The end of a file may be all that an ask finds.
+      // An ask may reach the end of the file without finding a chunk.
       if (reply.page.length > 0) yield reply.page;
       if (reply.last) return;
     }
     throw new NoRecipe('a file changed before its recipe was made');
   } finally {
-    // Its failure would be that the thread has ended, and then nothing is open.
+    // It fails only if the thread has ended, and then nothing is open.
     session.ask({ is: 'close', session: session.number }).catch(() => {});
     session.close();
   }

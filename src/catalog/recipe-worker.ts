@@ -1,6 +1,7 @@
 /**
- * Recipe worker: reads a file, cuts it and hashes its chunks, in a thread of its own. Synchronous calls, a little at each ask, so
- * that several files get on side by side and whoever stops asking has stopped the reading. Started by recipe-maker.ts only.
+ * Recipe worker: reads a file, cuts it and hashes its chunks, in a thread of its own. Its calls are synchronous and do
+ * a little at each ask, so that several files progress side by side, and the reading stops when the caller stops
+ * asking. Started by recipe-maker.ts only.
  */
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { ByteRange } from '../core/byte-range.js';
@@ -11,13 +12,13 @@ import { ChunkCutter, PIECES } from './chunk-cutter.js';
 import type { RecipeAsk, RecipeReply } from './recipe-maker.js';
 import type { ContentStat } from './scan-cache-format.js';
 
-/** Within a processor's cache, for the bytes are gone through twice. */
+/** Fits a processor's cache, since the bytes are read twice. */
 const READ_BYTES = 512 * 1024;
-/** Read at one ask: a tenth of a second's work, and at most 128 chunks. */
+/** Bytes read at one ask: a tenth of a second's work, and at most 128 chunks. */
 const ASK_BYTES = 32 * 1024 * 1024;
-/** The same for pieces, of which this has at most 2048 and the ends of ranges. */
+/** The same for pieces: these bytes have at most 2048, plus the ends of ranges. */
 const ASK_PIECES_BYTES = 4 * 1024 * 1024;
-/** Half a page, for what is read at once adds up to 256. */
+/** Half a page, since one read may add up to 256. */
 const ASK_CHUNKS_MAX = 2048;
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
@@ -29,7 +30,7 @@ class Making {
   readonly #before: BigIntStats;
   readonly #isWhole: boolean;
   readonly #seen: ContentStat | undefined;
-  /** What is not read yet. */
+  /** The ranges that have not been read yet. */
   readonly #ranges: ByteRange[];
   #cutter: ChunkCutter;
   #hasher = createHasher();
@@ -46,7 +47,7 @@ class Making {
     this.#before = fstatSync(this.#descriptor, { bigint: true });
   }
 
-  /** Whether it is a file of the right size, and as it was when the caller looked. */
+  /** Whether it is a file of the right size, and unchanged since the caller's look. */
   isAsSeen(): boolean {
     const now = this.#before;
     return now.isFile() && now.size === BigInt(this.#bytes) && (this.#seen === undefined || isSame(now, this.#seen));
@@ -54,7 +55,7 @@ class Making {
 
   #isAsBefore(): boolean {
     const now = fstatSync(this.#descriptor, { bigint: true });
-    // A held blob is linked into the tree, or out of it, meanwhile: that moves its ctime, and no byte.
+    // A held blob is linked into a tree, or out of it, meanwhile: that changes its ctime, and no byte.
     return this.#seen === undefined ? isWrittenAlike(this.#before, now) : isSame(this.#before, now);
   }
 

@@ -1,7 +1,7 @@
 /**
  * Record: a parcel's list of entries. BLAKE3 of its bytes is the parcel's id.
  *
- * `[tag, origin, source, key, entries]` in canonical CBOR. The origin and the source stand in it, so that ids are
+ * `[tag, origin, source, key, entries]` in canonical CBOR. It names the origin and the source, so that ids are
  * namespaced: equal files of two origins are two parcels. Entries are in path order (path-order.ts), each path once.
  */
 import { encode } from 'cborg';
@@ -28,9 +28,9 @@ export interface ParcelRecord {
 }
 
 const TAG = 'scatterhoard/record/1';
-/** So that a record is read, checked and changed as one small thing. */
+/** Keeps a record small enough to be read, checked and changed as one thing. */
 export const RECORD_ENTRIES_MAX = 512;
-/** So that a record fits every message that carries one. */
+/** Keeps a record small enough for every message that carries one. */
 export const RECORD_BYTES_MAX = 256 * 1024;
 /** More than the tag, the origin, the source, the key and all their heads take. */
 export const RECORD_HEAD_BYTES_MAX = 160;
@@ -39,7 +39,7 @@ export function encodeRecord({ source, key, entries }: ParcelRecord): Uint8Array
   return recordFromEntries({ source, key, count: entries.length, encoded: entries.map(encodeEntry) });
 }
 
-/** The record around entries that are encoded already (`encodeEntry`), in path order. */
+/** The record of entries that are already encoded (`encodeEntry`), in path order. */
 export function recordFromEntries({
   source,
   key,
@@ -53,7 +53,7 @@ export function recordFromEntries({
 }): Uint8Array {
   const { origin, source: name } = splitSourceId(source);
   return Buffer.concat([
-    // An array of five, and the head of the array of entries: CBOR arrays are their head and then their items.
+    // An array of five, with the head of the array of entries: in CBOR an array is its head followed by its items.
     Uint8Array.of(0x85),
     encode(TAG),
     encode(bytesOf(origin)),
@@ -96,7 +96,7 @@ export function decodeRecord(bytes: Uint8Array): ParcelRecord {
   return { source, key, entries };
 }
 
-/** The blobs that a copy of these entries needs: non-empty ones in the order of the entries, each once. */
+/** The blobs that a copy of these entries needs: non-empty ones, in the order of the entries, each once. */
 export function blobsOf(entries: Iterable<Entry>): BlobRef[] {
   const blobs = new Map<string, number>();
   for (const { blob, size } of entries) {
@@ -109,8 +109,8 @@ export function blobsOf(entries: Iterable<Entry>): BlobRef[] {
 export const recordBlobs = (record: Uint8Array): BlobRef[] => blobsOf(decodeRecord(record).entries);
 
 /**
- * The only reference that a page may have for this record; bytes: the sum over `recordBlobs`. A page that says something
- * else about a record voids its head.
+ * The only reference that a page may have for this record; bytes: the sum over `recordBlobs`. A page that says
+ * something else about a record voids its head.
  * @throws MalformedObject
  */
 export function parcelRefOf(record: Uint8Array): ParcelRef {

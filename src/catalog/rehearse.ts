@@ -1,8 +1,8 @@
 /**
- * Rehearse: what would a restore make of each entry, in the target as it is? It looks, and writes nothing.
+ * Rehearse: what would a restore do with each entry in the present target? It only looks, and writes nothing.
  *
- * It goes by what a look tells: no content is read, so a file of the right size and time counts as right. Names that the
- * target takes for one are found out by the restore alone.
+ * It goes by stats: no content is read, so a file of the right size and time counts as right. Only a real restore finds
+ * out which names the target takes for one.
  *
  * Driven by restore-tree.ts, for `--dry-run`.
  */
@@ -18,13 +18,13 @@ import { FOLDER_IN_PLACE, isSymlinkTo, SOMETHING_IN_PLACE } from './restore-syml
 import { UNMAKEABLE } from './restore-tally.js';
 import type { ExistingFiles, TargetLook } from './restore-target.js';
 
-/** Hard-linked files that are remembered, some 10 MiB. Of those beyond it each name counts as a file of its own. */
+/** Hard-linked files that are remembered, in some 10 MiB. Beyond this, each name counts as a file of its own. */
 export const LINKS_KEPT_MAX = 65_536;
 
 export type Rehearsed =
-  /** `bytes` of content; none for another name of a file. */
+  /** `bytes` of content; 0 for another name of a file. */
   | { readonly act: 'write'; readonly bytes: number }
-  /** It is there and right, or is to be kept. */
+  /** It is there and right, or is to be left as it is. */
   | { readonly act: 'keep' }
   /** A folder that is there. */
   | { readonly act: 'enter' }
@@ -40,14 +40,17 @@ export interface RehearsalContext {
 export class Rehearsal {
   readonly #of: RehearsalContext;
   readonly #links = new Set<string>();
-  /** Below this path nothing will be made, and why. */
+  /** The folder below which nothing would be made, and why. */
   #closed: { readonly path: Buffer; readonly because: string } | undefined;
 
   constructor(context: RehearsalContext) {
     this.#of = context;
   }
 
-  /** Entries come in the order in which they would be written: what is in a folder right behind it. `path`: relative to the target. */
+  /**
+   * Entries come in the order in which they would be written, a folder's content right after it. `path`: relative to
+   * the target.
+   */
   next(entry: Entry, path: Buffer): Rehearsed {
     if (this.#closed !== undefined && isUnder(path, this.#closed.path)) {
       return { act: 'fail', because: this.#closed.because };
@@ -74,7 +77,7 @@ export class Rehearsal {
         if (found !== undefined && existing === 'keep') return { act: 'keep' };
         if (found?.there.isDirectory()) return { act: 'fail', because: FOLDER_IN_PLACE };
         const isRight = found !== undefined && state !== 'fresh' && looksRight(entry, found);
-        // Times may be coarser than the snapshot's: a restore that goes on looks at the bytes then, which are not read here.
+        // Times may be coarser than the snapshot's. A resumed restore then compares the bytes, which are not read here.
         const mayBeRight = isRight || (found !== undefined && state === 'resume' && hasSizeOf(entry, found.there));
         if (found !== undefined && existing === 'refuse' && !mayBeRight)
           return { act: 'fail', because: entry.kind === 'file' ? NAME_TAKEN : SOMETHING_IN_PLACE };
@@ -93,13 +96,13 @@ export class Rehearsal {
       const there = place && lstatSync(place, { throwIfNoEntry: false, bigint: true });
       return place && there && { place, there };
     } catch (error) {
-      // Below what is no folder yet, nothing is.
+      // Nothing exists below a folder that does not exist yet.
       if (error instanceof NoFolder) return undefined;
       throw error;
     }
   }
 
-  /** Another name of a file that has come before. */
+  /** Whether it is another name of a file that came before. */
   #isLinked({ link, blob }: Entry): boolean {
     if (link === undefined) return false;
     const file = `${link} ${blob}`;

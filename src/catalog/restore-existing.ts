@@ -1,5 +1,5 @@
 /**
- * Restore existing: a file is there already. Is it right, so that it may stay, or is it to be written?
+ * Restore existing: a file is already at the place. Is it right, so that it may stay, or must it be written?
  *
  * Driven by restore-files.ts.
  */
@@ -14,16 +14,16 @@ import type { ExistingFiles } from './restore-target.js';
 export interface ExistingContext {
   readonly places: RestorePlaces;
   readonly existing: ExistingFiles;
-  /** The target carried this restore's mark: what is there may be ours. */
+  /** The target carried this restore's mark: what is there may come from an earlier run. */
   readonly isResume: boolean;
-  /** The folder was absent or empty when this restore began: whoever else has written there has done so since. */
+  /** The folder was absent or empty when this restore began: anybody else's files there were written after that. */
   readonly ownsFolder: boolean;
   readonly signal: AbortSignal;
   readonly onNotSet: (file: WantedFile, fault: NotSet) => void;
 }
 
 export const NAME_TAKEN =
-  'something else has its name in the target already (this file system may take two names for one)';
+  'something else already has its name in the target (this file system may take two names for one)';
 
 export const alreadyThere: Outcome = { kind: 'failed', because: NAME_TAKEN, retry: false };
 
@@ -43,7 +43,7 @@ export class ExistingLook {
     const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
     if (there === undefined) return 'write';
     if (existing === 'keep') return { kind: 'kept' };
-    if (there.isDirectory()) return { kind: 'failed', because: 'a folder is there in its place', retry: false };
+    if (there.isDirectory()) return { kind: 'failed', because: 'a folder is in its place', retry: false };
     const hasSize = there.isFile() && there.size === BigInt(entry.size);
     const looksRight = hasSize && sameTime(there.mtimeNs, entry.mtimeNs);
     if (existing === 'refuse')
@@ -59,10 +59,11 @@ export class ExistingLook {
   }
 
   /**
-   * In a folder that was this restore's alone, its last run gave the file its name, and only when its bytes were right and on disk:
-   * it is right by its size and time. Where that cannot be told by looking (times are coarser than the snapshot's, there are no
-   * hard links), its bytes say it. In a folder with other files it may as well be one of those, with any size and time: then its
-   * bytes say it, too, and what else of it differs is told, for it is not ours to be set.
+   * In a folder that was this restore's alone, an earlier run gave the file its name, and only when its bytes were
+   * right and on disk: it is right by its size and time. Where a look cannot tell (times are coarser than the
+   * snapshot's, or there are no hard links), its bytes decide. In a folder with other files it may be one of those,
+   * whatever its size and time. Then its bytes decide too, and other differences are reported, since its metadata is
+   * not the restore's to set.
    */
   async #fromLastRun(
     file: WantedFile,
@@ -84,7 +85,7 @@ export class ExistingLook {
   }
 }
 
-/** A file that cannot be read is not right, and another one takes its place. */
+/** A file that cannot be read counts as wrong, and is replaced. */
 async function hashIfReadable(place: Buffer, signal: AbortSignal): Promise<string | undefined> {
   try {
     return await hashFile(place, signal);

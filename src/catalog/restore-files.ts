@@ -1,13 +1,13 @@
 /**
  * Restore files: the regular files of one parcel, from their content to their places below the target.
  *
- * Bytes go to an unfinished file in the mark's folder and are hashed on the way; owner, attributes, mode and time are set
- * there; when the disk has all of it (restore-flush.ts) it is renamed into its place, and not before. So a name that is there
- * is whole and right, also after a power cut, and a restore that goes on can tell by size and time, or else by its bytes. A
- * blob that several files of the parcel need is fetched once.
+ * Bytes go to an unfinished file in the mark's folder and are hashed on the way; owner, attributes, mode and time are
+ * set there. Only when the disk has all of it (restore-flush.ts) is it renamed into its place. So a name that exists is
+ * whole and right, also after a power cut, and a resumed restore can tell that by size and time, or else by its bytes.
+ * A blob that several files of the parcel need is fetched once.
  *
- * Calls are synchronous up to a megabyte at a time: a small file costs 60 µs so and 500 µs by the thread pool, and this
- * process has nothing else to do. Driven by restore-tree.ts, several parcels at once.
+ * Calls are synchronous, for up to a megabyte at a time: a small file costs 60 µs this way and 500 µs by the thread
+ * pool, and this process has nothing else to do. Driven by restore-tree.ts, for several parcels at once.
  */
 import {
   closeSync,
@@ -37,25 +37,30 @@ export interface FilesWork extends ExistingContext {
   readonly markFolder: Buffer;
   readonly content: (request: ContentRequest, signal: AbortSignal) => AsyncIterable<ContentFrame>;
   readonly parts: RestoreParts;
-  /** Says when a finished file may get its name; outcomes come then. */
+  /** Decides when a finished file may get its name; its outcome is reported then. */
   readonly flush: RestoreFlush;
   readonly onOutcome: (file: WantedFile, outcome: Outcome) => void;
-  /** Bytes of content as they come in. */
+  /** Called with the number of content bytes as they come in. */
   readonly onBytes: (bytes: number) => void;
   readonly onWaiting: (hosts: readonly string[]) => void;
 }
 
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, COPYFILE_EXCL, COPYFILE_FICLONE } = constants;
-/** A blob whose bytes were wrong is asked for once more: another holder may have it right. */
+/** A blob with wrong bytes is asked for once more: another holder may have the right ones. */
 const ASKS_MAX = 2;
-/** From this size on, what has come of a file outlasts the run: less comes again within a minute, over a line of 10 Mbit/s. */
+/**
+ * From this size on, a file's unfinished bytes outlast the run: less can be fetched again within a minute over a line
+ * of 10 Mbit/s.
+ */
 export const BEGUN_BYTES_MIN = 64 * 1024 * 1024;
 
 export class FileWriter {
   readonly #work: FilesWork;
   readonly #links: HardLinks;
   readonly #existing: ExistingLook;
-  /** Large blobs that are coming in: of two files with the same one, one may be begun where it outlasts the run. */
+  /**
+   * Large blobs that are coming in. Of two files with the same blob, only one may use the path that outlasts the run.
+   */
   readonly #begun = new Set<BlobId>();
 
   constructor(work: FilesWork) {
@@ -65,7 +70,7 @@ export class FileWriter {
   }
 
   /**
-   * Ends when every file has had its outcome, or has only its name to wait for.
+   * Ends when every file has its outcome, or only waits for its name.
    * @throws ClusterError RESTORE_STOPPED, what the content's giver throws, or what `flush` does
    */
   async restore(parcel: ParcelId, files: readonly WantedFile[]): Promise<void> {
@@ -81,10 +86,10 @@ export class FileWriter {
     }
     for (let asks = 0; asks < ASKS_MAX && wanted.size > 0; asks += 1) await this.#fetch(parcel, wanted);
     for (const sharers of wanted.values())
-      this.#fail(sharers, 'its content did not come, or came with other bytes than its hash says', true);
+      this.#fail(sharers, 'its content did not arrive, or did not match its hash', true);
   }
 
-  /** Kept, refused, empty, or another name of a file that is there: nothing to fetch. */
+  /** True when there is nothing to fetch: the file is kept, refused, empty, or another name of a file that is there. */
   async #doneWithoutContent(file: WantedFile): Promise<boolean> {
     return this.#guarded([file], async () => {
       const verdict = await this.#existing.next(file);
@@ -147,7 +152,7 @@ export class FileWriter {
     }
   }
 
-  /** The one large file of a parcel, unless another with the same content is coming in. */
+  /** The only file of a parcel, if it is large, unless another file with the same content is coming in. */
   #begin(wanted: ReadonlyMap<BlobId, readonly WantedFile[]>): Begun | undefined {
     const [[blob, sharers] = [], ...others] = wanted;
     const [file, ...sharing] = sharers ?? [];
@@ -159,7 +164,10 @@ export class FileWriter {
     return { blob, file, path };
   }
 
-  /** What the last run has left of it, hashed again up to its end. `undefined`: it begins at its first byte. */
+  /**
+   * What an earlier run has left of it, hashed again up to its end. `undefined`: the blob must be fetched from its
+   * first byte.
+   */
   async #takeUp({ blob, file, path }: Begun): Promise<Incoming | undefined> {
     const { signal } = this.#work;
     const there = lstatSync(path, { throwIfNoEntry: false });
@@ -172,12 +180,12 @@ export class FileWriter {
       incoming.leave();
       signal.throwIfAborted();
       throwIfStopping(error);
-      // What cannot be read any more is of no use.
+      // A leftover that can no longer be read is useless.
       return undefined;
     }
   }
 
-  /** @returns what the next bytes are for; `undefined` when its files have failed */
+  /** @returns where the next bytes belong; `undefined` when the files that need them have failed */
   #receive(incoming: Incoming, data: Uint8Array, wanted: Map<BlobId, WantedFile[]>): Incoming | undefined {
     const [first] = incoming.sharers;
     if (first === undefined) return undefined;
@@ -187,7 +195,7 @@ export class FileWriter {
       this.#work.onBytes(data.length);
       return incoming;
     } catch (error) {
-      // The name's own trouble (too large for this file system, say): its other bytes are let go by.
+      // This concerns only these files (too large for this file system, say): the rest of the blob is skipped.
       this.#failFor(incoming.sharers, error);
       wanted.delete(incoming.blob);
       incoming.discard();
@@ -195,7 +203,7 @@ export class FileWriter {
     }
   }
 
-  /** The verified content to all that share it. */
+  /** Gives the verified content to all files that share it. */
   #place(incoming: Incoming, sharers: readonly WantedFile[]): void {
     const [first, ...others] = sharers;
     const part = incoming.release();
@@ -219,19 +227,19 @@ export class FileWriter {
     }
   }
 
-  /** Owner, attributes, mode, time; then it waits for its name. */
+  /** Sets owner, attributes, mode and time; then the file waits for its name. */
   #finish(part: Part, file: WantedFile): void {
     const { flush } = this.#work;
     const { entry } = file;
     let alone: number | undefined;
     try {
-      // Opened while the mode lets us, for its time is set by its path and must be on disk too.
+      // Opened before the mode may forbid it: the time is set by the path and must be on disk too.
       if (!flush.reaches(fstatSync(part.fd).dev)) alone = openSync(part.path, O_RDONLY | O_NOFOLLOW);
       const faults = setAllButTime(part.fd, part.path, entry);
       closeSync(part.fd);
       part.isClosed = true;
       faults.push(...setTime(part.path, entry));
-      // Between the first look and now another name of the same inode may have been finished.
+      // Another name of the same inode may have been finished since the first look.
       if (this.#linked(file)) return;
       if (alone !== undefined) fsyncSync(alone);
       part.isHandedOn = true;
@@ -242,7 +250,7 @@ export class FileWriter {
     }
   }
 
-  /** Gives an unfinished file of which all is done its name, when the disk has it. */
+  /** Gives a finished file its name, when the disk has it. */
   #nameOnDisk(part: Buffer, file: WantedFile, finished: Finished): void {
     const forget = this.#links.waits(part, file.entry);
     this.#work.flush.nameOnDisk({
@@ -269,7 +277,8 @@ export class FileWriter {
         onOutcome(file, alreadyThere);
         return;
       }
-      // Of the file that is whole and ours: whoever may write there may have another in its place at once.
+      // Made from the unfinished file, which is whole and the restore's own: at the final place, somebody could replace
+      // it at once.
       unlinked = this.#links.anchor(part, entry);
       renameSync(part, place);
       // Renaming one name of an inode onto another does nothing, by POSIX, and leaves both.
@@ -281,7 +290,7 @@ export class FileWriter {
     onOutcome(file, { kind: 'restored', bytes });
   }
 
-  /** Makes the file another name of one that is restored, or about to be. */
+  /** Makes the file another name of one that is restored or about to be. */
   #linked(file: WantedFile): boolean {
     const part = this.#links.linkTo(file);
     if (part === undefined) return false;
@@ -293,12 +302,12 @@ export class FileWriter {
 
   #openPart(file: WantedFile, begunPath?: Buffer): Part {
     const path = begunPath ?? this.#work.parts.pathFor(file.path);
-    // What an earlier run left, and this one did not take up.
+    // Left by an earlier run, and not taken up by this one.
     if (begunPath !== undefined) rmSync(path, { force: true });
     return { path, fd: openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600) };
   }
 
-  /** Whole, it waits for its name among the others, and its blob may come in again for another file. */
+  /** Once whole, it waits for its name like the others, and its blob may come in again for another file. */
   #renamePart(part: Part, { path }: WantedFile): void {
     const own = this.#work.parts.pathFor(path);
     renameSync(part.path, own);
@@ -334,7 +343,7 @@ export class FileWriter {
   }
 }
 
-/** What is told of a file when it has its name. */
+/** What is reported of a file when it gets its name. */
 interface Finished {
   readonly bytes: number;
   readonly faults: readonly NotSet[];

@@ -1,31 +1,37 @@
 /**
- * Restore flush: when is what a restore has written on disk, so that it may get its names?
+ * Restore flush: when does the disk have what a restore has written, so that files may get their names?
  *
- * A name that comes before its bytes is, after a power cut or a disk pulled out, the name of an empty file with the right
- * size and time; nobody who looks at it can tell. So a finished file waits without its name until one call (Linux's syncfs)
- * has put all that waits on disk. The call is begun now and then as the writing goes on, beside it: one file each would cost a
- * disk flush a file, and one call at the end would find all of the restore still to be written. Where the call promises less than
- * an fsync (platform/sync-file-system.ts) it is made all the same: an fsync of each file would take hours on a stick.
+ * If a name comes before its bytes, a power cut or a pulled disk leaves an empty file with the right size and time
+ * under that name, and nobody can tell by looking. So a finished file waits without its name until one call (Linux's
+ * syncfs) has put all waiting files on disk. Such a call is begun now and then, beside the writing: an fsync for each
+ * file would cost a disk flush each, and a single call at the end would find all of the restore still to be written.
+ * Where the call promises less than an fsync (platform/sync-file-system.ts) it is used all the same: an fsync of each
+ * file would take hours on a stick.
  *
- * The folder is opened before the first write and stays open, for the call tells of the failures since then: also of those
- * that the kernel met when it wrote by itself. After a failure nothing that waits gets its name.
+ * The folder is opened before the first write and stays open, because the call reports failures since then, including
+ * those that the kernel met when it wrote on its own. After a failure no waiting file gets its name.
  *
- * Driven by restore-files.ts, begun and ended by restore-tree.ts.
+ * Driven by restore-files.ts; begun and ended by restore-tree.ts.
  */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { posix } from '../platform/posix.js';
 import type { SyncFileSystem } from '../platform/sync-file-system.js';
 
-/** Written since the last one began: a tenth of a second of a quick disk, some seconds of a slow one, which has no more than one at a time. */
+/**
+ * Bytes written since the last call began: a tenth of a second for a quick disk, some seconds for a slow one; only one
+ * call runs at a time.
+ */
 export const FLUSH_BYTES = 64 * 1024 * 1024;
-/** Files that one call lets go, and as many may wait behind it: a quarter of a second of renaming, and 4 MiB of entries. */
+/**
+ * Files that one call releases; as many may wait behind it. A quarter of a second of renaming, and 4 MiB of entries.
+ */
 export const FLUSH_FILES = 4096;
 
 /** A finished file that has no name yet. */
 export interface Unnamed {
-  /** Called once, when it is on disk. What it throws ends the restore. */
+  /** Called once, when the file is on disk. An error that it throws ends the restore. */
   name(): void;
-  /** Called once instead, when the disk did not take it. The first failure stays the one that is told. */
+  /** Called once instead, when the disk did not take the file. The first failure stays the one that is reported. */
   discard(): void;
 }
 
@@ -38,14 +44,17 @@ export class RestoreFlush {
   #running: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
 
-  /** @param sync default: the system's call, and where there is none, each file is flushed by itself */
+  /** @param sync default: the system's call; where there is none, each file is flushed by itself */
   constructor(folder: Buffer | string, sync: SyncFileSystem | undefined = posix()?.syncfs) {
     this.#fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
     this.#device = fstatSync(this.#fd).dev;
     this.#sync = sync;
   }
 
-  /** The one call makes files of this device durable. Others must be flushed before they are handed to `nameOnDisk`. */
+  /**
+   * Whether the one call makes files of this device durable. Others must be flushed before they are handed to
+   * `nameOnDisk`.
+   */
   reaches(device: number): boolean {
     return this.#sync !== undefined && device === this.#device;
   }
@@ -55,7 +64,7 @@ export class RestoreFlush {
     this.#beginIfDue();
   }
 
-  /** Names the file, in its turn, when all that was written until now is on disk. */
+  /** Names the file, in its turn, when all that has been written so far is on disk. */
   nameOnDisk(file: Unnamed): void {
     this.#waiting.push(file);
     this.#beginIfDue();
@@ -67,7 +76,10 @@ export class RestoreFlush {
     this.#throwIfFailed();
   }
 
-  /** All that was written until now is on disk, and named. @throws what any of the calls or of the names threw */
+  /**
+   * Returns when all that has been written so far is on disk and named. @throws what any of the calls or of the names
+   * threw
+   */
   async all(): Promise<void> {
     await this.#running;
     this.#begin();
@@ -76,7 +88,7 @@ export class RestoreFlush {
   }
 
   async close(): Promise<void> {
-    // The call has the number of the file, which would be another's.
+    // The call uses this descriptor's number, which could otherwise become another file's.
     await this.#running;
     closeSync(this.#fd);
   }
@@ -95,11 +107,11 @@ export class RestoreFlush {
     });
   }
 
-  /** Never throws: one that runs beside the writing has nobody who waits for it. */
+  /** Never throws: nobody awaits a call that runs beside the writing. */
   async #carryOut(files: readonly Unnamed[]): Promise<void> {
     const left = files.values();
     try {
-      // The kernel tells of a failure once: a later call that succeeds says nothing of these files.
+      // The kernel reports a failure only once: the success of a later call says nothing about these files.
       this.#throwIfFailed();
       await this.#sync?.(this.#fd);
       for (const file of left) file.name();

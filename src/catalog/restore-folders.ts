@@ -1,6 +1,6 @@
 /**
- * Restore folders: made before anything is written into them, open to the caller only, and closed behind their last entry
- * with the owner, attributes, mode and time that they are to have.
+ * Restore folders: made before anything is written into them, open to the caller only. After its last entry, each gets
+ * its final owner, attributes, mode and time.
  *
  * Driven by restore-tree.ts.
  */
@@ -15,11 +15,11 @@ import { NoFolder, type RestorePlaces } from './restore-places.js';
 import type { RestoreTally } from './restore-tally.js';
 import type { ExistingFiles, RestoreTarget } from './restore-target.js';
 
-/** The path of the target, relative to it. */
+/** The target itself, as a path relative to the target. */
 const ITSELF = Buffer.alloc(0);
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 
-export const NO_FOLDER_IN_PLACE = 'something that is no folder is there in its place';
+export const NO_FOLDER_IN_PLACE = 'something that is not a folder is in its place';
 
 export interface RestoreFoldersContext {
   readonly target: RestoreTarget;
@@ -42,7 +42,7 @@ export class RestoreFolders {
       const place = places.of(path);
       const there = lstatSync(place, { throwIfNoEntry: false });
       if (there?.isDirectory()) {
-        // An earlier run, or the owner, may have closed it; pass 2 sets the mode that it is to have.
+        // An earlier run, or the owner, may have closed it; pass 2 sets its final mode.
         places.enter(path, { isOurs: target.ownsFolder && isStandIn !== true });
         return;
       }
@@ -54,7 +54,7 @@ export class RestoreFolders {
     });
   }
 
-  /** What is there goes when the folder is there, and not before. */
+  /** What is there is removed only once the folder is in its place. */
   #replace(path: Buffer): void {
     const aside = this.#of.parts.pathFor(path);
     const place = this.#of.places.of(path);
@@ -74,24 +74,27 @@ export class RestoreFolders {
       try {
         this.#set(path, entry);
       } catch (error) {
-        // Told in pass 1.
+        // Reported in pass 1.
         if (!(error instanceof NoFolder)) throw error;
       }
     });
   }
 
-  /** Only a folder that is the restore's own gets the metadata of the source's folder; a shared one belongs to somebody. */
+  /**
+   * Only a folder that is the restore's own gets the metadata of the source's folder; a shared one belongs to somebody
+   * else.
+   */
   closeTarget(root: PlacedEntry | undefined): void {
     const { target } = this.#of;
-    // What stands in says nothing about a folder that an earlier run may have known better.
+    // A stand-in says nothing about the folder; an earlier run may have known better.
     const isSet = root?.isStandIn ? target.isNew : target.ownsFolder;
     if (root !== undefined && isSet) this.#of.tally.guarded(root.entry, () => this.#set(ITSELF, root.entry));
-    // A single file came into a folder that was made for it, as mkdir would make it.
+    // The folder was made for a single file, so it gets the mode that mkdir would give it.
     else if (root === undefined && target.isNew) chmodSync(target.folder.self, 0o777 & ~process.umask());
     else target.giveBack();
   }
 
-  /** The mode last: it may keep even its owner out. */
+  /** Sets the mode last: it may lock out even the owner. */
   #set(path: Buffer, entry: Entry): void {
     const place = this.#of.places.folder(path);
     const fd = openSync(place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);

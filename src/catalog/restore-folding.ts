@@ -1,13 +1,14 @@
 /**
- * Restore folding: which names of one folder does the target's file system take for one?
+ * Restore folding: which names of one folder does the target's file system take for the same name?
  *
- * A source may hold `A.txt` beside `a.txt`. On APFS, exFAT or NTFS the second would replace the first, and a folder be poured
- * into another one. So the first in the snapshot's order gets the name, and the others are refused with all that is below them.
+ * A source may hold `A.txt` beside `a.txt`. On APFS, exFAT or NTFS the second would replace the first, and a folder
+ * would be merged into another one. So the first in the snapshot's order gets the name, and the others are refused with
+ * all that is below them.
  *
- * How it folds is for the file system to say, for each has its own rules and tables: names that might be one are tried, one
- * made and the other looked up. Where it folds nothing, nothing is remembered; else the names in the folders that are open,
- * so that memory holds the widest of them, never the snapshot. A file system that is mounted below the target is taken to
- * fold as the target does.
+ * Each file system has its own rules and tables for folding, so it is asked: names that might be the same are tried, by
+ * making one and looking up the other. Where the file system folds nothing, nothing is remembered. Otherwise the names
+ * in the open folders are, so that memory holds the widest of them, never the snapshot. A file system mounted below the
+ * target is assumed to fold as the target does.
  *
  * Driven by restore-tree.ts, in each pass.
  */
@@ -22,22 +23,27 @@ import { namesFolder } from './restore-target.js';
 const { O_WRONLY, O_CREAT, O_NOFOLLOW } = constants;
 const SLASH = 0x2f;
 
-/** Each by one of the rules that file systems fold by: case, unicode form, dots at the end. */
+/**
+ * Pairs of names, each the same under one of the rules by which file systems fold: case, unicode form, dots at the end.
+ */
 const FOLDED_SOMEWHERE: readonly (readonly [string, string])[] = [
   ['a', 'A'],
   ['\u00e9', 'e\u0301'],
   ['a', 'a.'],
 ];
 
-/** Asked once a restore. @throws ClusterError RESTORE_STOPPED */
+/** To be asked once a restore. @throws ClusterError RESTORE_STOPPED */
 export function foldsNames(markFolder: Buffer): boolean {
   return FOLDED_SOMEWHERE.some(([one, other]) => isOneName(markFolder, Buffer.from(one), Buffer.from(other)));
 }
 
 interface OpenNames {
-  /** Of the folder. */
+  /** The path of the folder. */
   readonly path: Buffer;
-  /** By what all of them might fold to: its names, as latin1. Nearly always one, so more are joined by slashes, which none has. */
+  /**
+   * Its names, as latin1, by what all of them might fold to. Nearly always one; several are joined by slashes, which no
+   * name has.
+   */
   readonly names: Map<string, string>;
 }
 
@@ -45,14 +51,16 @@ interface OpenNames {
 export class FoldedNames {
   readonly #markFolder: Buffer;
   readonly #open: OpenNames[] = [];
-  /** The last that had its name taken. */
+  /** The last path whose name was taken. */
   #refused: Buffer | undefined;
 
   constructor(markFolder: Buffer) {
     this.#markFolder = markFolder;
   }
 
-  /** Why the entry at `path`, relative to the target, has no place of its own there. @throws ClusterError RESTORE_STOPPED */
+  /**
+   * Why the entry at `path`, relative to the target, has no name of its own there. @throws ClusterError RESTORE_STOPPED
+   */
   next(path: Buffer): string | undefined {
     if (path.length === 0) return undefined;
     if (this.#refused !== undefined && isAtOrUnder(path, this.#refused))
@@ -77,16 +85,18 @@ export class FoldedNames {
     }
     if (top?.path.equals(path)) return top;
     const opened = { path, names: new Map<string, string>() };
-    // In the target itself the restore's own folder has its name before any entry has.
+    // In the target itself, the restore's own folder has its name before any entry.
     if (path.length === 0) opened.names.set(foldedFurthest(Buffer.from(MARK_FOLDER)), MARK_FOLDER);
     this.#open.push(opened);
     return opened;
   }
 }
 
-/** Names that any file system takes for one are equal here; by far not all that are equal here are one anywhere. */
+/**
+ * Names that any file system takes for the same are equal here; most names that are equal here are the same nowhere.
+ */
 function foldedFurthest(name: Buffer): string {
-  // Down and then up: some letters have several small or large ones.
+  // Down and then up: some letters have several lower-case or upper-case forms.
   const cased = name.toString().normalize('NFKD').toLowerCase().toUpperCase();
   return cased
     .normalize('NFKD')
@@ -102,7 +112,7 @@ function isOneName(markFolder: Buffer, one: Buffer, other: Buffer): boolean {
     return lstatSync(below(place, other), { throwIfNoEntry: false }) !== undefined;
   } catch (error) {
     throwIfStopping(error);
-    // A name that cannot be had there at all is told as that, when it is to be made.
+    // A name that the file system refuses altogether is reported as refused when it is made.
     return false;
   } finally {
     rmSync(place, { recursive: true, force: true });

@@ -1,8 +1,9 @@
 /**
- * Restore hash: what do the bytes that are there hash to?
+ * Restore hash: the hash of the bytes that are in the target.
  *
- * What is there is the target's old content, or what was written just now. That it cannot be read is the trouble of one file, and
- * says nothing of whether the target can be written: so it is told in a way that stops no restore (restore-failure.ts).
+ * These are the target's old content, or what was written just now. An unreadable file concerns that file alone, and
+ * does not mean that the target cannot be written. So the error has a class of its own, which stops no restore
+ * (restore-failure.ts).
  */
 import { closeSync, constants, openSync, read } from 'node:fs';
 import { createHasher, type Hasher } from '../core/hash.js';
@@ -17,10 +18,10 @@ const readFrom = (fd: number, buffer: Buffer): Promise<number> =>
     read(fd, buffer, 0, buffer.length, null, (error, bytes) => (error === null ? resolve(bytes) : reject(error)));
   });
 
-/** What is there cannot be read. */
+/** The file in the target cannot be read. */
 export class Unreadable extends Error {
   constructor(cause: unknown) {
-    super(`what is there cannot be read: ${messageOf(cause)}`, { cause });
+    super(`the file in the target cannot be read: ${messageOf(cause)}`, { cause });
   }
 }
 
@@ -39,7 +40,7 @@ export async function hashFile(path: Buffer, signal: AbortSignal): Promise<strin
 
 /** As `hashFile`. @returns how many bytes */
 export async function hashInto(hasher: Hasher, path: Buffer, signal: AbortSignal): Promise<number> {
-  // A pipe that came into its place would be waited for without end.
+  // O_NONBLOCK: opening a pipe that took the file's place would wait for ever.
   const fd = guarded(() => openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
   let bytes = 0;
   try {

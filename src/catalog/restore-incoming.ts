@@ -13,7 +13,7 @@ import { SparseWriter } from './sparse-writer.js';
 export class Incoming {
   readonly blob: BlobId;
   readonly sharers: readonly WantedFile[];
-  /** Where its unfinished file lies if that is to outlast the run. */
+  /** The path of its unfinished file, if that is to outlast the run. */
   readonly begunPath: Buffer | undefined;
   part: Part | undefined;
   #content: SparseWriter | undefined;
@@ -30,7 +30,7 @@ export class Incoming {
     this.#expectedBytes = sharers[0]?.entry.size ?? 0;
   }
 
-  /** Bytes that are here. */
+  /** How many bytes have come. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -44,7 +44,7 @@ export class Incoming {
   write(data: Uint8Array): void {
     if (this.#isDiscarded || this.part === undefined) return;
     this.#bytes += data.length;
-    // A giver that sends too much must not fill the disk; `isRight` will say no.
+    // A giver that sends too much must not fill the disk; `isRight` will return false.
     if (this.#bytes > this.#expectedBytes) return;
     this.#hasher.update(data);
     this.#content ??= new SparseWriter(this.part.fd);
@@ -56,21 +56,21 @@ export class Incoming {
     return this.#content?.hasHoles === true;
   }
 
-  /** All came, and it hashes to its name. */
+  /** Whether all bytes came and hash to the blob's name. */
   isRight(): boolean {
     if (this.#isDiscarded || this.#bytes !== this.#expectedBytes) return false;
     this.#digest ??= hexOf(this.#hasher.digest());
     return this.#digest === this.blob;
   }
 
-  /** Hands the unfinished file on. */
+  /** Hands the unfinished file over to the caller. */
   release(): Part | undefined {
     const part = this.part;
     this.part = undefined;
     return part;
   }
 
-  /** It has come to no end: what outlasts the run stays where it is. */
+  /** Called when it is incomplete: a file that outlasts the run stays where it is. */
   leave(): void {
     if (this.part !== undefined && this.begunPath !== undefined) this.part.isHandedOn = true;
     this.discard();
@@ -84,7 +84,7 @@ export class Incoming {
   }
 }
 
-/** A large file whose unfinished one outlasts the run. */
+/** A large file whose unfinished bytes outlast the run. */
 export interface Begun {
   readonly blob: BlobId;
   readonly file: WantedFile;
@@ -95,11 +95,11 @@ export interface Part {
   path: Buffer;
   readonly fd: number;
   isClosed?: boolean;
-  /** It waits for its name or for the next run, or was removed: nothing is left to remove. */
+  /** The file waits for its name or for the next run, or has been removed: there is nothing left to remove. */
   isHandedOn?: boolean;
 }
 
-/** Closes and removes what is left of it; only closes what waits for its name. */
+/** Closes an unfinished file and removes it; one that waits for its name is only closed. */
 export function removePart(part: Part): void {
   if (part.isClosed !== true) closeSync(part.fd);
   part.isClosed = true;

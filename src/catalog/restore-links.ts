@@ -1,8 +1,8 @@
 /**
- * Restore links: the names of one inode, which come in several parcels and maybe in several runs.
+ * Restore links: the names of one inode, which may come in several parcels and in several runs.
  *
- * One name of each stays in the mark's folder, its anchor, until the restore ends; and while the first waits for the disk, its
- * unfinished file stands for it. Where no link can be made, each name gets a file of its own.
+ * One name of each inode, its anchor, stays in the mark's folder until the restore ends; while the first name waits for
+ * the disk, its unfinished file serves instead. Where no link can be made, each name gets a file of its own.
  *
  * Driven by restore-files.ts.
  */
@@ -18,7 +18,7 @@ import { linkAnchor } from './restore-target.js';
 export class HardLinks {
   readonly #markFolder: Buffer;
   readonly #parts: RestoreParts;
-  /** Of each file whose first name waits for the disk, its anchor's path and its unfinished file. */
+  /** For each file whose first name waits for the disk: its anchor's path → its unfinished file. */
   readonly #unnamed = new Map<string, Buffer>();
 
   constructor(markFolder: Buffer, parts: RestoreParts) {
@@ -26,7 +26,10 @@ export class HardLinks {
     this.#parts = parts;
   }
 
-  /** The unfinished file waits for its name, and others may be linked to it. @returns to be called when it waits no more */
+  /**
+   * Notes that the unfinished file waits for its name; others may be linked to it. @returns to be called when it no
+   * longer waits
+   */
   waits(part: Buffer, entry: Entry): () => void {
     const anchor = this.#anchorOf(entry);
     if (anchor === undefined) return () => {};
@@ -37,13 +40,16 @@ export class HardLinks {
     };
   }
 
-  /** An unfinished file that is another name of one that is restored, or about to be. `undefined`: there is none, or no link can be made. */
+  /**
+   * A new link to a file that is restored or about to be, as an unfinished file. `undefined`: there is no such file, or
+   * no link can be made.
+   */
   linkTo({ entry, path }: WantedFile): Buffer | undefined {
     const anchor = this.#anchorOf(entry);
     if (anchor === undefined) return undefined;
     const first = this.#unnamed.get(pathKey(anchor)) ?? anchor;
     const found = lstatSync(first, { throwIfNoEntry: false, bigint: true });
-    // A name restored by an earlier run may have been written to since; the anchor is the same inode.
+    // An earlier run's file may have been written to since, and the anchor is the same inode.
     if (found === undefined || found.size !== BigInt(entry.size) || !sameTime(found.mtimeNs, entry.mtimeNs))
       return undefined;
     const part = this.#parts.pathFor(path);
@@ -51,12 +57,16 @@ export class HardLinks {
       linkSync(first, part);
       return part;
     } catch {
-      // No more links to it, say: it gets content of its own, and `anchor` reports that where it matters.
+      // The inode may have no more links, for example: the file gets its own content, and `anchor` reports that where
+      // it matters.
       return undefined;
     }
   }
 
-  /** Remembers, on disk, one name of this inode for the names that come later; of another inode, tells why it is that. */
+  /**
+   * Keeps one name of this inode on disk for the names that come later. If the anchor is another inode, returns the
+   * reason.
+   */
   anchor(place: Buffer, entry: Entry): NotSet | undefined {
     const anchor = this.#anchorOf(entry);
     if (anchor === undefined) return undefined;
@@ -66,7 +76,7 @@ export class HardLinks {
     } catch (error) {
       const [here, first] = [lstatSync(place), lstatSync(anchor, { throwIfNoEntry: false })];
       if (here.ino === first?.ino && here.dev === first.dev) return undefined;
-      return { what: 'hard link', because: `a file of its own instead: ${messageOf(error)}` };
+      return { what: 'hard link', because: `it is a separate file instead: ${messageOf(error)}` };
     }
   }
 

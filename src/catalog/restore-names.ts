@@ -1,10 +1,10 @@
 /**
  * Restore names: may this entry be written below the target, and where?
  *
- * Names are bytes and come from other hosts, so they are hostile until shown otherwise. Two rules keep everything inside
- * the target: each path is checked by itself (`nameFault`), and entries must come in strict path order with every folder
- * before its content (`RestoreOrder`). From the order follows, in memory bounded by the depth of the tree, that no path
- * comes twice and that whatever stands above an entry is a folder of this same restore and never one of its symlinks.
+ * Names are bytes and come from other hosts, so they count as hostile until checked. Two rules keep everything inside
+ * the target: each path is checked by itself (`nameFault`), and entries must come in strict path order with every
+ * folder before its content (`RestoreOrder`). With memory bounded by the depth of the tree, the order ensures that no
+ * path comes twice and that everything above an entry is a folder of this same restore and never one of its symlinks.
  */
 import { type Entry, PATH_BYTES_MAX } from './entry.js';
 import { comparePaths, isAtOrUnder, isUnder } from './path-order.js';
@@ -16,7 +16,7 @@ export const COMPONENT_BYTES_MAX = 255;
 
 const SLASH = 0x2f;
 
-/** Why `path` must not be written below a target: a phrase; `undefined` when nothing speaks against it. */
+/** Why `path` must not be written below a target, as a phrase; `undefined` when it may be. */
 export function nameFault(path: Buffer): string | undefined {
   if (path.length > PATH_BYTES_MAX) return `its path has more than ${PATH_BYTES_MAX} bytes`;
   if (path.includes(0)) return 'its path has a NUL byte';
@@ -31,15 +31,15 @@ export function nameFault(path: Buffer): string | undefined {
     const text = component.toString('latin1');
     if (text === '.' || text === '..') return `its path has the component "${text}"`;
     if (start === 0 && text === MARK_FOLDER)
-      return `its name is the one of the restore's own mark: restore it by itself, with --target elsewhere`;
+      return `it has the name of the restore's own mark: restore it by itself, to another --target`;
     start = at + 1;
   }
   return undefined;
 }
 
 /**
- * `write`: below the target at `path` (empty: the target itself). `refuse`: nothing may be written for this entry. `closed`:
- * the folders whose content is complete now that this entry has come, deepest first.
+ * `write`: below the target at `path` (empty: the target itself). `refuse`: nothing may be written for this entry.
+ * `closed`: the folders whose content is complete before this entry, deepest first.
  */
 export type OrderVerdict = { readonly closed: readonly OpenFolder[] } & (
   | { readonly act: 'write'; readonly path: Buffer }
@@ -53,10 +53,12 @@ export interface OpenFolder {
   readonly path: Buffer;
 }
 
-/** Follows one pass over the entries. `under` is the path that was asked for: a folder's content lands in the target. */
+/**
+ * Follows one pass over the entries. `under` is the path that was asked for: a folder's content goes into the target.
+ */
 export class RestoreOrder {
   readonly #under: Buffer;
-  /** Bytes at the front of each path that stand for the target: `under/`, or the folder of a single file. */
+  /** How many bytes at the front of each path stand for the target: `under/`, or the folder of a single file. */
   #cut: number | undefined;
   #last: Buffer | undefined;
   readonly #open: OpenFolder[] = [];
@@ -85,7 +87,7 @@ export class RestoreOrder {
       this.#open.pop();
     }
     const parent = path.subarray(0, Math.max(path.lastIndexOf(SLASH), 0));
-    // The target itself stands also when it is not listed, as for a single file.
+    // The target itself counts as listed even when it is not, as for a single file.
     if (parent.length > 0 && this.#open.at(-1)?.path.equals(parent) !== true) {
       return refuse('the snapshot does not list the folder it lies in', closed);
     }
@@ -93,7 +95,7 @@ export class RestoreOrder {
     return { act: 'write', path, closed };
   }
 
-  /** After the last entry: the folders that are still open, deepest first. */
+  /** To be called after the last entry. Returns the folders that are still open, deepest first. */
   end(): readonly OpenFolder[] {
     return this.#open.splice(0).reverse();
   }

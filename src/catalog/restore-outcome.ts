@@ -1,5 +1,5 @@
 /**
- * Restore outcome: a regular file that a restore is to have, and what became of it.
+ * Restore outcome: a regular file that a restore is to write, and what became of it.
  */
 import type { Entry } from './entry.js';
 
@@ -9,7 +9,7 @@ export interface WantedFile {
   readonly path: Buffer;
 }
 
-/** What became of one entry. `retry`: the same restore, run again, may get it. */
+/** What became of one entry. `retry`: running the same restore again may succeed. */
 export type Outcome =
   | { readonly kind: 'restored'; readonly bytes: number }
   | { readonly kind: 'kept' }

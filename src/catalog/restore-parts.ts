@@ -1,9 +1,9 @@
 /**
- * Restore parts: where does what is unfinished lie until it gets its name?
+ * Restore parts: where does an unfinished file, folder or symlink lie until it gets its name?
  *
- * In the mark's folder, whose leftovers the next run removes or goes on with; beside the name where that lies on another file
- * system, for a rename cannot cross. A rename puts it into its place in one step, so what was there before is there until then.
- * No run gives a path that another one has given.
+ * It lies in the mark's folder, whose leftovers the next run removes or continues; or beside its final name where that
+ * is on another file system, since a rename cannot cross file systems. A rename puts it into its place in one step, so
+ * what was there before stays until then. No run gives out a path that another run has given out.
  *
  * Driven by restore-files.ts, restore-folders.ts and restore-symlink.ts.
  */
@@ -27,18 +27,18 @@ export class RestoreParts {
     this.#places = places;
   }
 
-  /** A path that nothing has yet, for what is to have the name `path`, relative to the target. */
+  /** A path that does not exist yet, for something that is to get the name `path`, relative to the target. */
   pathFor(path: Buffer): Buffer {
     this.#parts += 1;
     const name = `${this.#run}-${this.#parts}`;
     if (this.#canRenameTo(path)) return partPath(this.#target.markFolder, name);
-    // It is reached by names alone, for longer than a folder is held.
+    // By name and not by descriptor: the path is used for longer than a folder is held.
     const beside = below(this.#target.named, parentOf(path));
     if (isRoot() && openOnTheWay(beside) !== undefined) throw new Error(OTHER_FILE_SYSTEM);
     return below(beside, `.scatterhoard-part-${name}`);
   }
 
-  /** The same path in each run; `undefined` where the mark's folder lies on another file system than the name. */
+  /** The same path in each run; `undefined` where the mark's folder is on another file system than the name. */
   begunPathFor(path: Buffer, blob: BlobId): Buffer | undefined {
     return this.#canRenameTo(path) ? begunPath(this.#target.markFolder, blob) : undefined;
   }
@@ -50,4 +50,4 @@ export class RestoreParts {
 }
 
 const OTHER_FILE_SYSTEM =
-  'its folder lies on another file system than the target, and others may write there: restore it by itself, with --target there';
+  'its folder is on another file system than the target, and other users may write there: restore it by itself, with a --target on that file system';

@@ -1,13 +1,14 @@
 /**
- * Restore places: by which path is an entry of the target reached, so that nobody can lead it elsewhere?
+ * Restore places: by which path is an entry of the target reached, so that nobody can redirect it?
  *
- * Whoever may write into a folder can put a symlink in the place of one that lies in it, between a look at it and the call that
- * comes after; and root, which restores into the folders of others, may write wherever that leads. So the target is held open, and
- * each folder below it is opened from the one above, as a folder and never through a symlink. A path begins at that descriptor
- * (`/proc/self/fd/7/./name`), so it names what was looked at, whatever has become of the names that led there (I12).
+ * Somebody who may write into a folder can replace a folder in it by a symlink between a check and the next call; and
+ * root, which restores into other users' folders, may write wherever that leads. So the target is held open, and each
+ * folder below it is opened from the one above, as a folder and never through a symlink. Paths begin at that descriptor
+ * (`/proc/self/fd/7/./name`), so they name what was checked, whatever has become of the names that led there (I12).
  *
- * Where there is no /proc (macOS, FreeBSD), every folder above an entry is looked at before each call. That leaves time for those
- * who may write there, so there root writes only below folders that are closed to others; a restore's own are until its end.
+ * Where there is no /proc (macOS, FreeBSD), every folder above an entry is checked before each call. That leaves a gap
+ * for users who may write there. So on these systems root writes only below folders that are closed to others; the
+ * restore's own folders stay closed until its end.
  *
  * Driven by restore-tree.ts and its passes.
  */
@@ -17,41 +18,44 @@ import { errorCode } from './error-code.js';
 import { isRoot } from './restore-metadata.js';
 
 const { O_DIRECTORY, O_NOFOLLOW } = constants;
-/** Linux's O_PATH, which Node does not name: a place, opened without any right to what is in it. */
+/** Linux's O_PATH, which Node does not define: opens a place without any right to its content. */
 const O_PATH = 0o10000000;
 const SLASH = 0x2f;
 
-export const NO_FOLDER_ABOVE = 'what should be a folder above it is something else';
+export const NO_FOLDER_ABOVE = 'a path above it should be a folder and is something else';
 const NOT_MADE = 'the folder it lies in could not be made';
 const OPEN_TO_OTHERS =
-  'others may write into a folder above it, and could lead root elsewhere on this system: restore it by itself, into a folder that only root may write';
+  'other users may write into a folder above it, and on this system could redirect root: restore it by itself, into a folder that only root may write';
 
-/** The entry has no place: a folder above it, or the one that was asked for, is none. */
+/** The entry has no place: a folder above it, or the requested one, is missing or is not a folder. */
 export class NoFolder extends Error {}
 
-/** A folder that stays the same one, whatever its name leads to later. */
+/** A folder that stays the same, whatever its name leads to later. */
 export interface HeldFolder {
-  /** Of what is in it. With a dot at its end, so that it is the folder itself for calls that follow no symlink. */
+  /**
+   * The prefix for paths of its content. It ends with a dot, so that by itself it is the folder, for calls that follow
+   * no symlink.
+   */
   readonly path: Buffer;
-  /** Of the folder, for calls that follow symlinks, and want no right to what is in it. */
+  /** The folder, for calls that follow symlinks and need no right to its content. */
   readonly self: Buffer;
   release(): void;
 }
 
-/** @throws as open does; of a symlink, too, without `follow` */
+/** @throws as open does; without `follow`, also for a symlink */
 export function holdFolder(path: Buffer | string, { follow }: { readonly follow: boolean }): HeldFolder {
   const fd = openSync(path, O_PATH | O_DIRECTORY | (follow ? 0 : O_NOFOLLOW));
   const self = Buffer.from(descriptorPath(fd));
   return { path: below(self, '.'), self, release: () => closeSync(fd) };
 }
 
-/** As a held folder where none can be held: the path that it has. */
+/** Stands in for a held folder where none can be held: only its path. */
 export const namedFolder = (path: Buffer): HeldFolder => ({ path, self: path, release: () => {} });
 
 export class RestorePlaces {
   readonly #target: HeldFolder;
   readonly #isHeld: boolean;
-  /** The last folder that was asked for: nearly always the next one's, too. */
+  /** The last folder that was asked for: nearly always the next one too. */
   #last: { readonly path: Buffer; readonly folder: HeldFolder } | undefined;
 
   constructor(target: HeldFolder, isHeld = hasDescriptorPaths()) {
@@ -60,7 +64,8 @@ export class RestorePlaces {
   }
 
   /**
-   * Of the entry at `path`, relative to the target. It ends with the next call to this object: use it at once.
+   * The path of the entry at `path`, relative to the target. It is valid until the next call to this object: use it at
+   * once.
    * @throws NoFolder when nothing can be there
    */
   of(path: Buffer): Buffer {
@@ -68,12 +73,15 @@ export class RestorePlaces {
     return below(this.folder(parentOf(path)), path.subarray(path.lastIndexOf(SLASH) + 1));
   }
 
-  /** The folder at `path` itself, for what is to be in it. It ends as `of`. @throws NoFolder */
+  /** The path of the folder at `path` itself, for its content. It is valid as long as that of `of`. @throws NoFolder */
   folder(path: Buffer): Buffer {
     return this.#folder(path).path;
   }
 
-  /** Lets the caller into a folder that is there. `isOurs`: nobody else, where that is what keeps others from leading us. */
+  /**
+   * Lets the caller into a folder that is there. `isOurs`: locks out everybody else, where that is what prevents a
+   * redirection.
+   */
   enter(path: Buffer, { isOurs }: { readonly isOurs: boolean }): void {
     const isTaken = isOurs && isRoot() && !this.#isHeld;
     if (isTaken) lchownSync(this.of(path), 0, 0);
@@ -83,7 +91,7 @@ export class RestorePlaces {
     if (mode !== wanted) chmodSync(self, wanted);
   }
 
-  /** The target itself stays held. */
+  /** Releases the last folder; the target itself stays held. */
   release(): void {
     this.#last?.folder.release();
     this.#last = undefined;
@@ -144,7 +152,7 @@ function noFolder(code: string): NoFolder | undefined {
   return code === 'ENOTDIR' || code === 'ELOOP' ? new NoFolder(NO_FOLDER_ABOVE) : undefined;
 }
 
-/** The first folder on the way to `folder`, itself among them, in which others may put something else in the place of the next one. */
+/** The first folder on the way to `folder`, or `folder` itself, in which others may replace the next one. */
 export function openOnTheWay(folder: Buffer): Buffer | undefined {
   for (let slash = 0; slash >= 0; slash = folder.indexOf(SLASH, slash + 1)) {
     const above = slash === 0 ? Buffer.from('/') : folder.subarray(0, slash);
@@ -156,7 +164,7 @@ export function openOnTheWay(folder: Buffer): Buffer | undefined {
 const STICKY = 0o1000;
 const WRITABLE_BY_OTHERS = 0o022;
 
-/** Others than root and the caller (also the one who typed `sudo`) may rename what root has in it. */
+/** Whether others than root and the caller (also the one who typed `sudo`) may rename root's files in it. */
 function isOpenToOthers({ uid, mode }: { readonly uid: number; readonly mode: number }): boolean {
   const isTrusted = uid === 0 || uid === process.geteuid?.() || uid === Number(process.env.SUDO_UID ?? Number.NaN);
   return !isTrusted || ((mode & WRITABLE_BY_OTHERS) !== 0 && (mode & STICKY) === 0);

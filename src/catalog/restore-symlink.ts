@@ -1,5 +1,6 @@
 /**
- * Restore symlink: one symlink, made beside its place, given all but its name, and then put there whole.
+ * Restore symlink: makes a symlink under another name, sets everything but its final name, and then renames it into its
+ * place.
  *
  * Driven by restore-tree.ts.
  */
@@ -11,13 +12,13 @@ import type { RestorePlaces } from './restore-places.js';
 import type { ExistingFiles, RestoreTarget } from './restore-target.js';
 
 export interface SymlinkOutcome {
-  /** `kept`: it was there and right, or was to be kept. */
+  /** `kept`: it was there and right, or was to be left as it is. */
   readonly kind: 'made' | 'kept';
   readonly faults: readonly NotSet[];
 }
 
-export const FOLDER_IN_PLACE = 'a folder is there in its place';
-export const SOMETHING_IN_PLACE = 'something else has its name in the target already';
+export const FOLDER_IN_PLACE = 'a folder is in its place';
+export const SOMETHING_IN_PLACE = 'something else already has its name in the target';
 
 /** Whether what stands at a place is a symlink to `target`. */
 export const isSymlinkTo = (
@@ -25,7 +26,7 @@ export const isSymlinkTo = (
   { there, place }: { readonly there: BigIntStats; readonly place: Buffer },
 ): boolean => there.isSymbolicLink() && target?.equals(readlinkSync(place, 'buffer')) === true;
 
-/** @throws what keeps it from being made; nothing of it is left then */
+/** @throws what keeps it from being made; no part of it is left then */
 export function restoreSymlink(
   entry: Entry,
   {

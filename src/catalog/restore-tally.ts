@@ -1,6 +1,6 @@
 /**
- * Restore tally: what has come of a restore's entries. Each thing that went wrong is told as it happens; the rest is
- * counted, for who watches and for the report at the end.
+ * Restore tally: what has become of a restore's entries. Each problem is reported as it happens; the rest is counted,
+ * for progress displays and for the report at the end.
  *
  * It also knows whether running the same restore again would help. Driven by restore-tree.ts and its passes.
  */
@@ -11,19 +11,19 @@ import { messageOf, throwIfStopping } from './restore-failure.js';
 import type { NotSet } from './restore-metadata.js';
 import type { Outcome } from './restore-outcome.js';
 
-/** Told as it happens: there may be as many as entries. */
+/** Reported as it happens: there may be as many as there are entries. */
 export type RestoreProblem =
   | { readonly kind: 'failed'; readonly path: Buffer; readonly because: string }
-  /** Entries that come somewhere after `path`. */
+  /** Entries are missing that come somewhere after `path`. */
   | { readonly kind: 'lacking'; readonly path: Buffer; readonly because: string }
   | { readonly kind: 'not-set'; readonly path: Buffer; readonly what: NotSet['what']; readonly because: string };
 
 export interface RestoreProgress {
   readonly phase: 'write' | 'finish' | 'verify';
-  /** Regular files with an outcome (in `verify`: read back), and bytes written (read back). */
+  /** Regular files that have an outcome (in `verify`: that were read back), and bytes written (read back). */
   readonly files: number;
   readonly bytes: number;
-  /** Of files that were there and right, or are another name of one that is: they need no writing. 0 in `verify`. */
+  /** Bytes of files that were there and right, or that are another name of one: they need no writing. 0 in `verify`. */
   readonly keptBytes: number;
 }
 
@@ -32,26 +32,29 @@ export interface RestoreReport {
   readonly bytes: number;
   readonly folders: number;
   readonly symlinks: number;
-  /** Files and symlinks that were there and right, or were to be kept. */
+  /** Files and symlinks that were there and right, or were to be left as they are. */
   readonly kept: number;
   readonly failed: number;
   readonly notSet: number;
-  /** Read back and right; 0 without `verify`. */
+  /** Files that were read back and are right; 0 without `verify`. */
   readonly verified: number;
-  /** Entries that are older than the snapshot: they could not be read when it was taken. What became of them is counted above, too. */
+  /**
+   * Entries that are older than the snapshot, because they could not be read when it was taken. Their outcome is
+   * counted above, too.
+   */
   readonly stale: number;
-  /** The mark was left: the same command, run again, tries what failed once more. */
+  /** The mark was left: the same command, run again, retries what failed. */
   readonly resumable: boolean;
 }
 
-/** Paths that failed, kept for the reading back, which else tells of each once more: some 10 MiB. */
+/** Failed paths that are remembered, so that reading back does not report them again: some 10 MiB. */
 export const FAILED_KEPT_MAX = 65_536;
 
-/** Why an entry of such a kind fails. */
+/** Why an entry of one of these kinds fails. */
 export const UNMAKEABLE = 'pipes, sockets and devices cannot be made by this version';
 
 export interface TallyOptions {
-  /** Reading back will ask which paths have failed. */
+  /** Whether reading back will ask which paths have failed. */
   readonly verify: boolean;
   readonly onProblem: (problem: RestoreProblem) => void;
   readonly onProgress: (progress: RestoreProgress) => void;
@@ -71,21 +74,21 @@ export class RestoreTally {
     stale: 0,
   };
   #phase: RestoreProgress['phase'] = 'write';
-  /** Since writing, or reading back, has begun. */
+  /** Since the beginning of writing, or of reading back. */
   #filesDone = 0;
   #bytesMoved = 0;
   #bytesKept = 0;
   #retry = false;
-  /** Paths that have been told as failed, as far as they are kept. */
+  /** Paths that have been reported as failed, up to FAILED_KEPT_MAX. */
   readonly #failedPaths = new Set<string>();
-  /** After which paths entries are lacking. */
+  /** The paths after which entries are lacking. */
   readonly #lacking = new Set<string>();
 
   constructor(options: TallyOptions) {
     this.#options = options;
   }
 
-  /** The same command, run again, tries what failed once more. */
+  /** The same command, run again, retries what failed. */
   get isResumable(): boolean {
     return this.#retry;
   }
@@ -111,7 +114,7 @@ export class RestoreTally {
     this.#counts.bytes += bytes;
   }
 
-  /** A regular file has its outcome. */
+  /** Notes the outcome of a regular file. */
   settled({ path, size }: Entry, outcome: Outcome): void {
     this.#filesDone += 1;
     switch (outcome.kind) {
@@ -130,12 +133,12 @@ export class RestoreTally {
     this.tell();
   }
 
-  /** Written, or read back. */
+  /** Counts bytes written, or read back. */
   moved(bytes: number): void {
     this.#bytesMoved += bytes;
   }
 
-  /** A regular file has been read back. */
+  /** Counts a regular file that has been read back. */
   wasRead(): void {
     this.#filesDone += 1;
   }
@@ -145,7 +148,7 @@ export class RestoreTally {
     this.#options.onProgress({ phase: this.#phase, files: this.#filesDone, bytes, keptBytes });
   }
 
-  /** Does what concerns one entry alone: where that fails, the entry has, and the others go on. */
+  /** Does what concerns only this entry: if that fails, the entry has failed, and the others go on. */
   guarded(entry: Entry, work: () => void): void {
     try {
       work();
@@ -162,12 +165,15 @@ export class RestoreTally {
     this.#options.onProblem({ kind: 'failed', path, because });
   }
 
-  /** As far as it is kept. */
+  /** Whether the path has failed, as far as that is remembered. */
   hasFailed(path: Buffer): boolean {
     return this.#failedPaths.has(pathKey(path));
   }
 
-  /** Each place once. What came in the first pass may be lacking in a later one, so what it left undone has to be told then. */
+  /**
+   * Reports each place once. A later pass may lack entries that came in the first; what it leaves undone is reported
+   * then.
+   */
   lack({ after, lacking }: LackingEntries): void {
     const place = after.toString('latin1');
     if (this.#lacking.has(place)) return;

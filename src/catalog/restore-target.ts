@@ -1,13 +1,13 @@
 /**
- * Restore target: may a restore begin in this folder, and what may it do with what is there?
+ * Restore target: may a restore begin in this folder, and what may it do with existing files?
  *
- * A restore marks its target with a folder `.scatterhoard-restore`: `mark` says which restore it is, `part-…` are unfinished
- * files, `begun-…` those of them that the next run may go on with, `links/…` holds one name of each hard-linked file, and in
- * `names` names are tried. It goes at the end; where it stays, the same restore goes on.
- * Unfinished files lie there and not beside their names, so that nothing is left behind and nobody sees half a file. It has a lock
- * too, for the leftovers of one restore are what another one, begun beside it, is writing.
+ * A restore marks its target with a folder `.scatterhoard-restore`: `mark` says which restore it is, `part-…` are
+ * unfinished files, `begun-…` are those of them that the next run may continue, `links/…` holds one name of each
+ * hard-linked file, and in `names` names are tried. The folder is removed at the end; where it stays, the same restore
+ * can be resumed. Unfinished files lie in it and not beside their names, so that nothing is left behind and nobody sees
+ * half a file. It also has a lock: what one restore takes for leftovers, another one beside it may be writing.
  *
- * As root, the folder of somebody else is taken over while it is filled, and given back.
+ * As root, somebody else's folder is taken over while it is filled, and then given back.
  *
  * Driven by restore-tree.ts.
  */
@@ -36,39 +36,39 @@ import { isRoot } from './restore-metadata.js';
 import { MARK_FOLDER } from './restore-names.js';
 import { below, type HeldFolder, holdFolder, namedFolder, openOnTheWay } from './restore-places.js';
 
-/** What makes two restores the same one. */
+/** What identifies a restore: two with the same fields are the same restore. */
 export interface RestoreMark {
   readonly snapshot: string;
   readonly sourceId: string;
   readonly under: Buffer;
 }
 
-/** What to do with files that are there already: `refuse` the target, replace those that differ, or leave all as they are. */
+/** What to do with existing files: `refuse` the target, replace those that differ, or leave all as they are. */
 export type ExistingFiles = 'refuse' | 'overwrite' | 'keep';
 
 /**
- * `fresh`: the folder was absent or empty, so it is the restore's own, its metadata too. `resume`: it carries this restore's
- * mark (`ownsFolder` then says how it began). `shared`: other files are there and the caller agreed.
+ * `fresh`: the folder was absent or empty, so it is the restore's own, including its metadata. `resume`: it carries
+ * this restore's mark (`ownsFolder` then says how it began). `shared`: other files are there and the caller agreed.
  */
 export interface TargetLook {
   readonly state: 'fresh' | 'resume' | 'shared';
   readonly ownsFolder: boolean;
-  /** Of a folder that was taken over: what it had before. */
+  /** For a folder that was taken over: its owner and mode before. */
   readonly was?: FolderRights | undefined;
 }
 
 export interface RestoreTarget extends TargetLook {
   readonly folder: HeldFolder;
   readonly markFolder: Buffer;
-  /** Absolute, symlinks resolved: by names, so good for those who fear nobody. */
+  /** Absolute, symlinks resolved. It goes by names, so it is safe only where nobody could redirect it. */
   readonly named: Buffer;
   /** This run made the folder. */
   readonly isNew: boolean;
-  /** What the restore has in it goes; the lock with it. */
+  /** Removes everything of the restore's in the mark's folder, and releases the lock. */
   removeMark(): void;
-  /** A folder that was taken over gets its owner and mode back. */
+  /** Gives a folder that was taken over its owner and mode back. */
   giveBack(): void;
-  /** In the end, whatever has come of it. */
+  /** To be called in the end, whatever the outcome. */
   release(): void;
 }
 
@@ -84,7 +84,7 @@ interface TargetRequest {
   readonly existing: ExistingFiles;
 }
 
-/** Names shown when a target is refused. */
+/** How many names are shown when a target is refused. */
 const NAMES_SHOWN = 3;
 const LINKS_FOLDER = 'links';
 const NAMES_FOLDER = 'names';
@@ -92,7 +92,7 @@ const LOCK = 'lock';
 const PART = 'part-';
 const BEGUN = 'begun-';
 
-/** Looks, and writes nothing. @throws ClusterError TARGET_NOT_FOLDER, TARGET_NOT_EMPTY */
+/** Checks the target and writes nothing. @throws ClusterError TARGET_NOT_FOLDER, TARGET_NOT_EMPTY */
 export function lookAtTarget(request: TargetRequest): TargetLook & { readonly exists: boolean } {
   const { target } = request;
   return clearly(target, () => {
@@ -117,17 +117,17 @@ function lookInto(folder: Buffer, { target, mark, existing }: TargetRequest): Ta
   const why =
     carried === undefined
       ? `it holds ${shown}`
-      : `it carries the mark of an unfinished restore of ${carried.text}, which goes on when you name that`;
+      : `it carries the mark of an unfinished restore of ${carried.text}, which continues when you name that one`;
   throw new ClusterError(
     'TARGET_NOT_EMPTY',
-    `the target ${target} is not empty: ${why}. Nothing was changed. Restore into an empty folder, or say --overwrite ` +
+    `the target ${target} is not empty: ${why}. Nothing was changed. Restore into an empty folder, or add --overwrite ` +
       '(replace files that differ) or --keep-existing (leave every file that is there).',
     { blame: 'operator' },
   );
 }
 
 /**
- * Makes the target where it is absent, and its mark. Leftovers of an interrupted run go.
+ * Makes the target where it is absent, and its mark. Removes leftovers of an interrupted run.
  *
  * @throws ClusterError TARGET_NOT_FOLDER, TARGET_NOT_EMPTY, TARGET_IN_USE, TARGET_OPEN_TO_OTHERS
  */
@@ -144,7 +144,7 @@ export async function openTarget(request: TargetRequest): Promise<RestoreTarget>
   }
 }
 
-/** @param undo takes what is to be done, last first, when the target is not opened after all */
+/** @param undo receives the steps to take, last first, if the target is not opened after all */
 function open(request: TargetRequest, undo: (() => void)[]): RestoreTarget {
   const { target } = request;
   const first = lookAtTarget(request);
@@ -160,7 +160,7 @@ function open(request: TargetRequest, undo: (() => void)[]): RestoreTarget {
   const folder = isHeld ? holdFolder(target, { follow: !isNew }) : namedFolder(named);
   undo.push(() => folder.release());
   const taken = isRoot() && first.ownsFolder && !isNew ? takeOver(folder) : undefined;
-  // Not what the mark says: that is for the end of another restore, which may be at work.
+  // Back to `taken`, not to what the mark says: the latter is for the end of another restore, which may be running.
   const untake = (): void => giveTo(folder, taken);
   undo.push(untake);
   const open = !isHeld && isRoot() ? openOnTheWay(named) : undefined;
@@ -172,7 +172,7 @@ function open(request: TargetRequest, undo: (() => void)[]): RestoreTarget {
   });
   const lock = lockTarget(target, mark.path);
   undo.push(() => lock.release());
-  // What the first look saw was nobody's then; from here on nobody else begins here.
+  // The first look was made without the lock; from here on no other restore begins here.
   const look = lookInto(folder.path, request);
   if (!look.ownsFolder) untake();
   const was = look.ownsFolder ? (look.was ?? taken) : undefined;
@@ -217,7 +217,7 @@ const isOurs = (name: string): boolean =>
   name === LINKS_FOLDER ||
   [PART, BEGUN, NAMES_FOLDER, `${LOCK}.`].some(begin => name.startsWith(begin));
 
-/** Removes what a restore has made there, and nothing that was moved there: by others, who may be in it still. */
+/** Removes what a restore has made there, and nothing that others have moved there, who may still be using it. */
 function clearMark(markFolder: Buffer, isToGo: (name: string) => boolean): void {
   for (const name of readdirSync(markFolder)) {
     if (!isToGo(name)) continue;
@@ -228,26 +228,26 @@ function clearMark(markFolder: Buffer, isToGo: (name: string) => boolean): void 
   }
 }
 
-/** The folder of the mark: made, or found and ours. */
+/** The mark's folder: made, or found and recognised as this user's. */
 function openMark(target: string, folder: HeldFolder): HeldFolder & { readonly isNew: boolean } {
   const place = below(folder.path, MARK_FOLDER);
   const isNew = madeFolder(place);
-  // A symlink to a folder would lead our writes elsewhere.
+  // A symlink to a folder would redirect the writes.
   if (!lstatSync(place).isDirectory()) throw strangeMark(target, 'is not a folder');
   const mark = hasDescriptorPaths() ? holdFolder(place, { follow: false }) : namedFolder(place);
-  // Of a name of its own: a restore may be at work here, and try names.
+  // With a name of its own: another restore may be running here and trying names.
   const probe = below(mark.path, `${NAMES_FOLDER}-${randomBytes(6).toString('hex')}`);
   mkdirSync(probe, { mode: 0o700 });
-  // As a folder that was made just now: many file systems of sticks and shares know no owner, and no mode.
+  // Compared with a folder made just now: many file systems of sticks and shares have no owners and no modes.
   const [there, own] = [lstatSync(mark.path), lstatSync(probe)];
   rmdirSync(probe);
   if (there.uid === own.uid && (there.mode & 0o777) === (own.mode & 0o777)) return { ...mark, isNew };
   mark.release();
-  throw strangeMark(target, 'belongs to somebody else, or is open to others');
+  throw strangeMark(target, 'belongs to another user, or is open to other users');
 }
 
 const strangeMark = (target: string, why: string): ClusterError =>
-  notFolder(target, `${MARK_FOLDER} in it, where a restore keeps what is unfinished, ${why}; remove it`);
+  notFolder(target, `${MARK_FOLDER} in it, where a restore keeps unfinished files, ${why}; remove it`);
 
 function madeFolder(place: Buffer): boolean {
   try {
@@ -259,7 +259,7 @@ function madeFolder(place: Buffer): boolean {
   }
 }
 
-/** Another restore may have begun there, or left what is its own. */
+/** Leaves the folder if it is not empty: another restore may have begun there, or left something of its own. */
 function removeIfEmpty(place: Buffer): void {
   try {
     rmdirSync(place);
@@ -272,12 +272,12 @@ function lockTarget(target: string, markFolder: Buffer): Lock {
   try {
     return takeLock(`${markFolder}/${LOCK}`);
   } catch (error) {
-    // Its folder went away under our hands when the other one ended.
+    // The mark's folder disappeared just now, when the other restore ended.
     const isGone = errorCode(error) === 'ENOENT';
     if (!(error instanceof StateLocked) && !isGone) throw error;
     const who = isGone
-      ? 'a restore ended at this moment'
-      : `a restore is at work, the process ${(error as StateLocked).pid}`;
+      ? 'another restore has just ended'
+      : `another restore is running, as process ${(error as StateLocked).pid}`;
     throw new ClusterError(
       'TARGET_IN_USE',
       `in the target ${target} ${who}. Nothing was changed: wait until it has ended, or stop it, and run the command again, ` +
@@ -287,14 +287,14 @@ function lockTarget(target: string, markFolder: Buffer): Lock {
   }
 }
 
-/** Nobody else may write there now. @returns what it had before; `undefined` when it cannot be had */
+/** Locks out everybody else. @returns the owner and mode before; `undefined` when they cannot be changed */
 function takeOver({ path, self }: HeldFolder): FolderRights | undefined {
   const { uid, gid, mode } = lstatSync(path);
   try {
     if (uid !== 0) chownSync(self, 0, 0);
     chmodSync(self, 0o700);
   } catch (error) {
-    // A file system without owners: there it stays as it is, and as it would be left.
+    // A file system without owners: the folder stays as it is.
     if (errorCode(error) === 'EPERM' || errorCode(error) === 'ENOTSUP') return undefined;
     throw error;
   }
@@ -309,14 +309,14 @@ function giveTo({ path, self }: HeldFolder, rights: FolderRights | undefined): v
   chmodSync(self, mode);
 }
 
-/** What a person named is no folder, or none that the caller may use. */
+/** Why what a person named is not a folder, or not one that the caller may use. */
 const NO_TARGET: Readonly<Record<string, string>> = {
-  ENOTDIR: 'something above it is no folder',
-  ENOENT: 'a folder above it went away, or a symlink above it leads nowhere',
-  EEXIST: 'a symlink that leads nowhere stands there',
-  EACCES: 'you may not',
+  ENOTDIR: 'a path above it is not a folder',
+  ENOENT: 'a folder above it is gone, or a symlink above it points nowhere',
+  EEXIST: 'it is a symlink that points nowhere',
+  EACCES: 'you have no permission',
   EROFS: 'its file system is read-only',
-  ELOOP: 'its symlinks lead in a circle',
+  ELOOP: 'its symlinks form a loop',
   ENAMETOOLONG: 'its name is too long',
 };
 
@@ -339,25 +339,28 @@ const notFolder = (target: string, why: string, cause?: unknown): ClusterError =
 const openToOthers = (target: string, open: Buffer): ClusterError =>
   new ClusterError(
     'TARGET_OPEN_TO_OTHERS',
-    `the target ${target} is not restored to as root: others may write into ${escapePath(open)}, and on this system could lead root ` +
-      'elsewhere. Nothing was changed: restore into a folder that only root may write, and move what comes.',
+    `the target ${target} is not used by root: other users may write into ${escapePath(open)}, and on this system could redirect root ` +
+      'elsewhere. Nothing was changed: restore into a folder that only root may write, and move the result.',
     { blame: 'operator' },
   );
 
-/** Where an unfinished file lies; `name` is no other's. */
+/** The path of an unfinished file; `name` must be unique. */
 export const partPath = (markFolder: Buffer, name: string): Buffer => below(markFolder, `${PART}${name}`);
 
-/** Where what has come of a large blob lies, also between two runs. */
+/** The path of the bytes that have come of a large blob, also between two runs. */
 export const begunPath = (markFolder: Buffer, blob: BlobId): Buffer => below(markFolder, `${BEGUN}${blob}`);
 
-/** Where names are tried: there only while one is. */
+/** The folder in which names are tried; it exists only meanwhile. */
 export const namesFolder = (markFolder: Buffer): Buffer => below(markFolder, NAMES_FOLDER);
 
-/** One name of a hard-linked file: its group and its content, for only equal content may be linked. */
+/** The path of one name of a hard-linked file, by its group and its content: only equal content may be linked. */
 export const linkAnchor = (markFolder: Buffer, link: string, blob: string): Buffer =>
   below(markFolder, `${LINKS_FOLDER}/${link}-${blob.slice(0, 32)}`);
 
-/** Of the unfinished restore whose mark a folder carries, as strings that its writer vouches for, if it was ours. */
+/**
+ * The unfinished restore whose mark a folder carries, as strings for which its writer vouches, if the mark is this
+ * user's.
+ */
 export function unfinishedIn(target: string): Omit<FoundMark, 'same'> | undefined {
   return clearly(target, () =>
     statSync(target, { throwIfNoEntry: false })?.isDirectory() ? readMark(Buffer.from(target)) : undefined,
@@ -365,7 +368,7 @@ export function unfinishedIn(target: string): Omit<FoundMark, 'same'> | undefine
 }
 
 interface FoundMark {
-  /** As a person names it, but for the host. */
+  /** In the form in which a person names it, without the host. */
   readonly text: string;
   readonly snapshot: string;
   readonly sourceId: string;
@@ -401,7 +404,7 @@ function parseMark(text: string): Record<string, unknown> {
     const fields: unknown = JSON.parse(text);
     return typeof fields === 'object' && fields !== null ? (fields as Record<string, unknown>) : {};
   } catch {
-    // Not JSON: not a mark of ours, and so the mark of another restore.
+    // Not JSON: nobody's valid mark, so it counts as that of another restore.
     return {};
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Restore tree: a snapshot's entries, written below a folder, byte for byte, by the process of the one who asked.
+ * Restore tree: writes a snapshot's entries below a folder, byte for byte, in the process of the person who asked.
  *
  * Two passes over the entries, so that memory holds the depth of the tree and a few parcels, never the snapshot:
  *
@@ -7,12 +7,12 @@
  *   2. Symlinks, and behind each folder's last entry the folder's owner, attributes, mode and time: so deepest first, and
  *      only when nothing more is written into it.
  *
- * `verify` adds a third, which reads everything back. No symlink of ours exists while files are written, no
- * folder is reached through one of somebody else's (restore-places.ts), and every name is checked (restore-names.ts): nothing is
- * ever written outside the target.
+ * `verify` adds a third pass, which reads everything back. While files are written no symlink of the restore exists
+ * yet, no folder is reached through somebody else's symlink (restore-places.ts), and every name is checked
+ * (restore-names.ts): nothing is ever written outside the target.
  *
- * What cannot be restored is told and does not stop the rest; a target that cannot be written any more does. Either way
- * the mark stays when running the same restore again would help.
+ * What cannot be restored is reported and does not stop the rest; a target that can no longer be written does. Either
+ * way the mark stays when running the same restore again would help.
  */
 import type { ParcelId } from '../core/ids.js';
 import { abortWith } from '../platform/abort-with.js';
@@ -61,11 +61,11 @@ export interface RestoreRequest {
   readonly signal: AbortSignal;
   readonly onProblem: (problem: RestoreProblem) => void;
   readonly onProgress: (progress: RestoreProgress) => void;
-  /** These hosts have it and went away just now: it does not go on for a while. */
+  /** These hosts have the content and went away just now: the restore waits for them for a while. */
   readonly onWaiting: (hosts: readonly string[]) => void;
 }
 
-/** Parcels in the making: enough to hide the latency of fetching, few enough to stay small in memory. */
+/** Parcels restored at once: enough to hide the latency of fetching, few enough to stay small in memory. */
 const PARCELS_AT_ONCE = 4;
 
 /** @throws ClusterError TARGET_…, RESTORE_STOPPED; what `entries` and `content` throw; the abort's reason */
@@ -84,7 +84,7 @@ export async function restoreTree(request: RestoreRequest): Promise<RestoreRepor
   }
 }
 
-/** The first pass with its hands tied. */
+/** The first pass as a dry run. */
 async function rehearse(request: RestoreRequest): Promise<RestoreReport> {
   const { target, mark, entries, existing, signal } = request;
   const { exists, state } = lookAtTarget(request);
@@ -96,7 +96,7 @@ async function rehearse(request: RestoreRequest): Promise<RestoreReport> {
     : undefined;
   const places = folder && new RestorePlaces(folder);
   const rehearsal = new Rehearsal({ existing, state, places });
-  // A rehearsal writes nothing that could show which names are one.
+  // A rehearsal writes nothing, so it cannot find out which names the target takes for one.
   const placed = new PlacedEntries({ entries, under: mark.under, namesTriedIn: undefined, tally, signal });
   try {
     for await (const { entry, path } of placed.each({ report: true })) {
@@ -146,13 +146,15 @@ class Restore {
     const { verify } = this.#request;
     const root = await this.#writeDurably();
     if (verify) await this.#verifyAll();
-    // Its removal changes the target's time, so the target itself comes last.
+    // Removing it changes the target's time, so the target itself comes last.
     if (!this.#tally.isResumable) this.#target.removeMark();
     this.#folders.closeTarget(root);
     return this.#tally.report;
   }
 
-  /** All of it, on disk before the mark goes. Gives the entry of the target itself, which is closed last. */
+  /**
+   * Puts everything on disk before the mark is removed. Returns the entry of the target itself, which is closed last.
+   */
   async #writeDurably(): Promise<PlacedEntry | undefined> {
     const flush = new RestoreFlush(this.#target.folder.path);
     try {
@@ -169,7 +171,7 @@ class Restore {
   // ── Pass 1 ──
 
   async #writeFoldersAndFiles(flush: RestoreFlush): Promise<void> {
-    // One parcel's fatal trouble ends the others too.
+    // A fatal error in one parcel ends the others too.
     const stop = new AbortController();
     const { signal } = stop;
     const undo = abortWith(stop, [this.#request.signal]);
@@ -195,7 +197,7 @@ class Restore {
     const running = new Set<Promise<void>>();
     const start = async (parcel: ParcelId, files: readonly WantedFile[]): Promise<void> => {
       const job = writer.restore(parcel, files).finally(() => running.delete(job));
-      // The failure is thrown by whoever waits for the job; this only keeps Node from ending the process first.
+      // The failure is thrown to whoever awaits the job; this only keeps Node from ending the process first.
       job.catch(error => stop.abort(error));
       running.add(job);
       if (running.size >= PARCELS_AT_ONCE) await Promise.race(running);
@@ -206,7 +208,7 @@ class Restore {
         const { entry, parcel, path } = placed;
         if (entry.kind === 'directory') this.#folders.make(placed);
         if (entry.kind !== 'file') continue;
-        // Alone in its parcel, maybe between two entries of a run: not collected but begun at once.
+        // Alone in its parcel, maybe between two entries of a run: it is not collected but begun at once.
         if (entry.size >= PARCEL_FILE_BYTES) await start(parcel, [{ entry, path }]);
         else if (run?.parcel === parcel) run.files.push({ entry, path });
         else {
@@ -216,12 +218,12 @@ class Restore {
       }
       if (run !== undefined) await start(run.parcel, run.files);
       await Promise.all(running);
-      // A folder's time is set in pass 2, and a name that comes into it changes that.
+      // Pass 2 sets a folder's time, and a name that comes into the folder would change that.
       await flush.all().catch(rethrow);
     } catch (error) {
       stop.abort(error);
       await Promise.allSettled(running);
-      // What is finished gets its name all the same. That it does not is the lesser news: the next run writes it again.
+      // Finished files still get their names. A failure of that is the lesser error: the next run writes them again.
       await flush.all().catch(() => {});
       throw signal.reason;
     } finally {
@@ -231,7 +233,7 @@ class Restore {
 
   // ── Pass 2 ──
 
-  /** Gives the entry of the target itself. */
+  /** Returns the entry of the target itself. */
   async #writeSymlinksAndCloseFolders(): Promise<PlacedEntry | undefined> {
     let root: PlacedEntry | undefined;
     const order = { report: false, onClosed: (folder: OpenFolder) => this.#folders.close(folder) };
@@ -265,7 +267,7 @@ class Restore {
       const onRead = (bytes: number) => this.#tally.moved(bytes);
       const fault = await readBack(entry, { path, places: this.#places, signal, onRead }).catch(error => {
         signal.throwIfAborted();
-        // Nothing is written any more: what cannot be read is the fault of this one.
+        // Nothing is written in this pass: an unreadable file fails alone.
         return messageOf(error);
       });
       if (fault === undefined) this.#tally.count('verified');

@@ -1,11 +1,11 @@
 /**
- * Restore xattrs: extended attributes of what a restore has made, POSIX ACLs and file capabilities among them.
+ * Restore xattrs: sets the extended attributes of restored entries, POSIX ACLs and file capabilities among them.
  *
- * Only those that the rule keeps are ever set or removed (xattr-rule.ts): a snapshot comes from another host, and must not
- * label files for this one's kernel or overlays. Of these the path has exactly the entry's in the end: what a folder with a
- * default ACL handed down, or an earlier file had, goes.
+ * Only attributes that the rule keeps are ever set or removed (xattr-rule.ts): a snapshot comes from another host, and
+ * must not label files for this one's kernel or overlays. Of these the path has exactly the entry's in the end: those
+ * inherited from a folder's default ACL, or left from an earlier file, are removed.
  *
- * Driven by restore-metadata.ts, and by those who look whether a file is as it should be.
+ * Driven by restore-metadata.ts, and by the checks whether a file is as it should be.
  */
 import { posix, posixFault } from '../platform/posix.js';
 import { type Entry, sameXattrs, type Xattr } from './entry.js';
@@ -15,11 +15,11 @@ import { NO_CALLS, readXattrs } from './read-xattrs.js';
 import { isKeptXattr, needsRoot } from './xattr-rule.js';
 
 interface Setter {
-  /** A restore by others leaves out what only root may set. */
+  /** Without root, attributes that only root may set are left out. */
   readonly isRoot: boolean;
 }
 
-/** Why attributes are not as they were, a sentence each; none: all are. */
+/** Why attributes differ from the entry's, one sentence each; none: all were set. */
 export function setXattrs(path: Buffer, { xattrs }: Entry, setter: Setter): string[] {
   const calls = posix()?.xattrs;
   if (calls === undefined)
@@ -35,7 +35,7 @@ export function setXattrs(path: Buffer, { xattrs }: Entry, setter: Setter): stri
   const wanted = xattrs.filter(({ name }) => {
     if (maySet(name, setter)) return true;
     faults.push(
-      `${escapePath(name)}: ${isKeptXattr(name) ? 'only root may set it' : 'no attribute that a restore sets on this system'}`,
+      `${escapePath(name)}: ${isKeptXattr(name) ? 'only root may set it' : 'a restore does not set this attribute on this system'}`,
     );
     return false;
   });
@@ -48,7 +48,10 @@ export function setXattrs(path: Buffer, { xattrs }: Entry, setter: Setter): stri
   return faults;
 }
 
-/** The path has exactly the entry's attributes, as far as this restore could set them. Where nobody can tell: the entry has none. */
+/**
+ * Whether the path has exactly the entry's attributes, as far as this restore could set them. Where that cannot be
+ * read: whether the entry has none.
+ */
 export function hasXattrsOf(path: Buffer, entry: Entry, setter: Setter): boolean {
   const { xattrs, unread } = readXattrs(path);
   const own = (some: readonly Xattr[]): Xattr[] => some.filter(({ name }) => maySet(name, setter));

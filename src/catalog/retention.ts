@@ -1,16 +1,17 @@
 /**
  * Retention: which snapshots of a source stay listed?
  *
- * The rules are restic's: for each kind (`last`, `hourly` … `yearly`) the newest snapshot of each of the newest n hours,
- * days … that have one, by the origin's local time; and while a kind has not used its number up, the oldest one of all, so
- * that the history is as long as it can be.
+ * The rules are restic's: for each kind (`last`, `hourly` … `yearly`) the newest snapshot of each of the newest n
+ * hours, days … that have one, by the origin's local time; and while a kind has not used up its number, also the oldest
+ * snapshot of all, so that the history is as long as it can be.
  * (https://restic.readthedocs.io/en/stable/060_forget.html)
  *
- * Only snapshots that are protected and complete use those numbers up, so that n days are n days of which everything can be
- * had. Beside them all others are chosen among as if they counted: of a source in which one file can never be read every
- * snapshot is partial, and it has a history too. So are those that were copied once, for while their holders are away nothing is
- * protected, and what is taken meanwhile must not use up the places of what alone can be had when they are back. The newest snapshot, the
- * newest protected and the newest complete one always stay, and while none is protected the newest that was copied.
+ * Only snapshots that are protected and complete use up those numbers, so that n days are n days from which everything
+ * can be restored. Beside them, the same rules choose among all snapshots: a source in which one file can never be read
+ * has only partial snapshots, and needs a history too. They also choose among the snapshots that were once copied:
+ * while their holders are away nothing is protected, and snapshots taken meanwhile must not use up the places of the
+ * only ones that can be restored once the holders are back. The newest snapshot, the newest protected and the newest
+ * complete one always stay, and, while none is protected, the newest that was copied.
  *
  * Pure: same view, same verdict, with the reasons. Driven by the daemon after each snapshot, and by `forget`.
  */
@@ -18,7 +19,7 @@ import type { SnapshotId } from './snapshot.js';
 
 export const KEEP_KINDS = ['last', 'hourly', 'daily', 'weekly', 'monthly', 'yearly'] as const;
 export type KeepKind = (typeof KEEP_KINDS)[number];
-/** How many of each kind; 0 for none. */
+/** How many snapshots of each kind to keep; 0 for none. */
 export type KeepCounts = Readonly<Record<KeepKind, number>>;
 
 export interface SnapshotToJudge {
@@ -27,7 +28,7 @@ export interface SnapshotToJudge {
   readonly timeMs: number;
   readonly complete: boolean;
   readonly protected: boolean;
-  /** Each part of it had a holder once, whether that one is here now or not. What is protected is copied. */
+  /** Each part of it had a holder once, whether that holder is here now or not. A protected snapshot is also copied. */
   readonly copied: boolean;
 }
 
@@ -37,7 +38,10 @@ export interface RetentionView {
   readonly keep: KeepCounts;
 }
 
-/** Why a snapshot stays: a kind of the rules (`oldest`: for want of an older one), or because it is the newest of its sort. */
+/**
+ * Why a snapshot stays: a kind of the rules (`oldest`: because there is no older one), or because it is the newest of
+ * its sort.
+ */
 export type KeepReason =
   | KeepKind
   | `oldest ${KeepKind}`
@@ -45,16 +49,16 @@ export type KeepReason =
   | 'newest protected'
   | 'newest copied'
   | 'newest complete'
-  /** No rule was asked: only those from the future are to go. */
+  /** The rules were not applied: only snapshots from the future are removed. */
   | 'not from the future';
 
 export interface SnapshotVerdict {
   readonly id: SnapshotId;
-  /** None: it is not listed any more. */
+  /** Empty: it is no longer listed. */
   readonly reasons: readonly KeepReason[];
 }
 
-/** Among each of these the rules choose as if there were no others. */
+/** For each of these sorts, the rules choose as if there were no other snapshots. */
 const SORTS: readonly ((snapshot: SnapshotToJudge) => boolean)[] = [
   snapshot => snapshot.complete && snapshot.protected,
   ({ complete, copied }) => complete && copied,
@@ -62,7 +66,7 @@ const SORTS: readonly ((snapshot: SnapshotToJudge) => boolean)[] = [
   () => true,
 ];
 
-/** One verdict a snapshot, in the order of the view. */
+/** One verdict for each snapshot, in the order of the view. */
 export function decideRetention({ snapshots, keep }: RetentionView): readonly SnapshotVerdict[] {
   const reasons = snapshots.map(() => new Set<KeepReason>());
   const places = snapshots.map((_, place) => place);
@@ -124,7 +128,7 @@ function spanOf(kind: KeepKind, timeMs: number, age: number): string {
   }
 }
 
-/** ISO 8601: a week begins on Monday and is of the year that its Thursday is in. */
+/** ISO 8601: a week begins on Monday and belongs to the year of its Thursday. */
 function isoWeek(time: Date): string {
   const thursday = new Date(time.getFullYear(), time.getMonth(), time.getDate() + 4 - (time.getDay() || 7));
   const newYear = new Date(thursday.getFullYear(), 0, 1);
@@ -135,7 +139,7 @@ function isoWeek(time: Date): string {
 const DAY_MS = 86_400_000;
 
 export interface ChangeView {
-  /** Files of the last snapshot, and how many of them left or have another content now. */
+  /** Files of the last snapshot, and how many of them are gone or have other content now. */
   readonly filesBefore: number;
   readonly filesGone: number;
   readonly filesChanged: number;
@@ -143,11 +147,11 @@ export interface ChangeView {
   readonly brakePercent: number;
 }
 
-/** Fewer files than this may all go at once. */
+/** Fewer files than this may all go at once without being a mass change. */
 const MASS_FILES_MIN = 100;
 
 /**
- * Whether so much left at once, or changed, that a person should look before retention goes on: an `rm` too many, or
+ * Whether so much is gone or changed at once that a person should look before retention goes on: one `rm` too many, or
  * somebody who encrypts everything. The snapshot itself is taken.
  */
 export function isMassChange({ filesBefore, filesGone, filesChanged, brakePercent }: ChangeView): boolean {

@@ -1,26 +1,26 @@
 /**
  * Sealed object: a canonical body and its origin's Ed25519 signature over exactly these bytes: `[body, signature]`.
  *
- * The body begins with its domain string (core/signed.ts), so a signature for one kind never stands for another. Snapshots
- * and heads are sealed. A seal says who wrote it, not that it is true or newest.
+ * The body begins with its domain string (core/signed.ts), so a signature for one kind is never valid for another.
+ * Snapshots and heads are sealed. A seal proves who wrote the body, not that it is true or the newest.
  */
 import { decode, encode } from 'cborg';
 import type { Signer } from '../core/signed.js';
 import { ED25519_SIGNATURE_BYTES, verify } from '../platform/ed25519.js';
 import { MalformedObject, readArray, readBytes } from './malformed-object.js';
 
-/** Not by that key, or changed since: whoever handed it on is to blame. */
+/** Not signed by that key, or changed since: whoever passed it on is to blame. */
 export class BadSignature extends Error {
   readonly code = 'BAD_SIGNATURE';
   readonly blame = 'peer';
 }
 
-/** The signature, its head and the heads of the array and the body. */
+/** The signature and its head, and the heads of the array and the body. */
 const SEAL_BYTES = ED25519_SIGNATURE_BYTES + 16;
 
 export const seal = (body: Uint8Array, signer: Signer): Uint8Array => encode([body, signer.sign(body)]);
 
-/** The body, not verified. @throws MalformedObject */
+/** The body, without verifying it. @throws MalformedObject */
 export function bodyOf(sealed: Uint8Array, { bytesMax }: { readonly bytesMax: number }): Uint8Array {
   return open(sealed, bytesMax).body;
 }

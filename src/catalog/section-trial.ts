@@ -1,8 +1,9 @@
 /**
- * Section trial: holds back what may be a section (section.ts) of the last snapshot that is as it was, until that is known.
+ * Section trial: holds entries back that may be an unchanged section (section.ts) of the last snapshot, until that is
+ * known.
  *
- * All that a walk meets goes through it, in path order: what is no section is given one by one, in the same order. Held are at
- * most the entries of one section.
+ * Everything that a walk meets passes through it, in path order; what is in no section is given one by one, in the same
+ * order. It holds at most the entries of one section.
  *
  * Driven by scan-worker.ts.
  */
@@ -10,7 +11,7 @@ import type { NameStat } from '../platform/stat-calls.js';
 import { comparePaths } from './path-order.js';
 import { type Section, SectionPrint, statPrint } from './section.js';
 
-/** An entry's stat, and what looks the rest up and gives it. */
+/** An entry's stat, and a function that looks up the rest and gives the entry. */
 export interface Met {
   readonly path: Buffer;
   readonly stat: NameStat;
@@ -22,12 +23,15 @@ export class SectionTrial {
   readonly #ownerOf: (stat: NameStat) => string;
   readonly #onSame: (section: Section) => void;
   readonly #print = new SectionPrint();
-  /** The next one that may be met. */
+  /** The next section that may be met. */
   #next: Section | undefined;
-  /** Entries that are those of a section so far. */
+  /** The section that the last entries may be, with these entries. */
   #trial: { readonly section: Section; readonly held: Met[] } | undefined;
 
-  /** `sections`: in path order; `ownerOf`: as `SectionPrint` wants it; `onSame`: one was met, and is as it was. */
+  /**
+   * `sections`: in path order; `ownerOf`: the owner's text for `SectionPrint`; `onSame`: called when a section was met
+   * and is unchanged.
+   */
   constructor(
     sections: Iterator<Section>,
     { ownerOf, onSame }: { readonly ownerOf: (stat: NameStat) => string; readonly onSame: (section: Section) => void },
@@ -55,7 +59,7 @@ export class SectionTrial {
     }
     const { section, held } = this.#trial;
     held.push(met);
-    // Else its link would be that of its device's present number.
+    // Otherwise its link group would depend on the present number of its device.
     if (stat.dev !== device) {
       this.end();
       return;
@@ -68,7 +72,7 @@ export class SectionTrial {
     } else this.end();
   }
 
-  /** What is held back is not as it was: gives it one by one. */
+  /** The entries held back are not an unchanged section: gives them one by one. */
   end(): void {
     const trial = this.#trial;
     if (trial === undefined) return;

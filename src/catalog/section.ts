@@ -1,15 +1,17 @@
 /**
- * Section: entries in a row that were cut into whole parcels, which they make again while all of them are as they were.
+ * Section: consecutive entries that were cut into whole parcels, and are cut into the same ones again while all are
+ * unchanged.
  *
- * It goes from one place where the cutter held nothing to the next, so its parcels hang on its own entries alone. A scan that
- * meets the same paths with the same stats says which section that is instead of giving the entries: they are not looked up,
- * sent, decoded or cut, and its parcels are used again (parcel-builder.ts). The rule is that of the scan cache: size, mtime,
- * ctime and inode are as they were, and owner and mode too.
+ * A section reaches from one place where the cutter held nothing to the next, so its parcels depend on its own entries
+ * alone. A scan that meets the same paths with the same stats names the section instead of giving the entries: they are
+ * not looked up, sent, decoded or cut, and its parcels are used again (parcel-builder.ts). The rule is that of the scan
+ * cache: size, mtime, ctime and inode are unchanged, and here owner and mode too.
  *
- * What leaves a section out, so that its entries are given one by one: anything carried over, racily clean or not settled, with extended
- * attributes, on another file system than the source's folder, or with another cut mark than its path's.
+ * A run of entries is no section, and is given one by one, if any of them is carried over, racily clean or not settled,
+ * has extended attributes, is on another file system than the source's folder, or has another cut mark than that of its
+ * path.
  *
- * The sections of a snapshot are kept with the scan cache, 150 bytes for some 64 files, and lost with it.
+ * The sections of a snapshot are kept with the scan cache, in 150 bytes for some 64 files, and lost with it.
  */
 import { createHasher, type Hasher } from '../core/hash.js';
 import type { NameStat } from '../platform/stat-calls.js';
@@ -18,7 +20,7 @@ export interface Section {
   readonly opening: Buffer;
   /** `SectionPrint` of its entries. */
   readonly print: Buffer;
-  /** When its entries were looked up in the scan cache last. */
+  /** The day on which its entries were last looked up in the scan cache. */
   readonly day: number;
   /** The place of its first parcel in the snapshot, and how many there are. */
   readonly ordinal: number;
@@ -26,15 +28,18 @@ export interface Section {
   readonly entries: number;
   readonly files: number;
   readonly bytes: number;
-  /** Entries right below the source's folder. */
+  /** How many entries are right below the source's folder. */
   readonly top: number;
 }
 
-/** Of a section: so many stats the scan holds back. One run and the large files inside it are half of this at most. */
+/**
+ * Entries of a section, and so the number of stats that the scan holds back. One run and the large files inside it are
+ * at most half of this.
+ */
 export const SECTION_ENTRIES_MAX = 1024;
 
 const PRINT_BYTES = 32;
-/** Before the path: print, bytes, and seven numbers of 32 bits, the last of which is the path's length. */
+/** What precedes the path: print, bytes, and seven 32-bit numbers, the last of which is the path's length. */
 const HEAD_BYTES = PRINT_BYTES + 8 + 7 * 4;
 
 export function encodeSection(section: Section): Buffer {
@@ -71,7 +76,7 @@ export const STAT_BYTES = 72;
 const stats = new BigInt64Array(STAT_BYTES / 8);
 const statBytes = Buffer.from(stats.buffer);
 
-/** All of a stat that an entry comes from. The bytes are written over by the next call. */
+/** Everything of a stat that an entry depends on. The next call overwrites the returned bytes. */
 export function statPrint(stat: NameStat): Buffer {
   stats[0] = stat.size;
   stats[1] = stat.mtimeNs;
@@ -87,21 +92,21 @@ export function statPrint(stat: NameStat): Buffer {
 
 export const ownerText = (user: string, group: string): string => `${user}\0${group}`;
 
-/** Hashed at once: a call for each part would cost more than the hashing. */
+/** Bytes hashed at once: a call for each part would cost more than the hashing. */
 const GATHERED_BYTES = 64 * 1024;
 /** A path, a stat, two account names of 256 characters and their lengths. */
 const ENTRY_BYTES_MAX = 8 * 1024;
 
-/** BLAKE3 over the paths, stats and owners' names of a section's entries; of one section after the other. */
+/** BLAKE3 over the paths, stats and owners' names of one section's entries at a time. */
 export class SectionPrint {
   #hasher: Hasher | undefined;
   readonly #gathered = Buffer.allocUnsafe(GATHERED_BYTES);
   #length = 0;
-  /** The last owner, which the next entry most often has too. */
+  /** The last owner, which most often is also that of the next entry. */
   #owner = '';
   #ownerBytes = Buffer.alloc(0);
 
-  /** `stat`: of `statPrint`; `owner`: the names of the user and the group. */
+  /** `stat`: from `statPrint`; `owner`: the names of the user and the group. */
   add({ path, stat, owner }: { readonly path: Buffer; readonly stat: Uint8Array; readonly owner: string }): void {
     if (this.#length + ENTRY_BYTES_MAX > GATHERED_BYTES) this.#feed();
     const gathered = this.#gathered;
@@ -119,14 +124,14 @@ export class SectionPrint {
     this.#length = at + this.#ownerBytes.length;
   }
 
-  /** Of what was added since the last digest. */
+  /** The print of everything added since the last digest. */
   digest(): Buffer {
     const hasher = this.#feed();
     this.#hasher = undefined;
     return Buffer.from(hasher.digest());
   }
 
-  /** Lets go of what was added. */
+  /** Forgets what was added. */
   clear(): void {
     this.#hasher?.dispose();
     this.#hasher = undefined;

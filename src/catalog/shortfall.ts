@@ -1,8 +1,8 @@
 /**
- * Shortfall: what of a snapshot cannot be had from disks that hold only some of it.
+ * Shortfall: what is missing of a snapshot on disks that hold only some of it.
  *
- * A blob counts as there when a file of its name and size is: whoever reads it hashes it, and to read everything twice would
- * double the wait in a bad hour.
+ * A blob counts as there when a file of its name and size is: its reader will hash it, and reading everything twice
+ * would double the wait in a bad hour.
  *
  * Driven by a restore from bare stores (cli/restore-from-store.ts).
  */
@@ -22,10 +22,10 @@ export interface Shortfall {
   /** Regular files whose names can be read, and their sizes. */
   readonly files: number;
   readonly bytes: number;
-  /** Those of them whose content is not there. */
+  /** Files of these whose content is missing. */
   readonly missingFiles: number;
   readonly missingBytes: number;
-  /** Parcels of which not even the names can be read, and their content; pages of which not even that is known. */
+  /** Parcels of which not even the names can be read, and their content; pages of which not even that much is known. */
   readonly unreadParcels: number;
   readonly unreadBytes: number;
   readonly unreadPages: number;
@@ -73,7 +73,7 @@ export async function shortfallOf(
   return sum;
 }
 
-/** Which snapshots are whole. They share most of their pages, and each page is looked at once. */
+/** Finds out which snapshots are whole. They share most of their pages, and each page is checked once. */
 export class WholeSnapshots {
   readonly #disks: Disks;
   readonly #pages = new Map<ObjectId, boolean>();

@@ -1,8 +1,8 @@
 /**
- * Snapshot pages: a snapshot's parcels by their places, and their records in a row.
+ * Snapshot pages: a snapshot's parcels by their places, and their records in sequence.
  *
- * A few objects are asked for ahead, so that a reader over the network is not waited for one by one. Used by all that walks a
- * snapshot: walk.ts, walk-readable.ts, snapshot-parcels.ts and changed-parcels.ts.
+ * A few objects are requested ahead, so that a reader over the network need not wait for them one by one. Used by
+ * everything that walks a snapshot: walk.ts, walk-readable.ts, snapshot-parcels.ts and changed-parcels.ts.
  */
 import type { ObjectId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
@@ -20,13 +20,13 @@ export interface WalkedParcel {
   readonly entries: readonly Entry[];
 }
 
-/** Whoever goes on behind what cannot be read hears of it, and of what can. */
+/** Told of the parcels and pages that cannot be read, and of those that can, when the walk continues past gaps. */
 export interface GapListener {
   add(missing: ParcelRef | 'page'): void;
   pass(entries: readonly Entry[]): void;
 }
 
-/** Records asked for ahead of the one in use. Each is at most 256 KiB. */
+/** Records requested ahead of the one in use. Each is at most 256 KiB. */
 const READ_AHEAD = 8;
 
 export interface Position {
@@ -38,12 +38,12 @@ export interface Position {
 
 export const FIRST: Position = { page: 0, ref: 0, ordinal: 0 };
 
-/** A snapshot's pages, the last few kept decoded: a search comes back to the same ones. */
+/** A snapshot's pages. The last few are kept decoded, since a search comes back to the same ones. */
 export class Pages {
   readonly #reader: ObjectReader;
   readonly #ids: readonly ObjectId[];
   readonly #recent = new Map<number, Promise<readonly ParcelRef[]>>();
-  /** Of the first parcel of each page: of those that were looked for so far, and one more. */
+  /** The place of each page's first parcel, for the pages looked at so far and one more. */
   readonly #ordinals = [0];
 
   constructor(reader: ObjectReader, snapshot: Snapshot) {
@@ -110,7 +110,7 @@ export async function* recordsFrom(
   }
 }
 
-/** The parcels whose records can be read; the others go to `gaps`, if that is given. */
+/** The parcels whose records can be read; the others are reported to `gaps`, if that is given. */
 export async function* readableFrom(
   pages: Pages,
   {
@@ -140,7 +140,7 @@ export async function* readableFrom(
   }
 }
 
-/** A parcel from which on everything at or below `path` is met. */
+/** A parcel from which a walk meets everything at or below `path`. */
 export async function startFor(pages: Pages, path: Uint8Array): Promise<Position> {
   const opensAfter = async (page: number, ref: number): Promise<boolean> => {
     const [first] = await pages.entries(page, ref);
@@ -151,7 +151,7 @@ export async function startFor(pages: Pages, path: Uint8Array): Promise<Position
   if (page < 0) return FIRST;
   const inPage = page;
   let ref = (await firstIndex((await pages.refs(page)).length, index => opensAfter(inPage, index))) - 1;
-  // That one may be a large file in the middle of a run that opened earlier.
+  // That parcel may be a large file in the middle of a run that opened earlier.
   for (let back = 0; back < RUN_SPAN_MAX; back += 1) {
     if ((await pages.entries(page, ref)).length > 1) break;
     if (ref > 0) ref -= 1;
@@ -183,7 +183,7 @@ export async function* ahead<T, R>(
   const making: Promise<R>[] = [];
   for await (const item of items) {
     const made = make(item);
-    // It is awaited in its turn, and its failure is thrown then; until then Node must not call it unhandled.
+    // It is awaited in its turn, and its failure is thrown then. Until then Node must not report it as unhandled.
     made.catch(() => undefined);
     making.push(made);
     const first = making.length >= READ_AHEAD ? making.shift() : undefined;

@@ -1,5 +1,6 @@
 /**
- * Snapshot parcels: the last snapshot as the next one is compared with it: stretch by stretch, with what lies between passed over.
+ * Snapshot parcels: reads the last snapshot for the comparison with the next one, stretch by stretch, passing over the
+ * rest.
  *
  * Driven by merge-scan.ts and parcel-builder.ts.
  */
@@ -13,11 +14,11 @@ import { FIRST, Pages, readableFrom, recordsFrom, type WalkedParcel } from './sn
 
 interface SnapshotParcelsOptions {
   readonly signal?: AbortSignal | undefined;
-  /** What cannot be read is passed over, as if the snapshot did not have it. Default: it is thrown of. */
+  /** Whatever cannot be read is passed over, as if the snapshot did not have it. Default: an error is thrown. */
   readonly readableOnly?: boolean;
 }
 
-/** A snapshot of which stretches are read, in order, and the rest is passed over. Each page is read once or twice. */
+/** A snapshot of which stretches are read, in order, and the rest passed over. Each page is read once or twice. */
 export class SnapshotParcels {
   readonly #pages: Pages;
   readonly #signal: AbortSignal | undefined;
@@ -37,7 +38,10 @@ export class SnapshotParcels {
     return new SnapshotParcels(new Pages(reader, await readSnapshot(reader, snapshot)), options);
   }
 
-  /** Entries in path order from a parcel on which opens behind all entries of those before it. Of what is readable only: from the first. */
+  /**
+   * Entries in path order, starting with a parcel that opens after all entries of those before it. With `readableOnly`:
+   * only from the first parcel.
+   */
   async *stretchesFrom(ordinal: number): AsyncGenerator<readonly WalkedEntry[]> {
     assert(!this.#readableOnly || ordinal === 0, 'where pages are missing, nobody knows where a parcel stands');
     yield* inPathOrder(
@@ -47,7 +51,7 @@ export class SnapshotParcels {
     );
   }
 
-  /** A path near the middle one, by parcels; undefined when what tells it cannot be read. Reads a page and a record. */
+  /** A path near the middle, counted in parcels; undefined when it cannot be read. Reads a page and a record. */
   async middle(): Promise<Buffer | undefined> {
     const half = this.#pages.count / 2;
     const page = Math.floor(half);

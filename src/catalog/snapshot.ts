@@ -15,16 +15,19 @@ export interface Snapshot {
   readonly source: SourceId;
   /** The origin's clock when the scan began, ms since 1970. */
   readonly timeMs: number;
-  /** A holder that saw it listed keeps it this long by its own running time, whatever later heads say. Days, 0 to 3660. */
+  /**
+   * A holder that saw it listed keeps it this long by its own running time, whatever later heads say. In days, 0 to
+   * 3660.
+   */
   readonly holdDays: number;
-  /** Entries that could not be read and are as in an earlier snapshot. */
+  /** Entries that could not be read and were taken over from an earlier snapshot. */
   readonly stale: number;
   /** Paths that could not be read and were in no earlier snapshot. A folder that could not be listed counts as one. */
   readonly missed: number;
   /** Entries of kind `file`, and the sum of their sizes; hard links count each time. */
   readonly files: number;
   readonly bytes: number;
-  /** The device number of the source's folder, to see next time that it is another one. */
+  /** The device number of the source's folder, so that the next scan notices when it is another one. */
   readonly device: bigint;
   /** The snapshot that this one replaces, when it is a re-cut (recut.ts). */
   readonly recutOf: SnapshotId | undefined;
@@ -33,14 +36,14 @@ export interface Snapshot {
 }
 
 const TAG = 'scatterhoard/snapshot/1';
-/** Some 64 million files; 16384 × 34 bytes stay under the limit of an object. */
+/** Some 64 million files; 16384 × 34 bytes stay below the limit of an object. */
 export const SNAPSHOT_PAGES_MAX = 16_384;
 /** The limit of one object on the wire. */
 const SNAPSHOT_BYTES_MAX = 1024 * 1024;
 const HOLD_DAYS_MAX = 3660;
 const COUNT_MAX = Number.MAX_SAFE_INTEGER;
 
-/** A snapshot is partial when something could not be read: retention does not count it, a person is told. */
+/** A snapshot is partial when something could not be read: retention does not count it, and a person is told. */
 export const isPartial = ({ stale, missed }: Pick<Snapshot, 'stale' | 'missed'>): boolean => stale > 0 || missed > 0;
 
 export function encodeSnapshot(snapshot: Snapshot, signer: Signer): Uint8Array {
@@ -61,7 +64,7 @@ export function encodeSnapshot(snapshot: Snapshot, signer: Signer): Uint8Array {
   return seal(body, signer);
 }
 
-/** Does not look at the signature: for bytes found under their own id in a signed head. @throws MalformedObject */
+/** Does not check the signature: for bytes found under their own id in a signed head. @throws MalformedObject */
 export function decodeSnapshot(sealed: Uint8Array): Snapshot {
   const fields = decodeFields(bodyOf(sealed, { bytesMax: SNAPSHOT_BYTES_MAX }), {
     tag: TAG,

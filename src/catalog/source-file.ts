@@ -1,19 +1,19 @@
 /**
- * Source file: serving a blob from the live file at the origin, which keeps no second copy.
+ * Source file: serves a blob from the live file at the origin, which keeps no second copy.
  *
- * Never are bytes of another content vouched for. A file whose size, times and inode are as when it was hashed (the scan
- * cache) is believed to be as it was then; any other one is hashed first. The same is compared again when reading begins and
- * when it ends: a reader that ends without an error has given the blob's bytes, one that throws `SourceGone` may have given
- * others, which the receiver throws away by their hash anyway.
+ * Bytes of other content are never vouched for. A file whose size, times and inode are the same as when it was hashed
+ * (the scan cache) is taken for unchanged; any other file is hashed first. These are compared again when reading begins
+ * and when it ends. A reader that ends without an error has given the blob's bytes. One that throws `SourceGone` may
+ * have given others, which the receiver throws away by their hash anyway.
  *
- * A **doubted** file is hashed whatever the cache says, which then knows what was found: before anything is given up for its being
- * gone.
+ * A **doubted** file is hashed whatever the cache says, and the cache is then updated. That is done before anything is
+ * given up because the file is gone.
  *
- * No symlink below the source's folder is followed: whoever may write there could have files of others read, and what is read is
- * hashed, and noted in the cache.
+ * No symlink below the source's folder is followed: otherwise somebody who may write there could have other users'
+ * files read, hashed and noted in the cache.
  *
- * `gone` is final for these bytes at this path: the daemon re-cuts (recut.ts), if no holder has the blob. A `SourceGone`
- * while reading is not: ask again first, the file may have been touched and be the same.
+ * `gone` is final for these bytes at this path: the daemon re-cuts (recut.ts), if no holder has the blob. A
+ * `SourceGone` while reading is not final: ask again first, since the file may have been touched and be the same.
  */
 import { constants } from 'node:fs';
 import { type ByteRange, inPieces, sumOf } from '../core/byte-range.js';
@@ -31,7 +31,7 @@ import type { ContentStat } from './scan-cache-format.js';
 
 export interface SourceFile {
   readonly bytes: number;
-  /** What a recipe is made of (recipe-maker.ts); undefined for a small file, which has none. */
+  /** The file that a recipe is made from (recipe-maker.ts); undefined for a small file, which has none. */
   readonly file?: RecipeFile;
   /** Chunks of at most 256 KiB. @param ranges default: all of it. @throws SourceGone */
   read(signal?: AbortSignal, ranges?: readonly ByteRange[]): AsyncGenerator<Uint8Array>;
@@ -49,7 +49,10 @@ export class SourceGone extends ClusterError {
 const CHUNK_BYTES = 256 * 1024;
 const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
-/** What a user's own action on a file, or its disk, brings about. Anything else (EMFILE, ENOMEM) says nothing about the file. */
+/**
+ * Errors caused by a user's own action on a file, or by its disk. Any other (EMFILE, ENOMEM) says nothing about the
+ * file.
+ */
 const GONE_CODES = new Set([
   'ENOENT',
   'ENOTDIR',
@@ -66,7 +69,7 @@ const GONE_CODES = new Set([
   'TOO_LARGE',
 ]);
 
-/** Of a path that may have led elsewhere, or is too long for one call. */
+/** Errors for a path that may have led elsewhere, or is too long for one call. */
 const BY_NAMES_CODES = new Set(['NOT_STRAIGHT', 'ENAMETOOLONG']);
 
 /** @throws ClusterError SOURCE_MISSING when the whole folder is absent or empty: then no single file is gone. */
@@ -81,7 +84,7 @@ export async function readSourceFile({
   /** The source's folder. */
   readonly root: string;
   readonly source: SourceId;
-  /** As the snapshot has it. */
+  /** The entry, as in the snapshot. */
   readonly entry: Entry;
   /** Undefined: the file is hashed each time. */
   readonly cache: ScanCache | undefined;
@@ -129,8 +132,8 @@ export async function readSourceFile({
 }
 
 /**
- * Small files, all read at once: most of their cost is system calls. Undefined for each that cannot be read as it was, or not
- * in one go: `readSourceFile` tells why.
+ * Small files, all read at once: most of their cost is system calls. Undefined for each that cannot be read unchanged,
+ * or not in one go: `readSourceFile` finds out why.
  */
 export async function readSmallSourceFiles({
   root,
@@ -177,7 +180,7 @@ async function readSmall(
   };
 }
 
-/** Whether what was read is the blob: by the scan cache, or else by its hash, which the cache then knows. */
+/** Whether the bytes read are the blob: by the scan cache, or else by their hash, which is then noted in the cache. */
 function isAsItWas(
   { content, stat, isSteady }: ReadFile,
   {
@@ -230,13 +233,13 @@ async function* readChecked({
     for (const { offset, bytes } of inPieces(ranges, CHUNK_BYTES)) {
       for (let at = 0; at < bytes; ) {
         signal?.throwIfAborted();
-        // A buffer for each chunk: the consumer may hold on to the last one while it sends it.
+        // A new buffer for each chunk: the consumer may still be sending the last one.
         const chunk = Buffer.allocUnsafe(bytes - at);
         const { bytesRead } = await handle.read(chunk, 0, chunk.length, offset + at);
         if (bytesRead === 0) throw new SourceGone(entry.path);
         at += bytesRead;
         left -= bytesRead;
-        // The last chunk is given only when nothing changed up to here.
+        // The last chunk is given only when nothing has changed by then.
         if (left === 0 && !isSame(checked, await handle.stat({ bigint: true }))) throw new SourceGone(entry.path);
         yield chunk.subarray(0, bytesRead);
       }
@@ -276,7 +279,7 @@ function isSame(a: ContentStat, b: ContentStat): boolean {
   return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino;
 }
 
-/** An unmounted disk takes all files along: that is a missing source and no reason to re-cut anything. */
+/** An unmounted disk takes all files with it: the source is missing then, and there is no reason to re-cut anything. */
 async function goneUnlessMissing(root: string): Promise<'gone'> {
   let name: string | undefined;
   try {
@@ -291,7 +294,7 @@ async function goneUnlessMissing(root: string): Promise<'gone'> {
 function sourceMissing(root: string, cause: unknown): ClusterError {
   return new ClusterError(
     'SOURCE_MISSING',
-    `the source folder ${root} is absent, unreadable or empty; its snapshots are as they were`,
+    `the source folder ${root} is absent, unreadable or empty; its snapshots are unchanged`,
     {
       blame: 'operator',
       cause,

@@ -1,13 +1,13 @@
 /**
  * Source history: the newest head of each source of this host, which only its origin may write.
  *
- * A head's seq must never go back or be given twice: it is fsynced here before anybody hears of it. `adopt` is for the
- * question that an origin asks its peers before signing: it may be running from an old image, and a peer may remember a
- * later head, which is this origin's own signed word.
+ * A head's seq must never go back or be used twice: it is fsynced here before anybody hears of it. `adopt` is for the
+ * answers to the question that an origin asks its peers before signing: it may be running from an old image, and a peer
+ * may remember a later head, which is this origin's own signed word.
  *
- * One file a source: `FOLDER/<source>.head`, the sealed bytes as they are sent. While that of a source is damaged nobody knows which
- * number was the last, and nothing of it is signed; it goes on as if there were none once a person has moved the file away. Driven by the
- * daemon.
+ * One file a source: `FOLDER/<source>.head`, the sealed bytes as they are sent. While that file is damaged nobody knows
+ * which number was the last, and nothing is signed for the source. Once a person has moved the file away, the source
+ * goes on as if it had no head. Driven by the daemon.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
@@ -37,10 +37,10 @@ export interface KnownHead {
   readonly hash: string;
 }
 
-/** A snapshot to list; `firstSeq` is filled in where it is new. */
+/** A snapshot to list; `firstSeq` is filled in when it is new. */
 export type SnapshotToList = Omit<ListedSnapshot, 'firstSeq'>;
 
-/** What its origin decides of a head; the rest follows. */
+/** The fields of a head that its origin decides; the others follow. */
 export interface HeadToSign {
   readonly snapshots: readonly SnapshotToList[];
   readonly unacceptedSinceMs: number | undefined;
@@ -54,7 +54,7 @@ export class SourceHistory {
   readonly #heads: Map<SourceId, KnownHead>;
   /** By the name of the file. */
   readonly #damaged: Map<string, ClusterError>;
-  /** The end of the last change to each source: changes of one source go one after the other. */
+  /** The end of the last change to each source: changes to one source run one after the other. */
   readonly #changes = new Map<SourceId, Promise<unknown>>();
 
   private constructor(
@@ -68,7 +68,7 @@ export class SourceHistory {
     this.#damaged = damaged;
   }
 
-  /** `folder` is made if need be. */
+  /** `folder` is made if necessary. */
   static async open({ folder, signer }: { readonly folder: string; readonly signer: Signer }): Promise<SourceHistory> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await fsyncFolder(folder);
@@ -80,22 +80,23 @@ export class SourceHistory {
       try {
         const sealed = await readFile(path);
         const head = verifyHead(sealed, signer.publicKey);
-        if (fileOf(head.source) !== name) throw new MalformedObject(`it is a head of ${head.source}`);
+        if (fileOf(head.source) !== name)
+          throw new MalformedObject(`it is a head of ${head.source}, not of the source that the file is named after`);
         heads.set(head.source, { head, sealed, hash: headHash(sealed) });
       } catch (cause) {
-        // Whatever it is, a disk that does not give it too: it keeps one source from going on, and nothing else from starting.
+        // Whatever the error, even of the disk: it stops only this source, and nothing else from starting.
         damaged.set(name, headDamaged(path, cause));
       }
     }
     return new SourceHistory(folder, signer, { heads, damaged });
   }
 
-  /** HEAD_DAMAGED, while the file of the source is, and is there: then nothing is signed or adopted. */
+  /** HEAD_DAMAGED, while the file of the source exists and is damaged: then nothing is signed or adopted. */
   damage(source: SourceId): ClusterError | undefined {
     return this.#damageOf(fileOf(source));
   }
 
-  /** Of some source, configured or not. */
+  /** Whether the file of any source is damaged, configured or not. */
   get isDamaged(): boolean {
     return [...this.#damaged.keys()].some(name => this.#damageOf(name) !== undefined);
   }
@@ -108,21 +109,28 @@ export class SourceHistory {
     return [...this.#heads.values()];
   }
 
-  /** Signs the next head, which lists exactly these; durable when this returns. @throws ClusterError HEAD_FULL, HEAD_DAMAGED */
+  /**
+   * Signs the next head, which lists exactly these snapshots; durable when this returns. @throws ClusterError
+   * HEAD_FULL, HEAD_DAMAGED
+   */
   publish(source: SourceId, { snapshots }: { readonly snapshots: readonly SnapshotToList[] }): Promise<KnownHead> {
     return this.#change(source, () => this.#publish(source, { snapshots, unacceptedSinceMs: undefined }));
   }
 
-  /** The same, from what the newest head says when its turn comes: a head that is being adopted now loses nothing. */
+  /**
+   * As `publish`, starting from the newest head when its turn comes: a head that is being adopted meanwhile loses
+   * nothing.
+   */
   relist(source: SourceId, change: (newest: Head | undefined) => HeadToSign): Promise<KnownHead> {
     return this.#change(source, () => this.#publish(source, change(this.#heads.get(source)?.head)));
   }
 
   /**
-   * Takes a head of this source that a peer remembers. What ours lists and a later one does not is listed again, in the same write: a
-   * crash after the one and before the other would lose it.
+   * Takes a head of this source that a peer remembers. What this host's head lists and a later one does not is listed
+   * again, in the same write: a crash between two writes would lose it.
    *
-   * @param again of what is unlisted by it, what is to be listed again; none: the later head is taken as it is. Default: all
+   * @param again picks, from what the later head no longer lists, what to list again; if nothing, that head is taken as
+   * it is. Default: all
    * @throws MalformedObject, BadSignature when it is not this origin's word; ClusterError HEAD_DAMAGED
    */
   adopt(
@@ -151,7 +159,7 @@ export class SourceHistory {
     });
   }
 
-  /** `own`: the head that it goes on from. */
+  /** `own`: the head that the new one follows. */
   async #publish(
     source: SourceId,
     { snapshots, unacceptedSinceMs }: HeadToSign,
@@ -160,7 +168,7 @@ export class SourceHistory {
     if (snapshots.length > HEAD_SNAPSHOTS_MAX) {
       throw new ClusterError(
         'HEAD_FULL',
-        `${source} has ${snapshots.length} snapshots, a head lists at most ${HEAD_SNAPSHOTS_MAX}: set keep in its policy; all listed ones stay listed`,
+        `${source} has ${snapshots.length} snapshots, and a head lists at most ${HEAD_SNAPSHOTS_MAX}. All listed ones stay listed; set keep in its policy to remove some`,
         { blame: 'operator' },
       );
     }
@@ -195,7 +203,7 @@ export class SourceHistory {
   }
 
   #change<T>(source: SourceId, change: () => Promise<T>): Promise<T> {
-    // A change that failed was thrown to its caller; the next one does not hang on it.
+    // A failed change was reported to its own caller; the next one runs all the same.
     const before = this.#changes.get(source)?.catch(() => undefined) ?? Promise.resolve();
     const after = before.then(() => {
       const damage = this.damage(source);
@@ -213,7 +221,7 @@ function headDamaged(path: string, cause: unknown): ClusterError {
   const why = cause instanceof Error ? cause.message : String(cause);
   return new ClusterError(
     'HEAD_DAMAGED',
-    `${path} is damaged (${why}): it says which snapshots are listed, and the number of that list, which must not be given twice. No snapshot of this source is taken or unlisted meanwhile; all are kept, and the other sources go on. Switch on all other hosts, and mount the stores that are away, for they remember the list; then move the file away: the source goes on from the newest list that they, or the catalog here, have`,
+    `${path} is damaged (${why}): it says which snapshots are listed, and under which number, which must not be used twice. Until this is resolved, no snapshot of this source is taken or unlisted; all are kept, and the other sources go on. Switch on all other hosts and mount the missing stores, because they remember the list; then move the file away: the source continues from the newest list that they, or the catalog here, have`,
     { blame: 'operator', cause },
   );
 }

@@ -6,7 +6,7 @@
  * begins after the next `:`, with `\xHH` for any byte (path-text.ts). A time without `Z` is of this process's time zone, so it
  * crosses to no other process without one; a day, hour or minute means its end: the newest snapshot taken before it was over.
  *
- * Pure: what the names stand for is the service's business. Specified in DESIGN section 10.
+ * Pure: the service finds out what the names stand for. Specified in DESIGN section 10.
  */
 import { ClusterError } from '../core/fault.js';
 import { NAME_PATTERN } from '../core/ids.js';
@@ -43,7 +43,7 @@ export function parseSourceSpec(text: string): SourceSpec {
     if (taken === undefined) {
       throw bad(
         text,
-        `after @ stands a snapshot: latest, at least ${ID_DIGITS_MIN} hex digits of an id, or a time as 2026-05-01 or 2026-05-01T10:30`,
+        `a snapshot must follow the @: latest, at least ${ID_DIGITS_MIN} hex digits of an id, or a time such as 2026-05-01 or 2026-05-01T10:30`,
       );
     }
     snapshot = taken.snapshot;
@@ -51,23 +51,23 @@ export function parseSourceSpec(text: string): SourceSpec {
   }
   if (rest === '') return { host, source, snapshot, path: Buffer.alloc(0) };
   if (!rest.startsWith(':'))
-    throw bad(text, `${JSON.stringify(rest.slice(0, 20))} follows the snapshot where only :PATH may`);
+    throw bad(text, `${JSON.stringify(rest.slice(0, 20))} follows the snapshot; only :PATH may follow it`);
   return { host, source, snapshot, path: parsePath(rest.slice(1), text) };
 }
 
 /**
- * The same spec for a process in whatever time zone: the service has often another one than the shell of whoever typed it.
+ * The same spec for a process in any time zone: the service often has another one than the shell in which it was typed.
  * @throws ClusterError as `parseSourceSpec`
  */
 export function specInUtc(text: string): string {
   const spec = parseSourceSpec(text);
   if (spec.snapshot.kind !== 'time') return text;
-  // Every time that can be named ends with a second.
+  // Every time that can be named ends with a full second.
   const lastSecond = new Date(spec.snapshot.beforeMs - 1_000).toISOString();
   return sourceSpecText(spec, `${lastSecond.slice(0, 'YYYY-MM-DDTHH:MM:SS'.length)}Z`);
 }
 
-/** The text that `parseSourceSpec` reads as this; times are not kept as they were written. */
+/** The text that `parseSourceSpec` reads as this spec; times are not kept as they were written. */
 export function sourceSpecText(
   { host, source, path }: Pick<SourceSpec, 'host' | 'source' | 'path'>,
   snapshot?: string,
@@ -79,10 +79,13 @@ export function sourceSpecText(
 export type ChosenSnapshot<T> =
   | { readonly kind: 'chosen'; readonly snapshot: T }
   | { readonly kind: 'none' }
-  /** More than one id begins so. */
+  /** More than one id begins with these digits. */
   | { readonly kind: 'ambiguous'; readonly snapshots: readonly T[] };
 
-/** Which of the listed snapshots is meant. `latest` is the newest of those given: the caller leaves out what it may not be. */
+/**
+ * Finds the listed snapshot that is meant. `latest` is the newest of those given: the caller leaves out those that it
+ * must not be.
+ */
 export function chooseSnapshot<T extends { readonly id: SnapshotId; readonly timeMs: number }>(
   wanted: WantedSnapshot,
   snapshots: readonly T[],
@@ -125,7 +128,7 @@ function takeSnapshotName(text: string): { readonly snapshot: WantedSnapshot; re
   return { snapshot: { kind: 'id', prefix: word.toLowerCase() }, length: word.length };
 }
 
-/** When the named day, hour, minute or second is over; undefined for one that no calendar has. */
+/** When the named day, hour, minute or second is over; undefined for a date or time that does not exist. */
 function endOf(match: RegExpExecArray): number | undefined {
   const [, year, month, day, hour, minute, second, zulu] = match;
   const start: [number, number, number, number, number, number] = [
@@ -145,7 +148,7 @@ function endOf(match: RegExpExecArray): number | undefined {
   return zulu === undefined ? new Date(...start).getTime() : Date.UTC(...start);
 }
 
-/** Slashes at the ends are taken off: shells complete folders with one, and people write one in front. */
+/** Slashes at both ends are removed: shells complete folders with one, and people write one in front. */
 function parsePath(text: string, spec: string): Buffer {
   const path = unescapePath(text.replace(/^\/+|\/+$/g, ''));
   if (!isEntryPath(path)) {

@@ -1,14 +1,15 @@
 /**
- * Sparse writer: a new file's bytes in their order, with holes where they are zeros for long.
+ * Sparse writer: writes a new file's bytes in order, with holes for long runs of zeros.
  *
- * A file of holes (a virtual machine's disk, say) would else take its whole size on the target, and may not fit. Which zeros were
- * holes at the origin is not known, and nobody who reads can tell. Holes are whole blocks, so that each saves what it covers.
+ * A sparse file (a virtual machine's disk, say) would otherwise take its whole size on the target, and might not fit.
+ * Which zeros were holes at the origin is not known, and no reader can tell. Holes are whole blocks, so that each saves
+ * the room that it covers.
  *
  * Driven by restore-files.ts.
  */
 import { closeSync, constants, ftruncateSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 
-/** Of nearly all file systems, and of memory: no smaller hole saves anything. */
+/** The block size of nearly all file systems, and the page size of memory: no smaller hole saves anything. */
 const BLOCK_BYTES = 4096;
 /** Shorter runs of zeros are written: thousands of small holes make a file slow to read, for little room. */
 const HOLE_BYTES_MIN = 64 * 1024;
@@ -21,7 +22,7 @@ export class SparseWriter {
   readonly #fd: number;
   /** Bytes taken so far: where the next ones belong. */
   #taken: number;
-  /** Up to here all is written, or is a hole; from here to `#taken` there are zeros. */
+  /** Up to here everything is written, or is a hole; from here to `#taken` there are zeros. */
   #done: number;
   #hasHoles = false;
 
@@ -53,7 +54,7 @@ export class SparseWriter {
     this.#taken = end;
   }
 
-  /** The file has all that was taken, and so its size. */
+  /** Completes the file, so that it has all that was taken and its full size. */
   end(): void {
     const holeFrom = wholeBlocksFrom(this.#done);
     const isHole = this.#taken - holeFrom >= HOLE_BYTES_MIN;
@@ -64,7 +65,7 @@ export class SparseWriter {
     this.#hasHoles = true;
   }
 
-  /** There are zeros from `from` to `to`: the blocks among them become a hole if they are worth one. */
+  /** There are zeros from `from` to `to`: the whole blocks among them become a hole if they are worth one. */
   #leaveHole(data: Uint8Array, from: number, to: number): void {
     const holeFrom = wholeBlocksFrom(from);
     const holeTo = Math.floor(to / BLOCK_BYTES) * BLOCK_BYTES;
@@ -74,7 +75,10 @@ export class SparseWriter {
     this.#hasHoles = true;
   }
 
-  /** Writes up to this place of the file: zeros that waited, and then what of `data`, which begins at `#taken`, is due. */
+  /**
+   * Writes up to this place of the file: first the zeros that wait, then the part of `data` (which begins at `#taken`)
+   * before it.
+   */
   #put(data: Uint8Array, to: number): void {
     while (this.#done < Math.min(to, this.#taken)) {
       const zeros = Math.min(this.#taken - this.#done, to - this.#done, ZEROS.length);
@@ -89,13 +93,13 @@ export class SparseWriter {
 
 const wholeBlocksFrom = (place: number): number => Math.ceil(place / BLOCK_BYTES) * BLOCK_BYTES;
 
-/** Looks at the ends first: most blocks of most files are told by one byte. */
+/** Checks the ends first: one byte decides for most blocks of most files. */
 function isZero(data: Uint8Array, from: number, to: number): boolean {
   if (data[from] !== 0 || data[to - 1] !== 0) return false;
   return ZEROS.compare(data, from, to, 0, to - from) === 0;
 }
 
-/** Copies a file into one that does not exist yet. Node's own copy fills the holes where blocks cannot be shared. */
+/** Copies a file to a path that does not exist yet. Node's own copy fills the holes where blocks cannot be shared. */
 export function copySparse(from: Buffer, to: Buffer): void {
   const source = openSync(from, O_RDONLY | O_NOFOLLOW);
   let target: number | undefined;

@@ -1,7 +1,7 @@
 /**
- * Walk readable: a snapshot's entries where only some of its objects are: a disk that is left, say.
+ * Walk readable: a snapshot's entries where only some of its objects exist: on a surviving disk, say.
  *
- * It goes on behind what is missing, and says what that was.
+ * It continues past what is missing, and reports what that was.
  */
 import type { ParcelId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
@@ -14,13 +14,13 @@ import { ifReadable, readSnapshot } from './read-object.js';
 import type { SnapshotId } from './snapshot.js';
 import { FIRST, type GapListener, Pages, readableFrom, startFor } from './snapshot-pages.js';
 
-/** Parcels in a row whose records cannot be read, or of which whole pages cannot: what they list is not known. */
+/** Consecutive parcels whose records, or even pages, cannot be read: what they list is not known. */
 export interface WalkGap {
   /** All of it stands after this path (undefined: it may be the first of all) … */
   readonly after: Buffer | undefined;
   /** … and before this one (undefined: it may be the last). */
   readonly before: Buffer | undefined;
-  /** Those of a page that cannot be read are not counted. */
+  /** Parcels of a page that cannot be read are not counted. */
   readonly parcels: number;
   readonly bytes: number;
   readonly pages: number;
@@ -28,13 +28,16 @@ export interface WalkGap {
 
 export type ReadableItem =
   | { readonly is: 'entry'; readonly entry: Entry; readonly parcel: ParcelId }
-  /** A folder whose own entry is in a gap, before the first thing in it that is not. It has its owner; the rest is made up. */
+  /**
+   * A folder whose own entry is in a gap, given before the first readable entry in it. It has that entry's owner; the
+   * rest is made up.
+   */
   | { readonly is: 'stand-in'; readonly entry: Entry; readonly parcel: ParcelId }
   | { readonly is: 'gap'; readonly gap: WalkGap };
 
 /**
- * `walkEntries` for a reader that has only some of the objects. It throws only when the snapshot itself is missing. A gap
- * is given as soon as its bounds are known, so some entries behind it may come before it.
+ * `walkEntries` for a reader that has only some of the objects. It throws only when the snapshot itself is missing. A
+ * gap is given once its bounds are known, so some entries after it may come before it.
  */
 export async function* walkReadable(
   reader: ObjectReader,
@@ -49,7 +52,7 @@ export async function* walkReadable(
     for (const { entry, parcel } of stretch) {
       if (isAtOrUnder(entry.path, under)) {
         const missing = folders.missingAbove(entry.path);
-        // Without a gap, a snapshot that does not list a folder is wrong, and its reader is to see that.
+        // Without a gap, a snapshot that does not list a folder is wrong, and the reader should notice that.
         if (gaps.any) for (const path of missing) yield { is: 'stand-in', entry: standInFor(path, entry), parcel };
         if (entry.kind === 'directory') folders.open(entry.path);
         yield { is: 'entry', entry, parcel };
@@ -61,7 +64,7 @@ export async function* walkReadable(
   yield* gaps.take();
 }
 
-/** Gaps in the making. A large file may stand inside a run that cannot be read, so only another run ends a gap. */
+/** Gaps under construction. A large file may stand inside a run that cannot be read, so only another run ends a gap. */
 class Gaps implements GapListener {
   readonly #under: Uint8Array;
   #passed: Buffer | undefined;
@@ -69,12 +72,12 @@ class Gaps implements GapListener {
   #closed: WalkGap[] = [];
   #any = false;
 
-  /** Told are those that may hold something at or below `under`. */
+  /** Only gaps are reported that may hold something at or below `under`. */
   constructor(under: Uint8Array) {
     this.#under = under;
   }
 
-  /** Something was missing so far, whether it is told or not. */
+  /** Whether anything has been missing so far, reported or not. */
   get any(): boolean {
     return this.#any;
   }
@@ -130,7 +133,7 @@ class OpenFolders {
     this.#open.push(path);
   }
 
-  /** Folders from `under` on that stand above `path` and have not come; they count as come now. */
+  /** Folders from `under` on that are above `path` and have not come. From now on they count as having come. */
   missingAbove(path: Buffer): Buffer[] {
     for (let top = this.#open.at(-1); top !== undefined && !isUnder(path, top); top = this.#open.at(-1))
       this.#open.pop();
@@ -147,7 +150,7 @@ class OpenFolders {
 const SLASH = 0x2f;
 const NO_PATH = Buffer.alloc(0);
 
-/** Closed to others, for nobody knows whom it was open to. */
+/** Closed to others, since nobody knows to whom it was open. */
 const standInFor = (path: Buffer, { uid, gid, user, group, mtimeNs }: Entry): Entry => ({
   path,
   kind: 'directory',

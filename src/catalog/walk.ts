@@ -1,9 +1,9 @@
 /**
- * Walk: reading a snapshot back: its parcels and its entries.
+ * Walk: reads back a snapshot's parcels and entries.
  *
- * Everything streams: what is held at a time is a few records and pages, however large the snapshot is. Pages and records are
- * checked against what referred to them (read-object.ts); that parcels stand in the order of their first paths is what lets
- * `walkEntries` give path order (entries-in-order.ts), and find a path, by reading a few records.
+ * Everything streams: only a few records and pages are in memory at a time, however large the snapshot is. Pages and
+ * records are checked against what referred to them (read-object.ts). Since parcels stand in the order of their first
+ * paths, `walkEntries` can give path order (entries-in-order.ts), and find a path by reading a few records.
  */
 import type { ObjectReader } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
@@ -39,10 +39,10 @@ export async function* walkEntries(
   for await (const stretch of walkStretches(reader, snapshot, options)) yield* stretch;
 }
 
-/** Leaves out the parcels for which it is false: their records are not read. */
+/** Parcels for which it is false are left out, and their records are not read. */
 export type ParcelFilter = (ref: ParcelRef) => boolean;
 
-/** `walkEntries` in stretches of at most one record each, for loops that should not wait once an entry. */
+/** `walkEntries` in stretches of at most one record each, for loops that should not await each entry. */
 export async function* walkStretches(
   reader: ObjectReader,
   snapshot: SnapshotId,

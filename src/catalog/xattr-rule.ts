@@ -1,12 +1,13 @@
 /**
  * Xattr rule: which extended attributes are part of a backup, and so which ones a restore may set or remove.
  *
- * Linux: what belongs to the file's owner (`user.*`), POSIX ACLs, and file capabilities. Not `security.selinux` and other
- * labels, which the system's policy gives anew; not `security.ima` and `security.evm`, signatures of this very inode; not
- * `trusted.*`, where overlay file systems and the like keep their own books; not `system.*` of file servers (NFSv4 ACLs),
+ * Linux: the attributes that belong to the file's owner (`user.*`), POSIX ACLs, and file capabilities. Not
+ * `security.selinux` and other labels, which the system's policy sets again; not `security.ima` and `security.evm`,
+ * signatures of this very inode; not `trusted.*`, where overlay file systems and the like keep their own data; not
+ * `system.*` of file servers (NFSv4 ACLs),
  * which mean something to that server alone. (xattr(7); rsync leaves out `system.*` but ACLs, and as a user all but `user.*`: https://download.samba.org/pub/rsync/rsync.1)
  *
- * macOS: all but what the system stamps on files by itself or guards against everybody: restic and borg meet the first as
+ * macOS: all but what the system itself puts on files or lets nobody else set: restic and borg meet the former as
  * differences in their own tests (https://github.com/restic/restic/pull/21972, https://github.com/borgbackup/borg/pull/8763).
  *
  * FreeBSD: the user namespace; the calls here reach no other.
@@ -25,7 +26,7 @@ const MACOS_VOLATILE: ReadonlySet<string> = new Set([
   // A compressed file's content, which is in the blob.
   'com.apple.decmpfs',
 ]);
-/** The kernel's own, and the namespaces of Linux that mean something to that kernel. */
+/** Attributes of the macOS kernel itself, and Linux namespaces that mean something only to that kernel. */
 const MACOS_FOREIGN_PREFIXES = ['com.apple.system.', 'security.', 'system.', 'trusted.'];
 
 export function isKeptXattr(name: Buffer, platform: NodeJS.Platform = process.platform): boolean {
@@ -42,7 +43,7 @@ export function isKeptXattr(name: Buffer, platform: NodeJS.Platform = process.pl
   }
 }
 
-/** Gives a program rights of root, so nobody else may set it. */
+/** Gives a program root's rights, so nobody but root may set it. */
 export const needsRoot = (name: Buffer): boolean => name.toString('latin1') === CAPABILITY;
 
 const isUsers = (text: string): boolean => text.startsWith(USER_PREFIX) && text.length > USER_PREFIX.length;

@@ -130,7 +130,7 @@ test('a target that can be no folder is refused in words, before anything is ask
 
 if (IS_ROOT) {
   for (const [what, spoil] of [
-    ['belongs to somebody else', (mark: string) => chownSync(mark, NOBODY, NOBODY)],
+    ['belongs to another user', (mark: string) => chownSync(mark, NOBODY, NOBODY)],
     ['is open to others', (mark: string) => chmodSync(mark, 0o755)],
   ] as const) {
     test(`a mark folder that ${what} is refused, and nothing is written into it`, async t => {
@@ -139,7 +139,7 @@ if (IS_ROOT) {
       spoil(join(target, MARK_FOLDER));
       await t.throwsAsync(restore({ target, list: TWO, blobs: twoBlobs() }), {
         code: 'TARGET_NOT_FOLDER',
-        message: /belongs to somebody else, or is open to others; remove it/,
+        message: /belongs to another user, or is open to other users; remove it/,
       });
       t.deepEqual(readdirSync(join(target, MARK_FOLDER)), []);
     });
@@ -300,7 +300,7 @@ test.serial('without /proc root writes into no folder below the target that othe
   const list = placed([folderOf(''), fileOf('a', 'LAST'), folderOf('theirs'), fileOf('theirs/a', 'LAST')]);
   const { report, problems } = await restore({ target, list, blobs: twoBlobs(), existing: 'keep' });
   t.is(report.files, 1);
-  t.true(problems.every(({ because }) => /others may write/.test(because)));
+  t.true(problems.every(({ because }) => /other users may write/.test(because)));
   t.deepEqual(readdirSync(join(target, 'theirs')), []);
 });
 

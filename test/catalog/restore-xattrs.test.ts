@@ -126,7 +126,7 @@ xattrTest('a name that no scan records is never set, and is named', async t => {
     told,
     [...hostile]
       .map(name => name.replace('\u001b', '\\x1b'))
-      .map(name => `attributes: ${name}: no attribute that a restore sets on this system`)
+      .map(name => `attributes: ${name}: a restore does not set this attribute on this system`)
       .sort(),
   );
 });

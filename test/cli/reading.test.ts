@@ -429,5 +429,5 @@ test('a time is of the time zone of whoever types it, and dump says which snapsh
   t.is(asked.length, 7);
   const bad = await run('ls', 'photos@2026-13-01');
   t.is(bad.code, 2);
-  t.regex(bad.err, /after @ stands a snapshot/);
+  t.regex(bad.err, /a snapshot must follow the @/);
 });

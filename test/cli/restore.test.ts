@@ -147,7 +147,7 @@ test('restore without a snapshot goes on with the one that it began with, though
   for (const spec of ['photos@latest', 'photos:b', 'photos@cdcdcdcd']) {
     const refused = await run(spec);
     t.is(refused.code, 2, spec);
-    t.regex(refused.err, /^cluster: .* unfinished restore of photos@abababab, which goes on when you name that/);
+    t.regex(refused.err, /^cluster: .* unfinished restore of photos@abababab, which continues when you name that one/);
   }
   const over = await run('photos', '--overwrite', '--dry-run');
   t.deepEqual([over.code, over.err], [0, '']);
