@@ -1,8 +1,8 @@
 /**
- * Abort with: a controller is aborted when any of some signals is, until that is undone.
+ * Abort with: aborts a controller when any of several signals is aborted, until that is undone.
  *
- * In place of `AbortSignal.any`, which on Node 20.20 keeps 2 kB for ever at each call that names a long-lived signal
- * (measured). May go when the oldest Node that we run on does not.
+ * Replaces `AbortSignal.any`, which on Node 20.20 keeps 2 kB for ever at each call that names a long-lived signal
+ * (measured). May go once the oldest supported Node no longer does that.
  */
 export function abortWith(controller: AbortController, signals: readonly (AbortSignal | undefined)[]): () => void {
   const undo: (() => void)[] = [];

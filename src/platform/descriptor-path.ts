@@ -1,5 +1,6 @@
 /**
- * Descriptor path: a path that leads to what is open, whatever its name leads to by now. Linux's, where /proc is mounted.
+ * Descriptor path: a path to an open file or folder, wherever its name leads by now. Works on Linux, where /proc is
+ * mounted.
  */
 import { existsSync, readlinkSync } from 'node:fs';
 
@@ -8,20 +9,25 @@ const SLASH = 0x2f;
 
 export const hasDescriptorPaths = (): boolean => process.platform === 'linux' && existsSync(DESCRIPTORS);
 
-/** It is a symlink: of a folder, what is in it is reached below; the folder itself by calls that follow symlinks. */
+/**
+ * The path is a symlink. The content of a folder is reached below it; the folder itself, by calls that follow symlinks.
+ */
 export const descriptorPath = (descriptor: number): string => `${DESCRIPTORS}/${descriptor}`;
 
-/** The path of what is open, with no symlink on the way, as its file system writes it; undefined where it cannot be said. Asks no disk. */
+/**
+ * The path of an open file or folder as its file system writes it, with no symlink in it; undefined where it is not
+ * known. Does not touch the disk.
+ */
 export function pathOfOpen(descriptor: number): Buffer | undefined {
   try {
     return readlinkSync(descriptorPath(descriptor), { encoding: 'buffer' });
   } catch {
-    // No /proc, or longer than it can say.
+    // There is no /proc, or the path is longer than /proc can return.
     return undefined;
   }
 }
 
-/** The folders above what is at `path`, below the one that ends at `from`. */
+/** The folders on the way to `path`, below the folder whose path ends at `from`. */
 export function foldersOnTheWay(path: Buffer, from: number): readonly Buffer[] {
   const folders: Buffer[] = [];
   for (let end = path.indexOf(SLASH, from + 1); end >= 0; end = path.indexOf(SLASH, end + 1))

@@ -1,18 +1,20 @@
 /**
- * Disk calls: those of node:fs/promises that a store or the reading of a source makes, of which each waits for its own disk alone (disk.ts).
+ * Disk calls: the calls of node:fs/promises that a store or the reading of a source makes; each waits only for its own
+ * disk (disk.ts).
  *
- * Names, arguments and errors are Node's; besides them there is DiskHangs. Where no disk was set apart they are Node's own.
+ * Names, arguments and errors are Node's; besides, there is DiskHangs. Where no disk was set apart they are Node's own
+ * calls.
  */
 import { type BigIntStats, constants, type Stats } from 'node:fs';
 import * as calls from 'node:fs/promises';
 import { descriptorPath, foldersOnTheWay, hasDescriptorPaths, pathOfOpen } from './descriptor-path.js';
 import { type CallKind, type Disk, DiskHangs, diskOf } from './disk.js';
 
-/** Of Node's FileHandle, what is needed. */
+/** The part of Node's FileHandle that is needed. */
 export interface OpenFile {
   readonly fd: number;
   read(buffer: Uint8Array, offset: number, bytes: number, at: number | null): Promise<{ readonly bytesRead: number }>;
-  /** Without `at`: behind what was written last. */
+  /** Without `at`: after the last write. */
   write(buffer: Uint8Array, offset: number, bytes: number, at?: number): Promise<{ readonly bytesWritten: number }>;
   writeFile(content: Uint8Array | string): Promise<void>;
   appendFile(text: string): Promise<void>;
@@ -28,7 +30,7 @@ interface BigStats {
   readonly bigint: true;
 }
 
-/** A file on a disk of its own. It stays shut once that was given up. */
+/** A file on a disk that was set apart. Once the disk has been given up, the file stays unusable. */
 class FileApart implements OpenFile {
   readonly #disk: Disk;
   readonly #file: calls.FileHandle;
@@ -86,10 +88,11 @@ class FileApart implements OpenFile {
       return this.#file.close();
     };
     try {
-      // A network file system flushes.
+      // Closing a file on a network file system flushes it.
       await this.#disk.run(begin, 'flush');
     } catch (error) {
-      // Given up while it waited for its turn. What nobody closes Node does, in the main thread.
+      // The disk was given up while the close waited for its turn. A file that nobody closes, Node closes in the main
+      // thread.
       if (!isBegun) this.#disk.letGo(begin);
       throw error;
     }
@@ -114,35 +117,41 @@ async function opened(path: string | Buffer, openFile: () => Promise<calls.FileH
   if (disk === undefined) return openFile();
   return disk.run(async () => {
     const file = await openFile();
-    // It came too late for whoever wanted it.
+    // The caller has already been told that the disk was given up.
     if (disk.isGivenUp) await file.close();
     return new FileApart(disk, file);
   });
 }
 
 const { O_DIRECTORY, O_NOFOLLOW } = constants;
-/** Linux's O_PATH, which Node does not name: a place, opened without any right to what is in it. */
+/** Linux's O_PATH, which Node does not define: opens a place without any right to its content. */
 const O_PATH = 0o10000000;
 const SLASH = 0x2f;
 
-/** As `open`, of a file below a folder: `path` is relative to it, and no symlink behind the folder is followed. */
+/**
+ * As `open`, for a file below a folder: `path` is relative to the folder, and no symlink below the folder is followed.
+ */
 export function openBelow(folder: string, path: Buffer, flags: number): Promise<OpenFile> {
   const full = Buffer.concat([Buffer.from(`${folder}/`), path]);
   return opened(full, async () => {
     const file = await calls.open(full, flags | O_NOFOLLOW).catch((error: NodeJS.ErrnoException) => {
-      // A path has 4 KiB at the most, and a tree may be deeper.
+      // A path has at most 4 KiB, and a tree may be deeper.
       if (error.code === 'ENAMETOOLONG' && hasDescriptorPaths()) return undefined;
       throw error;
     });
     if (file !== undefined && (await isStraight(file, full, full.length - path.length))) return file;
     await file?.close();
     if (!hasDescriptorPaths()) throw Object.assign(new Error(`ELOOP: a symlink above '${full}'`), { code: 'ELOOP' });
-    // By a symlink, or what the file system writes in another way: `A.jpg` where `a.jpg` is the same. Name by name it is certain.
+    // Either a symlink, or a name that the file system spells differently (`A.jpg` where `a.jpg` is the same). Opening
+    // name by name settles it.
     return openByNames(folder, path, flags | O_NOFOLLOW);
   });
 }
 
-/** Where there is no /proc, that leaves time for who puts a symlink there just now: nothing is sent that has not the right hash. */
+/**
+ * Where there is no /proc, this leaves a gap in which somebody may put a symlink there: but nothing is sent without the
+ * right hash.
+ */
 async function isStraight(file: calls.FileHandle, full: Buffer, from: number): Promise<boolean> {
   if (pathOfOpen(file.fd)?.equals(full)) return true;
   if (hasDescriptorPaths()) return false;
@@ -169,10 +178,10 @@ async function openByNames(folder: string, path: Buffer, flags: number): Promise
 
 type PathCall = (path: never, ...more: never[]) => Promise<unknown>;
 
-/** By the path that comes first. */
+/** Makes a call wait for the disk of its first path. */
 function apart<Call extends PathCall>(call: Call): Call {
   const waiting = (path: string | Buffer, ...more: unknown[]): Promise<unknown> => {
-    // The same arguments in the same places: what the types say of them is Node's, with all its forms of one call.
+    // The same arguments in the same places; their types are Node's, with all overloads of the call.
     const begin = (): Promise<unknown> => call(path as never, ...(more as never[]));
     const disk = diskOf(path);
     return disk === undefined ? begin() : disk.run(begin);

@@ -1,25 +1,29 @@
 /**
- * Disk: a folder whose file calls wait apart from all others, so that a disk that hangs holds up nobody else.
+ * Disk: a folder whose file calls wait apart from all others, so that a disk that hangs holds up no other.
  *
- * Node makes file calls in threads that all of the process share (libuv's; cli/cluster.cts), and a call that hangs keeps its thread
- * until the disk answers, which nobody can hasten. So below such a folder only few are under way at once, and the others wait.
+ * Node makes file calls in threads that the whole process shares (libuv's; cli/cluster.cts). A call that hangs keeps
+ * its thread until the disk answers, and nothing can hasten that. So below such a folder only a few calls run at once,
+ * and the others wait.
  *
- * A disk can be given up. Whoever waits for it is told so at once, as of any error of a disk: what became of the call is not known.
- * The calls themselves go on in the kernel, and may still write. So nothing more is begun there, also by those who come back from
- * such an error, until the last of them has ended and somebody takes the disk up again, who then finds on it what is so. What was
- * opened before stays shut after that too.
+ * A disk can be given up. Its waiting callers are told at once, as of any disk error: the outcome of their calls is
+ * unknown. The calls themselves go on in the kernel, and may still write. So no further call is begun there, not even
+ * by callers that handle such an error, until the last of them has ended and the disk is taken up again, by somebody
+ * who then finds out what is on it. Files opened before the disk was given up stay unusable even then.
  *
- * Set apart, given up and taken up by the daemon: stores by own-stores.ts, sources by source-disks.ts. The calls stand in
- * disk-calls.ts. A process with calls that hang is ended by end-process.ts.
+ * The daemon sets disks apart, gives them up and takes them up: own-stores.ts for stores, source-disks.ts for sources.
+ * The calls are in disk-calls.ts. A process with calls that hang is ended by end-process.ts.
  */
 import type { WorkerSession } from './worker-thread.js';
 
-/** Calls of one disk at once: as many as libuv has threads for a whole process, if nobody says otherwise. */
+/** Calls of one disk at once: as many as libuv has threads for a whole process by default. */
 const CALLS_AT_ONCE = 4;
 
-/** After so long a call hangs, in ms. A disk that wakes up or tries a bad sector again answers sooner, mostly by an error. */
+/**
+ * After this time a call counts as hanging, in ms. A disk that wakes up or retries a bad sector answers sooner, mostly
+ * with an error.
+ */
 const CALL_MS_MAX = 2 * 60_000;
-/** The same of a flush, in ms: a slow stick may take minutes for what the kernel has let it owe. */
+/** The same for a flush, in ms: a slow stick may take minutes to write what the kernel has buffered for it. */
 const FLUSH_MS_MAX = 10 * 60_000;
 
 /** How long a call may take. */
@@ -30,7 +34,7 @@ export interface Patience {
 
 export const PATIENCE: Patience = { callMs: CALL_MS_MAX, flushMs: FLUSH_MS_MAX };
 
-/** A disk was given up: what was asked of it may have been done, or be done yet. */
+/** A disk was given up: calls to it may have taken effect, or may yet. */
 export class DiskHangs extends Error {
   readonly code = 'DISK_HANGS';
   constructor(folder: string) {
@@ -43,7 +47,7 @@ export type CallKind = 'call' | 'flush';
 interface UnderWay {
   readonly kind: CallKind;
   sinceMs: number;
-  /** Signs of life that its thread has given; one that keeps a thread of libuv gives none. */
+  /** How many signs of life the call's thread has given; a call in a libuv thread gives none. */
   readonly signs: () => number;
   signsSeen: number;
   readonly reject: (error: DiskHangs) => void;
@@ -54,13 +58,13 @@ interface Beginning<T> extends Pick<UnderWay, 'kind' | 'signs'> {
   readonly reject: (error: unknown) => void;
 }
 
-/** Somebody reads or writes there in a thread of its own, for hours maybe, and gives signs of life. */
+/** A reader or writer in a thread of its own, maybe for hours, that gives signs of life. */
 export interface Visit {
-  /** Such a sign, or it is waited for from now on. */
+  /** Gives a sign of life; from now on the next one is awaited. */
   waits(): void;
-  /** It need give none for now: it may wait for us. */
+  /** No sign is expected for now: it may be waiting for this process. */
   rests(): void;
-  /** It touches the disk no more. */
+  /** It no longer touches the disk. */
   end(): void;
 }
 
@@ -71,29 +75,31 @@ interface Queued {
 
 export class Disk {
   readonly folder: string;
-  /** Folders by which it can be reached, with a slash behind each. */
+  /** Folders by which the disk can be reached, each followed by a slash. */
   readonly #folders: string[] = [];
   readonly #underWay = new Set<UnderWay>();
   readonly #queue: Queued[] = [];
   #places = CALLS_AT_ONCE;
   #refusal: DiskHangs | undefined;
-  /** How often it was given up. */
+  /** How often the disk was given up. */
   #life = 0;
   #onSettled: (() => void)[] = [];
 
-  /** By `setApart` only. */
+  /** To be called by `setApart` only. */
   constructor(folder: string) {
     this.folder = folder;
     this.alsoAt(folder);
   }
 
-  /** The same disk under another name: a symlink leads there. */
+  /** Adds another name of the same disk, such as a symlink to it. */
   alsoAt(folder: string): void {
     const name = folder.endsWith('/') ? folder : `${folder}/`;
     if (!this.#folders.includes(name)) this.#folders.push(name);
   }
 
-  /** How long the name is by which a path, with a slash behind it, lies on it; 0 when it does not. */
+  /**
+   * How long the disk's name is at the beginning of a path (which must end with a slash); 0 when the path is not on it.
+   */
   nameLength(path: string): number {
     let length = 0;
     for (const name of this.#folders) if (name.length > length && path.startsWith(name)) length = name.length;
@@ -104,17 +110,17 @@ export class Disk {
     return this.#refusal !== undefined;
   }
 
-  /** Unlike that of what was opened before it was given up. */
+  /** Changes when the disk is given up, so that files opened before can be told from later ones. */
   get life(): number {
     return this.#life;
   }
 
-  /** Something of it has not ended yet. */
+  /** Whether a call to it has not ended yet. */
   get isBusy(): boolean {
     return this.#underWay.size > 0;
   }
 
-  /** A call that keeps a thread of libuv. @throws DiskHangs when the disk is given up */
+  /** Runs a call that occupies a libuv thread. @throws DiskHangs when the disk is given up */
   run<T>(call: () => Promise<T>, kind: CallKind = 'call'): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#refusal !== undefined) return reject(this.#refusal);
@@ -132,9 +138,10 @@ export class Disk {
   }
 
   /**
-   * As `run`, of what a thread of the disk's own is asked for, maybe behind much else. It hangs when the thread gives no sign of life.
+   * As `run`, for a request to a thread of the disk's own, which may be queued behind others. It hangs when the thread
+   * gives no sign of life.
    *
-   * @param signs how many it has given
+   * @param signs returns how many signs the thread has given
    */
   watch<T>(call: () => Promise<T>, signs: () => number): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -143,7 +150,7 @@ export class Disk {
     });
   }
 
-  /** @param onGivenUp when the disk is given up, or at once when it is */
+  /** @param onGivenUp called when the disk is given up, or at once if it already is */
   visit(onGivenUp: (error: DiskHangs) => void): Visit {
     if (this.#refusal !== undefined) onGivenUp(this.#refusal);
     const underWay = this.#enter({ kind: 'call', signs: none, reject: onGivenUp });
@@ -159,12 +166,14 @@ export class Disk {
     };
   }
 
-  /** What must be done whatever has become of the disk: to let go of what is open there. Nobody waits for it but `settled`. */
+  /**
+   * Runs a call that must be made whatever has become of the disk, such as closing a file. Only `settled` waits for it.
+   */
   letGo(call: () => Promise<unknown>): void {
     void this.#begin(call, { kind: 'flush', signs: none, resolve: () => {}, reject: () => {} });
   }
 
-  /** A call takes longer than that. */
+  /** Whether a call has been running for longer than that. */
   hangs({ callMs, flushMs }: Patience): boolean {
     const nowMs = performance.now();
     for (const underWay of this.#underWay) {
@@ -175,12 +184,14 @@ export class Disk {
     return false;
   }
 
-  /** The process did for so long: what ended meanwhile has not been heard of yet, and no disk has kept it waiting. */
+  /**
+   * The process stood still for this long: it has not heard yet of calls that ended meanwhile, and no disk is to blame.
+   */
   stoodStill(ms: number): void {
     for (const underWay of this.#underWay) underWay.sinceMs += ms;
   }
 
-  /** Whoever waits for it waits no longer, and nothing more is begun until it is taken up. */
+  /** Rejects all waiting callers; no further call is begun until `takeUp`. */
   giveUp(): void {
     if (this.#refusal !== undefined) return;
     const refusal = new DiskHangs(this.folder);
@@ -189,18 +200,18 @@ export class Disk {
     for (const { reject } of [...this.#underWay, ...this.#queue.splice(0)]) reject(refusal);
   }
 
-  /** When every call that was begun has ended: nothing is written there any more by whoever used it before. */
+  /** Resolves when every call that was begun has ended: the disk's earlier users write nothing more. */
   async settled(): Promise<void> {
     while (this.isBusy) await new Promise<void>(resolve => this.#onSettled.push(resolve));
   }
 
-  /** Only when it has settled. */
+  /** Only once it has settled. */
   takeUp(): void {
     if (this.isBusy) throw new Error(`the disk of ${this.folder} is taken up while a call of its last user goes on`);
     this.#refusal = undefined;
   }
 
-  /** Resolves, in the end, whatever becomes of the call. */
+  /** Resolves when the call has ended, even if it fails. */
   async #begin<T>(call: () => Promise<T>, { kind, signs, resolve, reject }: Beginning<T>): Promise<void> {
     const underWay = this.#enter({ kind, signs, reject });
     try {
@@ -228,7 +239,7 @@ const none = (): number => 0;
 
 const disks: Disk[] = [];
 
-/** Its calls wait apart from now on. The same one for the same folder. */
+/** From now on the folder's calls wait apart. Returns the same disk for the same folder. */
 export function setApart(folder: string): Disk {
   const known = disks.find(disk => disk.folder === folder);
   if (known !== undefined) return known;
@@ -237,15 +248,17 @@ export function setApart(folder: string): Disk {
   return disk;
 }
 
-/** Its calls wait together with all others again, but for those that were begun. */
+/** New calls wait together with all others again; those already begun do not. */
 export function putBack(disk: Disk): void {
   const at = disks.indexOf(disk);
   if (at >= 0) disks.splice(at, 1);
 }
 
-/** The innermost, where one lies below another. `undefined` for what waits together with all else. */
+/**
+ * The innermost disk, where one is inside another. `undefined` for a path whose calls wait together with all others.
+ */
 export function diskOf(path: string | Uint8Array): Disk | undefined {
-  // What is no UTF-8 comes behind the name of the disk.
+  // Bytes that are no UTF-8 come after the disk's name.
   const text = typeof path === 'string' ? path : Buffer.from(path.buffer, path.byteOffset, path.byteLength).toString();
   const name = `${text}/`;
   let found: Disk | undefined;
@@ -259,7 +272,7 @@ export function diskOf(path: string | Uint8Array): Disk | undefined {
   return found;
 }
 
-/** Of what a thread is asked for, which waits for a disk that may have been set apart. */
+/** A request to a thread that waits for a disk that may have been set apart. */
 export function watchedBy<Ask, Reply>(
   disk: Disk | undefined,
   { ask, signs }: Pick<WorkerSession<Ask, Reply>, 'ask' | 'signs'>,
@@ -268,7 +281,7 @@ export function watchedBy<Ask, Reply>(
   return disk === undefined ? ask(...asked) : disk.watch(() => ask(...asked), signs);
 }
 
-/** A call goes on, which may hang. */
+/** Whether a call is under way that may hang. */
 export function isAnyDiskBusy(): boolean {
   return disks.some(disk => disk.isBusy);
 }

@@ -1,20 +1,23 @@
 /**
- * Durable: what is written here is there, whole, after a power cut; or the old content is.
+ * Durable: after a power cut, a file written here has either its new content as a whole, or the old one.
  *
- * Write beside, fsync, rename, fsync the folder. Node has no call for it. A crash can leave a `.new-…` file behind, never
- * half of the real one. For small files (keys, markers, configuration): the whole content is held in memory.
+ * Write beside, fsync, rename, fsync the folder. Node has no call for it. A crash can leave a `.new-…` file behind,
+ * never half of the real one. For small files (keys, markers, configuration): the whole content is in memory.
  */
 import { randomBytes } from 'node:crypto';
 import { constants, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { open, rename, rm } from './disk-calls.js';
 
-/** Between a file's name and six random bytes in hex: the name of its next content while that is being written. */
+/** Goes between a file's name and six random bytes in hex, to name its next content while that is being written. */
 export const NEW_MARK = '.new-';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
 
-/** Replaces `path` by `bytes`, durably and whole. `mode` (default 0600, less the umask) is the new file's, whatever the old one had. */
+/**
+ * Replaces `path` by `bytes`, durably and as a whole. `mode` (default 0600, less the umask) is the new file's, whatever
+ * the old one had.
+ */
 export async function writeDurable(
   path: string,
   bytes: Uint8Array | string,
@@ -48,9 +51,9 @@ export async function fsyncFolder(path: string | Buffer): Promise<void> {
 }
 
 /**
- * A small file's content; `undefined` when there is none. Of one with a bad sector, which is damaged as one with wrong bytes is, a text
- * that says so: no format of ours begins like that, and each reader knows what damage means to it. Any other failure throws. Blocks: for
- * use at start, not in a loop.
+ * A small file's content; `undefined` when there is none. A file with a bad sector counts as damaged, like one with
+ * wrong bytes: for it a text is returned that says so. None of this program's formats begins like that, and each reader
+ * knows what damage means to it. Any other failure throws. Blocks: for use at start, not in a loop.
  */
 export function readIfThere(path: string): Buffer | undefined {
   try {

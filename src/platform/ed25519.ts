@@ -1,8 +1,8 @@
 /**
  * Ed25519 by node:crypto, on raw keys: 32-byte seeds and 32-byte public keys, as libp2p and our wire have them.
  *
- * node:crypto takes no raw Ed25519 keys on Node 20 except as DER, so the fixed DER heads of RFC 8410 are put in front.
- * They may go when `crypto.sign` takes raw keys in every Node release that we support.
+ * On Node 20, node:crypto takes raw Ed25519 keys only as DER, so the fixed DER heads of RFC 8410 are put in front. They
+ * may go when `crypto.sign` takes raw keys in every supported Node release.
  */
 import {
   createPrivateKey,
@@ -20,7 +20,7 @@ const PRIVATE_HEAD = Buffer.from('302e020100300506032b657004220420', 'hex');
 /** RFC 8410: a SubjectPublicKeyInfo around a 32-byte public key. */
 const PUBLIC_HEAD = Buffer.from('302a300506032b6570032100', 'hex');
 
-/** Has the shape of core's `Signer`; platform imports nothing of ours. */
+/** Has the shape of core's `Signer`; platform must not import core. */
 export interface Ed25519Signer {
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
@@ -60,7 +60,7 @@ export function verify(publicKey: Uint8Array, message: Uint8Array, signature: Ui
     const key = createPublicKey({ key: Buffer.concat([PUBLIC_HEAD, publicKey]), format: 'der', type: 'spki' });
     return verifyBytes(null, message, key, signature);
   } catch {
-    // 32 bytes that are no point of the curve: nobody can have signed with them.
+    // The 32 bytes are no point of the curve: nobody can have signed with them.
     return false;
   }
 }

@@ -2,7 +2,7 @@
  * Group: callers that arrive while a round of slow work runs share the next round.
  *
  * One disk flush then serves everybody who waits for one. A call returns when a round that *began after it*, with its
- * items, is done; a round that fails fails all who were in it.
+ * items, is done; a round that fails does so for all callers in it.
  */
 interface Round<Item> {
   readonly items: Item[];
@@ -25,7 +25,7 @@ export class Group<Item> {
     for (const item of items) round.items.push(item);
     if (!this.#running) {
       this.#running = true;
-      // One turn of the event loop later, so that all who are ready in this turn come along.
+      // One turn of the event loop later, so that all callers of this turn join.
       setImmediate(() => void this.#run());
     }
     return round.done;

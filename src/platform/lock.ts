@@ -4,14 +4,15 @@
  * The file names its holder by process id, that process's start time and the machine's boot: a process id alone is reused,
  * and after a power cut the file is still there. Such a stale lock is taken over; a live one is refused.
  *
- * Taking over moves the stale file away under a name of our own first and looks at what was really moved, so of two
- * processes that both found it stale only one goes on. Meant for local disks and processes that see each other's ids.
+ * Taking over first moves the stale file away under a name of this process's own and looks at what was really moved, so
+ * of two processes that both found it stale only one goes on. Meant for local disks and processes that see each other's
+ * ids.
  */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
-/** Somebody else runs on this state folder, as far as can be told. */
+/** As far as can be told, another process is running on this state folder. */
 export class StateLocked extends Error {
   readonly code = 'STATE_LOCKED';
   readonly blame = 'operator';
@@ -25,19 +26,19 @@ export class StateLocked extends Error {
 }
 
 export interface Lock {
-  /** Gives the lock up. Doing it twice is harmless. */
+  /** Releases the lock. Doing it twice is harmless. */
   release(): void;
 }
 
 interface Holder {
   readonly pid: number;
-  /** When that process started, in the system's own words: compared, never read. */
+  /** When that process started, in the system's own words: compared, never parsed. */
   readonly started: string;
-  /** Which boot of the machine that was; empty where the system does not say. */
+  /** The boot of the machine at that time; empty where the system does not say. */
   readonly boot: string;
 }
 
-/** Tries before giving up against others that take and release the lock at the same moment. */
+/** How often it tries while others take and release the lock at the same moment. */
 const TRIES_MAX = 10;
 
 /** @throws StateLocked when a live process holds it. */
@@ -61,7 +62,7 @@ export function takeLock(path: string): Lock {
   throw new Error(`could not take ${path}: other processes took and released it ${TRIES_MAX} times meanwhile`);
 }
 
-/** What a file system answers that has no hard links: FAT, some network shares. */
+/** Errors of a file system without hard links: FAT, some network shares. */
 const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
 /** The live process that holds it; undefined when none does, or when this user cannot tell. */
@@ -70,14 +71,14 @@ export function lockHolder(path: string): number | undefined {
   try {
     text = readText(path);
   } catch {
-    // It is another user's, or on a disk that fails: whoever wants the lock is told of that.
+    // It belongs to another user, or its disk fails: whoever takes the lock will be told.
     return undefined;
   }
   const holder = parseHolder(text ?? '');
   return holder !== undefined && isAlive(holder) ? holder.pid : undefined;
 }
 
-/** A hard link appears with its whole content at once, so nobody reads half a lock. False: there is one. */
+/** A hard link appears with its whole content at once, so nobody reads half a lock. False: a lock exists already. */
 function put(mine: string, path: string, text: string): boolean {
   try {
     linkSync(mine, path);
@@ -89,7 +90,9 @@ function put(mine: string, path: string, text: string): boolean {
   }
 }
 
-/** Who reads it half written takes it for stale and moves it away: then it is not ours. */
+/**
+ * A reader that sees it half written takes it for stale and moves it away: then this process does not have the lock.
+ */
 function written(path: string, text: string): boolean {
   try {
     writeFileSync(path, text, { mode: 0o600, flag: 'wx' });
@@ -100,7 +103,10 @@ function written(path: string, text: string): boolean {
   return readText(path) === text;
 }
 
-/** Moves the stale lock away; if what was moved is not what was judged, another process was faster: its lock goes back. */
+/**
+ * Moves the stale lock away. If another file was moved than was judged stale, another process was faster: its lock is
+ * put back.
+ */
 function setAside(path: string, judged: string, aside: string): void {
   try {
     renameSync(path, aside);
@@ -127,23 +133,23 @@ function isAlive(holder: Holder): boolean {
   return started !== undefined && started === holder.started;
 }
 
-/** `undefined` when there is no such process, or when it is dead and only not yet waited for. */
+/** `undefined` when there is no such process, or when it is dead and its parent has not waited for it yet. */
 function startOf(pid: number): string | undefined {
   if (process.platform !== 'linux') return run('ps', ['-o', 'lstart=', '-p', String(pid)]);
   const stat = readText(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
-  // Fields from the third on: the second, the name, may hold spaces and brackets, so begin behind its last bracket.
+  // The fields from the third on: the second, the name, may hold spaces and brackets, so start after its last bracket.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
 }
 
 /**
- * Which boot of the machine this is. Empty where the system does not say: then process id and start time decide, and a start
- * time includes the date.
+ * The present boot of the machine. Empty where the system does not say: then process id and start time decide, and a
+ * start time includes the date.
  */
 export function bootId(): string {
   if (process.platform === 'linux') return readText('/proc/sys/kernel/random/boot_id')?.trim() ?? '';
-  // Not kern.boottime: it moves whenever the clock is set, and a live lock would look stale.
+  // Not kern.boottime: it changes whenever the clock is set, and a live lock would look stale.
   return run('sysctl', ['-n', process.platform === 'darwin' ? 'kern.bootsessionuuid' : 'kern.boot_id']) ?? '';
 }
 
@@ -164,7 +170,7 @@ function parseHolder(text: string): Holder | undefined {
   try {
     value = JSON.parse(text);
   } catch {
-    // Not written by this program, whose locks appear whole: stale.
+    // Not written by this program, whose locks appear whole: it is stale.
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;

@@ -1,14 +1,14 @@
 /**
  * Long timer: a timer of any length, for times that people give.
  *
- * Node's `setTimeout` takes no more than 24.8 days, and fires after 1 ms where it is given more. May go on the day it does not.
+ * Node's `setTimeout` takes at most 24.8 days, and fires after 1 ms when given more. May go once it does not.
  */
 
-/** Of one of Node's timers. */
+/** The longest time for one of Node's timers. */
 export const TIMER_MS_MAX = 2 ** 31 - 1;
 
 export interface LongTimer {
-  /** It will not fire any more. Doing it twice is harmless. */
+  /** Stops the timer; it no longer fires. Doing it twice is harmless. */
   stop(): void;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Shims: what our libraries take for granted and Node 20 lacks. Import this first, wherever libp2p is imported.
+ * Shims: what the libraries take for granted and Node 20 lacks. Import this first, wherever libp2p is imported.
  *
  * `Promise.withResolvers` (libp2p 3 uses it everywhere) came with Node 22. May go on the day `engines` in package.json
  * says node >= 22, which is no sooner than Debian 13 and Raspberry Pi OS ship one (they ship 20.19).

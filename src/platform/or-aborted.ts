@@ -1,11 +1,11 @@
 /**
- * Or aborted: a wait that ends when a signal fires, for whoever waits for something that does not listen to signals.
+ * Or aborted: a wait that ends when a signal fires, for work that does not listen to signals itself.
  *
- * Not by `Promise.race` with one promise of the signal's for many waits: that one would keep what each of them gave for as long
- * as it lives, for an answer of many parts all of its bytes.
+ * Not by `Promise.race` with one promise of the signal that is shared by many waits: that promise would keep what each
+ * of them returned for as long as it lives, which for an answer in many parts is all of its bytes.
  */
 
-/** As `work`, which nobody waits for any more once the signal fires. @throws the signal's reason */
+/** As `work`, but the wait ends once the signal fires. @throws the signal's reason */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason);

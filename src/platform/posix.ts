@@ -1,9 +1,9 @@
 /**
  * System calls that Node lacks, by koffi.
  *
- * `posix()` is `undefined` where koffi or the C library cannot be loaded: callers then do without (microsecond times, one
- * fsync a file) and say so, with the reason that `posixFault()` keeps. Each call here names why it exists; it may go on the
- * day Node has it.
+ * `posix()` is `undefined` where koffi or the C library cannot be loaded: callers then do without (microsecond times,
+ * one fsync a file) and say so, with the reason that `posixFault()` keeps. Each call here says why it exists; it may go
+ * once Node has it.
  *
  * Loaded at the first call, not at import: the command line starts without it.
  */
@@ -22,21 +22,21 @@ export interface Posix {
   /**
    * Returns when all that was written to the file system of `fd` is on disk. Only on Linux.
    * Why: one call makes hundreds of small files and their names durable; fsync each costs one disk flush a file.
-   * Since Linux 5.8 it reports write errors that happened since `fd` was opened; so keep one open. Of which file systems it
-   * can be believed, sync-file-system.ts says.
+   * Since Linux 5.8 it reports write errors that happened since `fd` was opened; so keep one open. sync-file-system.ts
+   * says for which file systems it can be relied on.
    */
   readonly syncfs?: (fd: number) => Promise<void>;
   /**
-   * Ends the process: nothing after this is done, and nobody is waited for.
-   * Why: `process.exit` waits for every thread, and one that is in a call to a disk that hangs does not end.
+   * Ends the process at once: nothing more is done, and nothing is waited for.
+   * Why: `process.exit` waits for every thread, and a thread in a call to a disk that hangs does not end.
    */
   exitAtOnce(exitCode: number): void;
   /**
    * Only on Linux, with a C library that has it.
-   * Why: Node reaches nothing by a folder that is open, but for a path through /proc, which costs twice as much.
+   * Why: Node can reach an entry of an open folder only by a path through /proc, which costs twice as much.
    */
   readonly statAt?: StatAt;
-  /** Why: Node has no calls for extended attributes, and ACLs and capabilities are such on Linux. */
+  /** Why: Node has no calls for extended attributes; on Linux, ACLs and capabilities are stored in them. */
   readonly xattrs: XattrCalls;
 }
 
@@ -58,7 +58,7 @@ class SystemCallError extends Error {
 }
 
 interface Constants {
-  /** `null`: the libraries of this process, which finds glibc and musl alike. */
+  /** `null` stands for the libraries of this process, by which glibc and musl alike are found. */
   readonly libraries: readonly (string | null)[];
   readonly atFdcwd: number;
   readonly atSymlinkNofollow: number;
@@ -73,7 +73,7 @@ const CONSTANTS: Readonly<Partial<Record<NodeJS.Platform, Constants>>> = {
 
 const SECOND_NS = 1_000_000_000n;
 
-/** What came of the one attempt to load: the calls, or why there are none. */
+/** The result of the only attempt to load: the calls, or why there are none. */
 type Loaded = { readonly posix: Posix; readonly fault?: never } | { readonly posix?: never; readonly fault: string };
 
 let loaded: Loaded | undefined;
@@ -84,7 +84,7 @@ export function posix(): Posix | undefined {
   return loaded.posix;
 }
 
-/** Why `posix()` is `undefined`, in one line; `undefined` where it is not. */
+/** Why `posix()` is `undefined`, in one line; `undefined` when it is not. */
 export function posixFault(): string | undefined {
   loaded ??= load();
   return loaded.fault;
@@ -105,7 +105,7 @@ function load(): Loaded {
     try {
       return { posix: bind(koffi, library, constants) };
     } catch (error) {
-      // Not under this name or without this symbol; the next name, or the fallback.
+      // Not found under this name, or without this symbol: try the next name, or the fallback.
       faults.push(`${library ?? 'this process'}: ${firstLineOf(error)}`);
     }
   }
@@ -121,7 +121,7 @@ function bind(koffi: typeof koffiModule, library: string | null, constants: Cons
   const fail = (syscall: string, path?: Buffer, errno = koffi.errno()): SystemCallError =>
     new SystemCallError(syscall, names.get(errno) ?? `E${errno}`, errno, path);
 
-  // `long` twice is struct timespec on every 64-bit system that Node 20 runs on.
+  // On every 64-bit system that Node 20 runs on, struct timespec is two `long`s.
   const timespec = koffi.struct({ sec: 'long', nsec: 'long' });
   const utimensat = libc.func('utimensat', 'int', ['int', 'const uint8_t *', koffi.pointer(timespec), 'int']);
   const setTimes: Posix['utimensat'] = (path, mtimeNs, { followSymlink }) => {
@@ -168,7 +168,7 @@ function statAtOf(libc: LibraryHandle): Pick<Posix, 'statAt'> {
   }
 }
 
-/** Sets the modification time of the path itself, a symlink too; `false` where nanoseconds cannot be had. */
+/** Sets the modification time of the path itself, even if it is a symlink; `false` where nanoseconds cannot be set. */
 export function lutimes(path: Buffer, mtimeNs: bigint): boolean {
   const calls = posix();
   calls?.utimensat(path, mtimeNs, { followSymlink: false });

@@ -1,4 +1,4 @@
-/** Read ahead: opens the next few while the ones before are sent, and gives them in order. */
+/** Read ahead: opens the next few items while earlier ones are being sent, and gives them in order. */
 export async function* readAhead<Item, Opened>(
   items: Iterable<Item>,
   open: (item: Item) => Promise<Opened>,
@@ -7,7 +7,7 @@ export async function* readAhead<Item, Opened>(
   const opening: Promise<Opened>[] = [];
   const begin = (item: Item): void => {
     const one = open(item);
-    // Its failure is for whoever comes to it; if nobody does, it is nobody's.
+    // Thrown when the consumer reaches this item; if none does, nobody needs to know.
     one.catch(() => {});
     opening.push(one);
   };

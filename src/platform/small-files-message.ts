@@ -1,9 +1,9 @@
 /**
- * Small files message: what `SmallFiles` and its worker say to each other: many orders, or their outcomes, in one piece of
- * memory that is handed over, for a message costs by the number of its objects.
+ * Small files message: what `SmallFiles` and its worker exchange: many orders, or their outcomes, in one piece of
+ * memory that is handed over, because a message costs by the number of its objects.
  */
 
-/** What of a file's metadata tells two contents apart. */
+/** The metadata of a file by which two contents are told apart. */
 export interface FileStat {
   readonly size: bigint;
   readonly mtimeNs: bigint;
@@ -12,15 +12,18 @@ export interface FileStat {
 }
 
 export type FileOrder =
-  /** The whole file, if it is a plain one of no more than `bytesMax`. */
+  /** Reads the whole file, if it is a plain one of no more than `bytesMax`. */
   | {
       readonly is: 'read';
       readonly path: string | Uint8Array;
       readonly bytesMax: number;
-      /** So many bytes of the path are a folder; no symlink behind it is followed. 0: none but at the end of the path. */
+      /**
+       * The first `straightFrom` bytes of the path are a folder; no symlink below it is followed. 0: none at the end of
+       * the path.
+       */
       readonly straightFrom: number;
     }
-  /** A new file. */
+  /** Writes a new file. */
   | { readonly is: 'write'; readonly path: string; readonly content: Uint8Array; readonly mode: number }
   | { readonly is: 'rename'; readonly path: string; readonly to: string };
 
@@ -39,27 +42,30 @@ export interface FileFailure {
 
 export type FileOutcome = { readonly done: true } | { readonly read: ReadFile } | { readonly failed: FileFailure };
 
-/** Per order: kind, bytes of its path, of its content or its second path, a number (`bytesMax`, `mode`), and `straightFrom`. */
+/**
+ * For each order: kind, bytes of its path, of its content or its second path, a number (`bytesMax`, `mode`), and
+ * `straightFrom`.
+ */
 export interface OrderMessage {
   readonly heads: Uint32Array<ArrayBuffer>;
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 export interface OutcomeMessage {
-  /** Per order: bytes of its content, and whether the file was steady; what failed has 0 and 0. */
+  /** For each order: bytes of its content, and whether the file was steady; both 0 for one that failed. */
   readonly heads: Uint32Array<ArrayBuffer>;
-  /** Per order: size, mtime, ctime, inode. */
+  /** For each order: size, mtime, ctime, inode. */
   readonly stats: BigUint64Array<ArrayBuffer>;
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly failures: readonly (readonly [number, FileFailure])[];
-  /** That of the orders, handed back. */
+  /** The memory of the orders, handed back. */
   readonly spare: ArrayBuffer;
 }
 
 const KINDS = ['read', 'write', 'rename'] as const;
 const HEAD = 5;
 
-/** @param spare to be used for it where it is large enough */
+/** @param spare memory to use where it is large enough */
 export function packOrders(orders: readonly FileOrder[], spare?: ArrayBuffer): OrderMessage {
   const heads = new Uint32Array(orders.length * HEAD);
   const parts: Uint8Array[] = [];
@@ -95,7 +101,7 @@ export function* unpackOrders({ heads, bytes }: OrderMessage): Generator<{
   }
 }
 
-/** @param spare the memory of the orders, of which all is done */
+/** @param spare the memory of the orders, which are all done */
 export function packOutcomes(outcomes: readonly FileOutcome[], spare: ArrayBuffer): OutcomeMessage {
   const heads = new Uint32Array(outcomes.length * 2);
   const stats = new BigUint64Array(outcomes.length * 4);
@@ -114,7 +120,7 @@ export function packOutcomes(outcomes: readonly FileOutcome[], spare: ArrayBuffe
   return { heads, stats, bytes: joined(parts, bytes), failures, spare };
 }
 
-/** @param orders what was asked: what did not fail did what it was asked for */
+/** @param orders what was asked for: an order that did not fail was carried out */
 export function unpackOutcomes(
   orders: readonly FileOrder[],
   { heads, stats, bytes, failures }: OutcomeMessage,

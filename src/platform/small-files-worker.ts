@@ -29,16 +29,16 @@ import { answerAsks } from './worker-thread.js';
 
 // O_NONBLOCK: opening a fifo that somebody put there must not hang; it changes nothing for files.
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-/** Most messages ask for less. */
+/** Enough for most messages. */
 const SCRATCH_BYTES = 1024 * 1024;
 const WRITE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
-/** What is read for one message, before it is packed: the same memory each time, as far as it goes. */
+/** Memory for what is read for one message, before it is packed. It is reused as far as it suffices. */
 class Scratch {
   readonly #all = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   #taken = 0;
 
-  /** Nothing that was taken is used any more. */
+  /** Called when no taken memory is in use any longer. */
   clear(): void {
     this.#taken = 0;
   }
@@ -58,10 +58,10 @@ function readFile(path: Buffer, bytesMax: number, straightFrom: number): FileOut
     if (straightFrom > 0 && !isStraight(file, path, straightFrom))
       return { failed: { code: 'NOT_STRAIGHT', message: 'it may have been reached by a symlink' } };
     const before = fstatSync(file, { bigint: true });
-    if (!before.isFile()) return { failed: { code: 'NOT_A_FILE', message: 'it is no plain file' } };
+    if (!before.isFile()) return { failed: { code: 'NOT_A_FILE', message: 'it is not a plain file' } };
     const size = Number(before.size);
     if (size > bytesMax)
-      return { failed: { code: 'TOO_LARGE', message: `it has ${size} bytes, ${bytesMax} were expected at the most` } };
+      return { failed: { code: 'TOO_LARGE', message: `it has ${size} bytes, at most ${bytesMax} were expected` } };
     const content = scratch.take(size);
     let filled = 0;
     while (filled < size) {
@@ -76,7 +76,10 @@ function readFile(path: Buffer, bytesMax: number, straightFrom: number): FileOut
   }
 }
 
-/** False also where it is not known. The folder itself may be reached by symlinks. */
+/**
+ * Whether no symlink below the folder was followed; also false where that is not known. The folder itself may be
+ * reached by symlinks.
+ */
 function isStraight(file: number, path: Buffer, straightFrom: number): boolean {
   const there = pathOfOpen(file);
   if (there?.equals(path)) return true;

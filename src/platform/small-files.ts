@@ -1,14 +1,14 @@
 /**
- * Small files: reads, writes and renames of whole small files, in worker threads, as many at once as are asked for while the
- * ones before are under way.
+ * Small files: reads, writes and renames whole small files in worker threads; all that are asked for while a batch is
+ * under way go together in the next.
  *
- * A call of node:fs/promises costs the event loop 10 to 25 µs and a thread of libuv as much again, and a small file takes four or
- * five of them. The same calls made synchronously, in a thread that is told of many files by one message, cost a fifth:
- * measured on ext4 with files of 4 KiB, 14 µs instead of 68 to read one, 32 instead of 73 to write one.
+ * A call of node:fs/promises costs the event loop 10 to 25 µs and a libuv thread as much again, and a small file takes
+ * four or five of them. The same calls made synchronously, in a thread that gets many files in one message, cost a
+ * fifth: measured on ext4 with files of 4 KiB, 14 µs instead of 68 to read one, 32 instead of 73 to write one.
  *
- * Nothing here is durable, and a write is whole or not there only as long as the service lives: that is for its callers.
- * Each disk that was set apart (disk.ts) has threads of its own, for one that hangs must hold up no other. They begin with the
- * first call, and keep no process alive that has nothing else to do.
+ * Nothing here is durable, and a write is all or nothing only while the service lives: its callers must see to the
+ * rest. Each disk that was set apart (disk.ts) has threads of its own, since one that hangs must hold up no other. They
+ * start with the first call, and do not keep an otherwise idle process alive.
  */
 import { type Disk, diskOf, watchedBy } from './disk.js';
 import { Group } from './group.js';
@@ -26,9 +26,9 @@ import { WorkerThread } from './worker-thread.js';
 
 export type { ReadFile } from './small-files-message.js';
 
-/** Told of by one message, so that an answer does not wait for thousands of others. */
+/** Orders in one message, so that an answer does not wait for thousands of others. */
 const ORDERS_PER_MESSAGE = 512;
-/** Bytes of one message's writes: a copy of each is made to hand it over. */
+/** Bytes of one message's writes: each is copied to be handed over. */
 const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
 
 interface Waiting {
@@ -36,7 +36,7 @@ interface Waiting {
   outcome?: FileOutcome;
 }
 
-/** A system call failed in the thread, as node:fs would tell of it. */
+/** A system call failed in the thread; reported as node:fs would. */
 class FileCallFailed extends Error {
   readonly code: string;
   readonly syscall: string | undefined;
@@ -47,12 +47,15 @@ class FileCallFailed extends Error {
   }
 }
 
-/** One thread, and those who wait for it. */
+/** One thread, and the callers that wait for it. */
 class FileThread {
   readonly #group = new Group<Waiting>(waiting => this.#carryOut(waiting));
   readonly #thread: WorkerThread<OrderMessage, OutcomeMessage>;
   readonly #disk: Disk | undefined;
-  /** Of the last message's orders, for the next one's: what is left in a thread is freed by its own rare collections. */
+  /**
+   * Memory of the last message's orders, for the next one: memory left in a thread is freed only by that thread's rare
+   * collections.
+   */
   #spare: ArrayBuffer | undefined;
 
   constructor(name: string, disk: Disk | undefined) {
@@ -60,7 +63,7 @@ class FileThread {
     this.#thread = new WorkerThread(new URL('./small-files-worker.js', import.meta.url), name);
   }
 
-  /** One outcome for each order. */
+  /** Returns one outcome for each order. */
   async ask(orders: readonly FileOrder[]): Promise<readonly FileOutcome[]> {
     const waiting = orders.map((order): Waiting => ({ order }));
     await this.#group.join(waiting);
@@ -101,7 +104,7 @@ function* portions(waiting: readonly Waiting[]): Generator<readonly Waiting[]> {
   if (some.length > 0) yield some;
 }
 
-/** Reads do not wait behind writes, which a full disk queue may hold back. */
+/** Separate threads: reads need not wait behind writes, which a full disk queue may hold back. */
 class FileThreads {
   readonly reader: FileThread;
   readonly writer: FileThread;
@@ -112,9 +115,12 @@ class FileThreads {
   }
 }
 
-/** For as long as somebody knows the disk: the daemon sets one apart, and puts it back, each time that it looks where a folder lies. */
+/**
+ * For as long as the `Disk` is referenced: the daemon sets one apart, and puts it back, each time it checks where a
+ * folder lies.
+ */
 const threads = new WeakMap<Disk, FileThreads>();
-/** Of all that were not set apart. */
+/** For all paths on no disk that was set apart. */
 const shared = new FileThreads(undefined);
 
 function threadsOf(path: string | Uint8Array): FileThreads {
@@ -126,9 +132,10 @@ function threadsOf(path: string | Uint8Array): FileThreads {
 }
 
 /**
- * Files of one disk as a whole, and whether each stood still meanwhile; or why one could not be read, as node:fs tells of it, and
- * with the codes NOT_A_FILE, TOO_LARGE and NOT_STRAIGHT. Symlinks are not followed at the end of a path; with `straightFrom`, the
- * length of a folder's path, nowhere behind that. Whether one was, is not always known: so NOT_STRAIGHT says nothing of the file.
+ * Reads whole files of one disk. Returns each with whether it was steady during the read, or why it could not be read:
+ * an error as of node:fs, or with the code NOT_A_FILE, TOO_LARGE or NOT_STRAIGHT. A symlink at the end of a path is not
+ * followed; with `straightFrom`, the length of a folder's path, none after that is followed. Whether one was followed
+ * is not always known, so NOT_STRAIGHT says nothing about the file.
  *
  * @throws DiskHangs
  */
@@ -146,7 +153,7 @@ export async function readSmallFiles(
   });
 }
 
-/** As `readSmallFiles`, one. @throws why it could not be read */
+/** As `readSmallFiles`, for one file. @throws why it could not be read */
 export async function readSmallFile(
   path: string | Uint8Array,
   bytesMax: number,
@@ -157,7 +164,10 @@ export async function readSmallFile(
   return read;
 }
 
-/** New files of one disk; of one that cannot be written whole, nothing is left. @returns why, for each that failed; EEXIST too */
+/**
+ * Writes new files of one disk; nothing is left of one that cannot be written whole. @returns the error of each that
+ * failed, EEXIST too
+ */
 export async function writeSmallFiles(
   files: readonly { readonly path: string; readonly content: Uint8Array; readonly mode: number }[],
 ): Promise<readonly (FileCallFailed | undefined)[]> {
@@ -169,13 +179,13 @@ export async function writeSmallFiles(
   );
 }
 
-/** As `writeSmallFiles`, one. @throws why it could not be written */
+/** As `writeSmallFiles`, for one file. @throws why it could not be written */
 export async function writeSmallFile(path: string, content: Uint8Array, mode: number): Promise<void> {
   const [failure] = await writeSmallFiles([{ path, content, mode }]);
   if (failure !== undefined) throw failure;
 }
 
-/** Of one disk. @returns why, for each that failed */
+/** Renames files of one disk. @returns the error of each that failed */
 export async function renameFiles(
   files: readonly { readonly path: string; readonly to: string }[],
 ): Promise<readonly (FileCallFailed | undefined)[]> {

@@ -1,15 +1,15 @@
 /**
- * Stat calls: what is under a name of a folder that is open, whatever has become of the names that led to it.
+ * Stat calls: the stat of a name in an open folder, whatever has become of the names that led to the folder.
  *
- * By statx(2), whose answer has the same form on every processor: at the numbers below. It costs half of what Node's `lstatSync`
- * of a whole path does, and a scan makes one for each file.
+ * By statx(2), whose answer has the same form on every processor; the offsets are below. It costs half of Node's
+ * `lstatSync` of a whole path, and a scan makes one call for each file.
  *
  * Bound by posix.ts.
  */
 import { type BigIntStats, constants } from 'node:fs';
 import type { LibraryHandle } from 'koffi';
 
-/** Of Node's, what a scan uses. */
+/** The fields of Node's stats that a scan uses. */
 export type NameStat = Pick<
   BigIntStats,
   | 'dev'
@@ -32,19 +32,22 @@ export type NameStat = Pick<
   | 'isCharacterDevice'
 >;
 
-/** As Node's of the same: `folder` is a descriptor, `name` Latin-1, a symlink is not followed. Undefined: it was not had; Node says why. */
+/**
+ * As Node's stats: `folder` is a descriptor, `name` Latin-1, a symlink is not followed. Undefined: it failed; Node's
+ * own call says why.
+ */
 export type StatAt = (folder: number, name: string) => NameStat | undefined;
 
 const { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } = constants;
 const AT_SYMLINK_NOFOLLOW = 0x100;
-/** All that every file system has, and the time of birth. What Node asks for. */
+/** Everything that every file system has, and the time of birth: what Node asks for. */
 const STATX_BASIC_AND_BTIME = 0xfff;
 const STATX_BYTES = 256;
 /** Linux's. */
 const NAME_BYTES_MAX = 255;
 const SECOND_NS = 1_000_000_000n;
 
-/** Offsets in bytes. */
+/** Offsets in bytes of the answer's fields. */
 const NLINK = 16;
 const UID = 20;
 const GID = 24;
@@ -56,7 +59,7 @@ const CTIME = 96;
 const MTIME = 112;
 const RDEV = 128;
 const DEV = 136;
-/** Of a time, behind its seconds; of a device number, its minor one behind the major one. */
+/** Offset of a time's nanoseconds from its seconds, and of a device number's minor part from its major part. */
 const NANOSECONDS = 8;
 const MINOR = 4;
 
@@ -121,7 +124,7 @@ class StatxStat implements NameStat {
   }
 }
 
-/** The same bytes, by the sizes of its numbers. */
+/** The same bytes, seen as numbers of each size. */
 interface Answer {
   readonly halves: Uint16Array;
   readonly words: Uint32Array;
@@ -132,7 +135,7 @@ interface Answer {
 /** @throws when the C library has no statx (musl before 1.2.3) */
 export function bindStatAt(libc: LibraryHandle): StatAt {
   const statx = libc.func('statx', 'int', ['int', 'const uint8_t *', 'int', 'uint', 'uint8_t *']);
-  // A thread has its own, and each is only looked at before the next call.
+  // Each thread has its own, and they are used only until the next call.
   const nameBytes = Buffer.alloc(NAME_BYTES_MAX + 1);
   const bytes = new Uint8Array(STATX_BYTES);
   const answer: Answer = {
@@ -151,7 +154,7 @@ export function bindStatAt(libc: LibraryHandle): StatAt {
 
 /** As C's `makedev`. */
 function deviceOf(major: number, minor: number): bigint {
-  // Nearly all.
+  // Nearly all device numbers.
   if (major < 0x1000 && minor < 0x100) return BigInt(major * 0x100 + minor);
   const [high, low] = [BigInt(major), BigInt(minor)];
   return ((high & 0xfffff000n) << 32n) | ((high & 0xfffn) << 8n) | ((low & 0xffffff00n) << 12n) | (low & 0xffn);

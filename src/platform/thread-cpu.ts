@@ -1,15 +1,18 @@
-/** Thread CPU: how long this thread has had a processor; undefined where the system does not tell: Linux does, and Node from 23.9 on. */
+/**
+ * Thread CPU: how long this thread has had a processor; undefined where the system does not tell. Linux does, and Node
+ * from 23.9 on.
+ */
 import { readFileSync } from 'node:fs';
 
 /** Clock ticks of /proc, 100 a second on every Linux. */
 const TICK_MS = 10;
-/** `utime` and `stime`, counted from what follows the name, which may have spaces (proc_pid_stat(5)). */
+/** The places of `utime` and `stime`, counted after the name, which may contain spaces (proc_pid_stat(5)). */
 const [USER_AT, SYSTEM_AT] = [11, 12];
 
 type CpuTimes = { readonly user: number; readonly system: number };
 const ofNode = (process as { readonly threadCpuUsage?: () => CpuTimes }).threadCpuUsage?.bind(process);
 
-/** In ms; on Linux to 20 ms. */
+/** In ms; on Linux accurate to 20 ms. */
 export function threadCpuMs(): number | undefined {
   if (ofNode !== undefined) {
     const { user, system } = ofNode();

@@ -1,26 +1,27 @@
 /**
- * Worker thread: a thread that answers asks one after the other, each by synchronous calls, so that hashing and disks never
- * hold up the event loop.
+ * Worker thread: answers requests (asks) one after the other by synchronous calls, in a thread of its own, so that
+ * hashing and disks never hold up the event loop.
  *
- * It is begun by the first session and ended a while after the last, for a thread costs some 10 MB and 40 ms to begin. Asks are
- * done in the order in which they came, of all sessions together, so none should take long. What a session keeps open in the
- * thread it closes itself. A thread that fails takes its sessions with it; the next session begins another.
+ * The thread starts with the first session and ends a while after the last, since a thread costs some 10 MB and 40 ms
+ * to start. Asks of all sessions are answered in the order in which they came, so none should take long. A session must
+ * itself close what it keeps open in the thread. A thread that fails takes its sessions with it; the next session
+ * starts another.
  *
  * The thread's own half is `answerAsks`.
  */
 import { parentPort, Worker, workerData } from 'node:worker_threads';
 
-/** How long an unused thread stays, in ms: fetches come in rows. */
+/** How long an unused thread stays, in ms: fetches come in bursts. */
 const IDLE_MS = 10_000;
 
 export interface WorkerSession<Ask, Reply> {
-  /** Unlike every other session of its thread. */
+  /** Unique among the sessions of the thread. */
   readonly number: number;
   /** @throws what the thread's answer threw, with its `code`; or why the thread ended */
   ask(ask: Ask, transfer?: readonly ArrayBuffer[]): Promise<Reply>;
-  /** Signs of life that the thread has given: one when it begins an answer, and those that it gives while it is at it. */
+  /** How many signs of life the thread has given: one when it begins an answer, and those that it gives meanwhile. */
   signs(): number;
-  /** Harmless when it is closed. What was asked before is answered still. */
+  /** Harmless when already closed. Earlier asks are still answered. */
   close(): void;
 }
 
@@ -37,7 +38,7 @@ interface Answered<Reply> {
 
 interface Running<Reply> {
   readonly worker: Worker;
-  /** One word that the thread counts in. */
+  /** A single counter, which the thread increments. */
   readonly signs: Int32Array;
   readonly open: Map<number, { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void }>;
   sessions: number;
@@ -90,13 +91,13 @@ export class WorkerThread<Ask, Reply> {
     if (running === undefined || running.sessions > 0) return;
     this.#running = undefined;
     const ended = running.worker.terminate();
-    // It ends when the call is over that it is at, which nobody waits for any more: its disk may hang.
+    // It ends after the call under way, which nobody awaits any longer: its disk may hang.
     if (running.open.size === 0) await ended;
   }
 
   #begin(): Running<Reply> {
     const signs = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-    // Not with this process's own options, which may be of no use to a thread, or wrong: `--input-type` of a script.
+    // Without this process's own options, which may be useless or wrong for a thread: `--input-type` of a script.
     const worker = new Worker(this.#url, { name: this.#name, execArgv: [], workerData: signs });
     const running: Running<Reply> = { worker, signs, open: new Map(), sessions: 0 };
     const ends = (error: Error): void => {
@@ -121,7 +122,7 @@ export class WorkerThread<Ask, Reply> {
     return running;
   }
 
-  /** It does not keep the process alive, and goes in a while. */
+  /** The idle thread no longer keeps the process alive, and is ended after IDLE_MS. */
   #rest(running: Running<Reply>): void {
     running.worker.unref();
     this.#idle = setTimeout(() => void this.end(), IDLE_MS);
@@ -130,9 +131,11 @@ export class WorkerThread<Ask, Reply> {
 }
 
 /**
- * In the thread: answers each ask by `answer`; `transfer` says what of a reply is handed over instead of copied.
+ * Called in the thread: answers each ask with `answer`; `transfer` names the parts of a reply that are handed over
+ * instead of copied.
  *
- * @param answer gives a sign of life before each of several calls that may be slow: a disk is given up that keeps it at one of them
+ * @param answer must give a sign of life before each of several calls that may be slow: a disk that holds up one of
+ * them is given up
  */
 export function answerAsks<Ask, Reply>(
   answer: (ask: Ask, giveSign: () => void) => Reply,

@@ -1,26 +1,29 @@
 /**
- * Xattr calls: the extended attributes of a path itself, never of what a symlink points to; or of what is open, wherever its name
- * leads by now.
+ * Xattr calls: the extended attributes of a path itself, never of what a symlink points to, or of an open file or
+ * folder, wherever its name leads by now.
  *
- * Names and values are bytes, and names are Linux's on every system: FreeBSD's user namespace has no prefix of its own, so it
- * gets `user.` here (as in rsync), and its system namespace is not reached. A file system without attributes has none, and
- * lets none be set.
+ * Names and values are bytes, and names are Linux's on every system: FreeBSD's user namespace has no prefix of its own,
+ * so it gets `user.` here (as in rsync), and its system namespace is not accessed. A file system without attributes has
+ * none, and setting one fails.
  *
  * Bound by posix.ts. The manual pages: listxattr(2) of Linux and of macOS, extattr_get_link(2) of FreeBSD.
  */
 import type { LibraryHandle } from 'koffi';
 
-/** Of a file or a folder that is open. */
+/** The descriptor of an open file or folder. */
 export type Descriptor = number;
 
 export interface XattrCalls {
   /** In no order. @throws SystemCallError `ERANGE` for more than 64 KiB of names */
   list(of: Buffer | Descriptor): Buffer[];
-  /** `undefined`: there is none of this name, any more. @throws SystemCallError `ERANGE` for a value above 64 KiB */
+  /**
+   * `undefined`: there is no attribute of this name, or no longer. @throws SystemCallError `ERANGE` for a value above
+   * 64 KiB
+   */
   get(of: Buffer | Descriptor, name: Buffer): Buffer | undefined;
   /** Makes it or replaces its value. */
   set(path: Buffer, name: Buffer, value: Buffer): void;
-  /** Content when there is none of this name. */
+  /** Does nothing when there is no attribute of this name. */
   remove(path: Buffer, name: Buffer): void;
 }
 
@@ -32,7 +35,7 @@ interface Library {
   readonly errnos: Readonly<Record<string, number>>;
 }
 
-/** One system's calls. Sizes and counts are in bytes; below 0 is a failure; `null` asks for the size alone. */
+/** One system's calls. Sizes and counts are in bytes; a negative result is a failure; `null` asks only for the size. */
 interface SystemCalls {
   readonly list: (path: Buffer, names: Buffer | null, bytes: number) => number;
   readonly get: (path: Buffer, name: Buffer, value: Buffer | null, bytes: number) => number;
@@ -41,19 +44,19 @@ interface SystemCalls {
   readonly set: (path: Buffer, name: Buffer, value: Buffer, bytes: number) => number;
   readonly remove: (path: Buffer, name: Buffer) => number;
   readonly namesIn: (list: Buffer) => Buffer[];
-  /** There is no attribute of that name: `ENODATA` on Linux, `ENOATTR` elsewhere, which koffi has no number of. */
+  /** There is no attribute of that name: `ENODATA` on Linux, `ENOATTR` elsewhere, for which koffi has no number. */
   readonly noneErrno: number;
-  /** What is there can have no attributes. */
+  /** The file or its file system can have no attributes. */
   readonly lackingCodes: readonly string[];
 }
 
 type ForeignCall = ReturnType<LibraryHandle['func']>;
 
-/** Linux's XATTR_LIST_MAX and XATTR_SIZE_MAX; the other systems' are larger, and their file systems' seldom. */
+/** Linux's XATTR_LIST_MAX and XATTR_SIZE_MAX. Other systems allow more, but their file systems seldom hold it. */
 const LIST_BYTES_MAX = 64 * 1024;
 const VALUE_BYTES_MAX = 64 * 1024;
 
-/** macOS: of the symlink itself. */
+/** macOS: acts on the symlink itself. */
 const XATTR_NOFOLLOW = 1;
 /** FreeBSD: the namespace that a file's owner may write. */
 const EXTATTR_NAMESPACE_USER = 1;
@@ -67,7 +70,7 @@ const DESCRIPTOR = 'int';
 export function bindXattrs({ libc, errno, fail, errnos }: Library): XattrCalls {
   const calls = callsOf(libc);
   const lacking = new Set(calls.lackingCodes.map(code => errnos[code]));
-  // Both are only looked at before the next call: a thread has its own.
+  // Each is used only until the next call, and each thread has its own.
   const names = Buffer.allocUnsafe(LIST_BYTES_MAX);
   const content = Buffer.allocUnsafe(VALUE_BYTES_MAX);
   const failed = (syscall: string, of: Buffer | Descriptor, number = errnos.ERANGE ?? 0): Error =>
@@ -83,7 +86,7 @@ export function bindXattrs({ libc, errno, fail, errnos }: Library): XattrCalls {
         if (lacking.has(found)) return [];
         throw failed('listxattr', of, found);
       }
-      // FreeBSD fills the buffer and says nothing of the rest.
+      // FreeBSD fills the buffer and does not report that there is more.
       if (bytes === LIST_BYTES_MAX) throw failed('listxattr', of);
       return bytes === 0 ? [] : calls.namesIn(names.subarray(0, bytes));
     },
@@ -92,7 +95,8 @@ export function bindXattrs({ libc, errno, fail, errnos }: Library): XattrCalls {
       const where = typeof of === 'number' ? of : terminated(of);
       const take = (into: Buffer | null, bytesMax: number): number =>
         typeof where === 'number' ? calls.getOpen(where, what, into, bytesMax) : calls.get(where, what, into, bytesMax);
-      // The size first: macOS gives a part of a resource fork, and FreeBSD of any value, where the buffer is too small.
+      // The size first: when the buffer is too small, macOS returns part of a resource fork, and FreeBSD part of any
+      // value.
       let bytes = take(null, 0);
       if (bytes > VALUE_BYTES_MAX) throw failed('getxattr', of);
       if (bytes >= 0) bytes = take(content, VALUE_BYTES_MAX);
@@ -140,7 +144,7 @@ function callsOf(libc: LibraryHandle): SystemCalls {
         remove: withLast(bind('removexattr', 'int', PATH, 'int'), XATTR_NOFOLLOW),
         namesIn: namesBetweenNuls,
         noneErrno: 93,
-        // EPERM: of pipes and sockets.
+        // EPERM: for pipes and sockets.
         lackingCodes: ['ENOTSUP', 'EPERM'],
       };
     case 'freebsd': {
@@ -168,7 +172,7 @@ function callsOf(libc: LibraryHandle): SystemCalls {
   }
 }
 
-/** The arguments that are the same in each call of ours stand last. */
+/** Appends the arguments that are the same in every call. */
 const withLast =
   (call: ForeignCall, ...last: readonly number[]) =>
   (...args: readonly (Buffer | number | null)[]): number =>
