@@ -1,11 +1,12 @@
 /**
- * Admin: what is done with the admin key that lies on a host. New versions of the configuration, and invites.
+ * Admin: what a host does with the admin key that it has: new versions of the configuration, and invites.
  *
- * An operator's commands change the policy and the members; to what, policy-change.ts and content-change.ts say. By itself
- * the host writes every admitted member down, and whom a branch that lost has revoked. A host without a key refuses, and says which hosts have one.
+ * An operator's commands change the policy and the members; policy-change.ts and content-change.ts say how. On its own
+ * the host writes down every admitted member, and the members that a lost branch has revoked. A host without a key
+ * refuses, and names the hosts that have one.
  *
  * Invariants: a version is durable before it is acted on; changes are made one at a time. Driven by src/daemon, and by
- * membership.ts for what is admitted. Specified in DESIGN section 9.
+ * membership.ts for admitted members. Specified in DESIGN section 9.
  */
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
@@ -46,35 +47,35 @@ import { memberFrom } from './roster.js';
 
 export interface PolicyApplied {
   readonly configuration: Configuration;
-  /** False when the text was in use already: no version was made. */
+  /** False when the text was in use already, so that no version was made. */
   readonly changed: boolean;
   readonly warnings: readonly string[];
 }
 
 export interface InviteOrder {
   readonly uses: number;
-  /** How long it is good for. */
+  /** How long the invite is valid. */
   readonly lifeMs: number;
   readonly trust: Trust;
   /** Where this host can be reached. */
   readonly addresses: readonly string[];
-  /** Where other members were last reached: some go into the token, for when this host is away. */
+  /** Where other members were last reached: some are put into the token, for times when this host is away. */
   readonly others?: readonly Door[];
 }
 
-/** What signing must know of the membership that it is done for. */
+/** What signing needs from the membership. */
 export interface AdminContext {
   readonly identity: Identity;
-  /** Undefined: none lies on this host. */
+  /** Undefined: this host has none. */
   readonly key: Signer | undefined;
   readonly store: Pick<ConfigStore, 'cluster' | 'current' | 'shutOut' | 'accept'>;
   readonly roll: Pick<Roll, 'clusterConfig' | 'roster' | 'doors'>;
   readonly log: Logger;
-  /** Of this host, ms: what a version says of when it was signed. */
+  /** This host's clock, ms: a version says by it when it was signed. */
   readonly clock: () => number;
-  /** Never earlier than what was signed: by what invites are dated. */
+  /** Never earlier than the latest signed time: invites are dated by it. */
   readonly nowMs: () => number;
-  /** One change at a time, of all that membership makes. */
+  /** Runs one change at a time, among all changes of the membership. */
   readonly alone: <T>(change: () => Promise<T>) => Promise<T>;
   /** Acts on a version that has just become durable. */
   readonly changed: () => Promise<void>;
@@ -82,7 +83,7 @@ export interface AdminContext {
   readonly keepInvite: (invite: Invite) => Promise<boolean>;
 }
 
-/** Whom this host should have written down, and why it could not. */
+/** The hosts that this host should have written down, and why it could not. */
 export interface NotAbsorbed {
   readonly names: readonly string[];
   readonly because: string;
@@ -96,7 +97,7 @@ export class Admin {
     this.#of = context;
   }
 
-  /** True where the key that lies on this host is one of the configuration's. */
+  /** True when this host's key is one of the configuration's admin keys. */
   get isAdmin(): boolean {
     const { key } = this.#of;
     return key !== undefined && isAdminKey(this.#configuration, hexOf(key.publicKey));
@@ -122,7 +123,7 @@ export class Admin {
       if (!(await this.#of.keepInvite(invite))) {
         throw new ClusterError(
           'TOO_MANY_INVITES',
-          `${INVITES_MAX} invites are open; no invite was made. Wait for one to expire`,
+          `${INVITES_MAX} invites are open already; no invite was made. Wait for one to expire`,
           {
             blame: 'operator',
           },
@@ -143,7 +144,7 @@ export class Admin {
   /**
    * Puts a policy in force.
    *
-   * @throws PolicyError; ClusterError NEEDS_YES with what falls, NO_ADMIN_KEY, POLICY_LAYOUT, CONFIG_TOO_LARGE
+   * @throws PolicyError; ClusterError NEEDS_YES with what would be lost, NO_ADMIN_KEY, POLICY_LAYOUT, CONFIG_TOO_LARGE
    */
   applyPolicy({
     text,
@@ -162,7 +163,7 @@ export class Admin {
     return this.#of.alone(() => this.#applyPolicy(addStore(this.#configuration.policyText, addition), 'policy', false));
   }
 
-  /** Lets a store be emptied, or hold copies again. @throws as `applyPolicy`, and NO_SUCH_STORE */
+  /** Marks a store as to be emptied, or lets it hold copies again. @throws as `applyPolicy`, and NO_SUCH_STORE */
   drainStore(drain: StoreDrain): Promise<PolicyApplied> {
     return this.#of.alone(() => this.#applyPolicy(drainStore(this.#configuration.policyText, drain), 'policy', false));
   }
@@ -174,18 +175,18 @@ export class Admin {
     );
   }
 
-  /** Says anew where a member listens. @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST, BAD_ADDRESS */
+  /** Replaces the addresses at which a member listens. @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST, BAD_ADDRESS */
   async setAddresses(hostName: string, addresses: readonly string[]): Promise<Configuration> {
     return (await this.#change(content => withAddresses(content, hostName, addresses))).configuration;
   }
 
-  /** Lets a host be emptied, or hold copies again. @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST */
+  /** Marks a host as to be emptied, or lets it hold copies again. @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST */
   async drain(hostName: string, undo: boolean): Promise<Configuration> {
     return (await this.#change(content => withState(content, hostName, undo ? 'active' : 'draining'))).configuration;
   }
 
   /**
-   * Ends a membership. `heads`: the last ones of its sources that stay valid.
+   * Ends a membership. `heads`: the last heads of its sources that stay valid.
    * @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST, LAST_ADMIN
    */
   async revoke(hostName: string, heads: Revocation['heads']): Promise<Configuration> {
@@ -194,7 +195,8 @@ export class Admin {
   }
 
   /**
-   * Ends what keeps an archived source. `seq`: of its newest head here. @returns false when it is not archived (any more)
+   * Removes the entry that keeps an archived source. `seq`: that of its newest head here. @returns false when it is
+   * not, or no longer, archived
    * @throws ClusterError NO_ADMIN_KEY
    */
   async forgetArchived(source: SourceId, seq: number): Promise<boolean> {
@@ -228,7 +230,7 @@ export class Admin {
     return { configuration, changed: true, warnings };
   }
 
-  /** Signs what `change` makes of the content. */
+  /** Signs the content that `change` makes of the present one. */
   #change(
     change: (content: ConfigurationContent) => ConfigurationContent,
   ): Promise<Pick<PolicyApplied, 'configuration' | 'changed'>> {
@@ -240,7 +242,7 @@ export class Admin {
     });
   }
 
-  /** Signs the next version, keeps it, acts on it. */
+  /** Signs the next version, keeps it and acts on it. */
   async #sign(content: ConfigurationContent): Promise<Configuration> {
     const signed = signVersion(content, {
       parent: this.#configuration,
@@ -260,28 +262,32 @@ export class Admin {
     const hosts = admins.map(({ host }) => members.find(member => member.host === host)?.name ?? host).join(', ');
     throw new ClusterError(
       'NO_ADMIN_KEY',
-      `this needs an admin key, which this host has not; nothing was changed. Do it on: ${hosts}`,
+      `this needs an admin key, which this host does not have; nothing was changed. Do it on: ${hosts}`,
       {
         blame: 'operator',
       },
     );
   }
 
-  /** On an admin host: writes every provisional member into the configuration, and what only branches that lost have revoked. */
+  /**
+   * On an admin host: writes into the configuration every provisional member, and the revocations that only lost
+   * branches have.
+   */
   async absorb(): Promise<void> {
     const { roll, store, identity, key } = this.#of;
     const { provisional } = roll.roster;
     const { shutOut } = store;
     this.#notAbsorbed = undefined;
     if (key === undefined || !this.isAdmin || provisional.length + shutOut.length === 0) return;
-    // Shut out itself, it is not who writes that down.
+    // A host that is itself shut out must not be the one to write that down.
     if (shutOut.some(({ host }) => host === identity.host)) return;
     const by = { signer: identity.host, key: hexOf(key.publicKey) };
     const content = withTakenOver(contentOf(this.#configuration), shutOut, by);
     try {
       await this.#sign({ ...content, members: [...content.members, ...provisional.map(memberFrom)] });
     } catch (error) {
-      // Nobody asked for this version, so nobody is there to be told, but by an alarm: they stay as they are until the next change or start.
+      // No command asked for this version, so only an alarm can report the failure. The hosts stay as they are until
+      // the next change or start.
       const nameOf = (host: HostId): string => roll.clusterConfig.members.find(one => one.host === host)?.name ?? host;
       this.#notAbsorbed = {
         names: [...provisional.map(({ name }) => name), ...shutOut.map(({ host }) => nameOf(host))],
@@ -289,7 +295,7 @@ export class Admin {
       };
       this.#of.log.error(
         { err: error, code: 'NOT_ABSORBED' },
-        'who was admitted, or shut out, could not be written into the configuration',
+        'admitted or shut-out hosts could not be written into the configuration',
       );
     }
   }

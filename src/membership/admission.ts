@@ -2,9 +2,10 @@
  * Admission: a member's word that a stranger has proved an invite. It makes the stranger a provisional member until an
  * admin host writes it into the configuration.
  *
- * Everybody can check it, for it carries all three signatures: the admin's (the invite), the one-time key's over who joins
- * and before whom (the proof), and the admitting member's over the whole. The proof holds the admitting member's nonce
- * and key and the joiner's peer key, which noise has proved on that connection: it is good for this one meeting only.
+ * Everybody can check it, since it carries all three signatures: the admin's (the invite), the one-time key's over who
+ * joins and before whom (the proof), and the admitting member's over the whole. The proof covers the admitting member's
+ * nonce and key and the joiner's peer key, which noise has proved on that connection: it is valid for this one meeting
+ * only.
  */
 import { encode } from 'cborg';
 import { hashHex } from '../core/hash.js';
@@ -31,17 +32,20 @@ export interface Joiner {
   readonly addresses: readonly string[];
 }
 
-/** Before whom and when the joiner proved the invite. */
+/** Before which member, and when, the joiner proved the invite. */
 export interface Meeting {
   readonly cluster: ClusterId;
   readonly inviteId: string;
   readonly admitter: PeerName;
-  /** 32 random bytes of the admitting member. */
+  /** 32 random bytes from the admitting member. */
   readonly nonce: Uint8Array;
 }
 
 export interface Admission extends Joiner {
-  /** BLAKE3 of the signed bytes, 64 hex digits. Where two compete for one use, the lower one has it. */
+  /**
+   * BLAKE3 of the signed bytes, 64 hex digits. When two admissions compete for one use, the one with the lower hash
+   * gets it.
+   */
   readonly hash: string;
   readonly invite: Invite;
   readonly admitter: PeerName;
@@ -98,8 +102,8 @@ export function signAdmission(
 }
 
 /**
- * Reads an admission and checks all that it can prove by itself: three signatures, the host id, that it was in time. What
- * the cluster must say (is that an admin, is that a member) is `admissionFlaw`'s.
+ * Reads an admission and checks everything that it can prove by itself: three signatures, the host id, and that it was
+ * made in time. What only the cluster can say (whether that is an admin, and a member) is checked by `admissionFlaw`.
  *
  * @throws ClusterError MALFORMED
  */
@@ -133,7 +137,10 @@ export function readAdmission(raw: Uint8Array): Admission {
 
 export type AdmissionFlaw = 'other-cluster' | 'unknown-invite' | 'closed-invite' | 'unknown-admitter';
 
-/** What the configuration in use holds against an admission; `undefined` for nothing. A later version may see it otherwise. */
+/**
+ * Why an admission is not valid by the configuration in use; `undefined` when it is. A later version may decide
+ * otherwise.
+ */
 export function admissionFlaw(
   { invite, admitter }: Admission,
   configuration: Configuration,
@@ -143,15 +150,16 @@ export function admissionFlaw(
   if (!admins.some(admin => admin.key === invite.admin)) return 'unknown-invite';
   if (isClosed(invite.id, configuration)) return 'closed-invite';
   const member = members.find(({ peer }) => peer === admitter);
-  // A provisional or untrusted member admits nobody, a revoked one no more.
+  // A provisional or untrusted member may not admit anybody, and a revoked one no longer may.
   return member === undefined || member.state === 'revoked' || member.trust === 'untrusted'
     ? 'unknown-admitter'
     : undefined;
 }
 
 /**
- * Once a host that came by an invite is revoked nobody comes by it any more: that host has the token still, and would be back with a new
- * key. Who was admitted by it and is not written down yet is not let in either, for whoever admitted it may not have heard.
+ * Once a host that joined by an invite is revoked, nobody may join by it any longer: that host still has the token, and
+ * would come back with a new key. Hosts admitted by it that are not written down yet are not let in either: the member
+ * that admitted them may not have heard of the revocation.
  */
 export const isClosed = (invite: string, { members }: Pick<Configuration, 'members'>): boolean =>
   members.some(member => member.invite === invite && member.state === 'revoked');

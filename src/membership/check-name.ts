@@ -1,4 +1,4 @@
-/** Check name: of a cluster or a host, as a person gave it. */
+/** Check name: validates the name of a cluster or a host, as a person typed it. */
 import { ClusterError } from '../core/fault.js';
 import { NAME_PATTERN } from '../core/ids.js';
 import { NAME_ALLOWED } from './policy-schema.js';

@@ -1,9 +1,9 @@
 /**
  * The `config` protocol: how members bring each other's configurations, admissions and invites up to date.
  *
- * The asker says what it has, the asked one answers with what it lacks; nothing but signatures decides what is believed.
- * An ask that shows the asked one something new makes it ask back, so whoever has news simply asks. An ask made in
- * return says so and is never returned. Wire: protocols/config/config.md.
+ * The asker says what it has, and the other member answers with what the asker lacks; signatures alone decide what is
+ * believed. An ask that shows the answering member something new makes it ask back, so a member with news simply asks.
+ * Such an ask is marked as made in return, and is never returned itself. Wire: protocols/config/config.md.
  */
 import { Answer as AnswerMessage, type Ask, Ask as AskMessage } from '../../protocols/config/config.js';
 import type { ConfigMark } from '../core/cluster-config.js';
@@ -21,15 +21,15 @@ import { HASH_BYTES, ID_BYTES } from './peer-key.js';
 export const CONFIG_PROTOCOL = '/scatterhoard/config/1';
 /** Versions in one answer, besides the limit in bytes. */
 export const VERSIONS_PER_ANSWER_MAX = 64;
-/** Versions, or admissions and invites, of one answer together; one version alone may be as long. */
+/** All versions, or all admissions and invites, of one answer together; a single version may be as long. */
 export const ANSWER_BYTES_MAX = VERSION_BYTES_MAX;
-/** On top of it, for protobuf's own bytes. */
+/** Added for protobuf's own bytes. */
 const FRAME_SLACK_BYTES = 64 * 1024;
 /** 2000 hashes, 256 ids and 64 marks. */
 const ASK_BYTES_MAX = 128 * 1024;
-/** One ask and its answer, on the slowest link that we want: 1 MiB at 1 Mbit/s is 8 s. */
+/** One ask and its answer, on the slowest link that is supported: 1 MiB at 1 Mbit/s is 8 s. */
 const EXCHANGE_MS_MAX = 30_000;
-/** Asks of one run. 64 versions each: far above any real chain; a peer that goes on for ever is cut off. */
+/** Asks in one run. With 64 versions each, far above any real chain; a peer that never ends is cut off. */
 const ROUNDS_MAX = 4096;
 
 const LIMITED_ASK = limited(AskMessage, { have: MARKS_MAX, admissions: ADMISSIONS_MAX, invites: INVITES_MAX });
@@ -50,7 +50,7 @@ export async function serveConfig(net: Net, membership: Membership, onNews: (fro
     const frames = framed(stream, { bytesMax: ASK_BYTES_MAX, signal: limit.signal });
     const ask = askFrom(await frames.read(LIMITED_ASK));
     const reader = membership.readerOf(from);
-    if (reader === undefined) throw badFrame('an ask without being a member');
+    if (reader === undefined) throw badFrame('an ask without being a member of the cluster');
 
     const versions = await membership.versionsAfter(ask.have, {
       countMax: VERSIONS_PER_ANSWER_MAX,
@@ -62,7 +62,7 @@ export async function serveConfig(net: Net, membership: Membership, onNews: (fro
       invites: [] as Uint8Array[],
       more: (versions.at(-1)?.version ?? membership.configuration.version) < membership.configuration.version,
     };
-    // These are judged by the newest configuration, so they go when the asker has it.
+    // The asker judges these by the newest configuration, so they are sent once it has that.
     let leftBytes = ANSWER_BYTES_MAX - answer.versions.reduce((sum, raw) => sum + raw.length, 0);
     const give = (list: Uint8Array[], raw: Uint8Array): void => {
       leftBytes -= raw.length;
@@ -87,7 +87,8 @@ export async function serveConfig(net: Net, membership: Membership, onNews: (fro
 }
 
 /**
- * Asks a member until it has nothing more that this host lacks or can use. `answering`: because it asked us.
+ * Asks a member until it has nothing more that this host lacks or can use. `answering`: this ask returns one of that
+ * member's.
  *
  * @throws ClusterError PEER_UNREACHABLE, STREAM_BROKEN (passing), BAD_FRAME (peer)
  */
@@ -110,17 +111,17 @@ export async function askConfig(
       for (const raw of versions) {
         const acceptance = await membership.acceptVersion(raw);
         const { kind } = acceptance;
-        // A member verified what it sends before it took it in itself; the two other refusals are this host's own matter.
+        // A member verifies what it takes in before it sends it on; the two other refusals are this host's own matter.
         if (kind === 'refused' && acceptance.because !== 'policy-unreadable' && acceptance.because !== 'withheld') {
           throw badFrame(`a configuration that is refused: ${acceptance.because}`);
         }
-        if (kind === 'gap' || kind === 'refused') break; // what follows has no ground to stand on
-        // A branch that loses so far is kept, and may win by what follows.
+        if (kind === 'gap' || kind === 'refused') break; // the versions after it cannot be checked
+        // A branch that has lost so far is kept: later versions may make it win.
         isAhead ||= kind === 'accepted' || kind === 'fork-won' || kind === 'fork-lost';
       }
       for (const raw of admissions) isAhead = (await membership.acceptAdmission(raw)) || isAhead;
       for (const raw of invites) isAhead = (await membership.acceptInvite(raw)) || isAhead;
-      // It may promise more for ever: go on only while what it sends moves us.
+      // The member may promise more for ever: go on only while its answers bring something new.
       if (!more || !isAhead) return;
     } catch (error) {
       stream.abort(error instanceof Error ? error : new Error(String(error)));

@@ -1,15 +1,17 @@
 /**
  * Config store: the chain of configuration versions that this host has, in `STATE/config/`.
  *
- * One file a version, named `<version>-<hash>.version`, and `current`, which names the newest in use. A version is in use
- * only once its file and then `current` are durable, so a crash leaves the old or the new and never half; the version
- * never goes back, but for the one case below. Everything is verified again, from the cluster's id up, at each start.
+ * One file a version, named `<version>-<hash>.version`, and `current`, which names the newest one in use. A version is
+ * in use only once its file and then `current` are durable, so a crash leaves the old or the new state and never half.
+ * The version never goes back, except for the one case below. Everything is verified again, from the cluster's id up,
+ * at each start.
  *
- * Forks: when two admins sign a successor of one parent while apart, every host that sees both takes the same branch
- * (core/config-fork.ts) at the earliest fork, however long the branches are; so after a lost fork the number may be lower than
- * before. Lost versions are kept in `lost/`, with their policy as plain YAML, and told of until an operator removes them.
- * Whom they revoked stays shut out here (`standing`) until an admin host has written that into the chain, as it does by itself.
- * A branch that lost may go on elsewhere, to a version by which it wins: then it is taken from there.
+ * Forks: when two admins who are apart sign a successor of the same version, every host that sees both takes the same
+ * branch (core/config-fork.ts) at the earliest fork, however long the branches are; so after a lost fork the number may
+ * be lower than before. Lost versions are kept in `lost/`, with their policy as plain YAML, and reported until an
+ * operator removes them. Hosts that they revoked stay shut out here (`standing`) until an admin host has written that
+ * into the chain, which it does on its own. A lost branch may go on elsewhere, to a version that makes it win: then
+ * this host takes it from there.
  *
  * Driven by membership.ts. One operation at a time.
  */
@@ -37,30 +39,30 @@ import { joinPolicy } from './policy-parts.js';
 
 export type Acceptance =
   | { readonly kind: 'accepted'; readonly configuration: Configuration }
-  /** It is in the chain already, or lost a fork before and does so still. */
+  /** It is in the chain already, or lost a fork before and still does. */
   | { readonly kind: 'known' }
-  /** The version before it is not in our chain: ask from further back, or it stands on a branch that lost. */
+  /** The version before it is not in this chain: ask from further back, or it follows a branch that lost. */
   | { readonly kind: 'gap' }
-  /** Its branch is a rival of ours, which it beat: ours from the fork on is in `lost/`. */
+  /** Its branch beat this host's, which is in `lost/` from the fork on. */
   | { readonly kind: 'fork-won'; readonly configuration: Configuration; readonly lost: readonly LostVersion[] }
-  /** Its branch is a rival of ours, which stands. */
+  /** Its branch is a rival of this host's, which stays. */
   | { readonly kind: 'fork-lost'; readonly lost: LostVersion }
   | { readonly kind: 'refused'; readonly because: VersionRefusal | 'withheld' };
 
 export interface LostVersion {
   readonly version: number;
   readonly hash: string;
-  /** Where it is kept: the policy's text, for people. */
+  /** The file with the policy's text, for people. */
   readonly policyPath: string;
   /** The admin key that signed it, 64 hex digits. */
   readonly signer: string;
-  /** Those that the version before it had not. */
+  /** Those that the version before it did not have. */
   readonly revoked: readonly Revocation[];
 }
 
 /**
- * Marks that tell a whole chain: its newest, then ever further back; enough for any chain that a number can count, and for
- * the branches that lost, the longest first.
+ * Marks that describe a whole chain: its newest version, then ever further back. Enough for any chain that a number can
+ * count, and for the lost branches, the longest first.
  */
 export const MARKS_MAX = 64;
 
@@ -81,13 +83,13 @@ const fileOf = ({ version, hash }: ConfigMark): string => `${String(version).pad
 const before = ({ version, previous }: UncheckedVersion): ConfigMark | undefined =>
   previous === undefined ? undefined : { version: version - 1, hash: previous };
 
-/** True when this state folder belongs to a cluster, whole or damaged. */
+/** True when this state folder belongs to a cluster, whether its files are whole or damaged. */
 export const hasCluster = (stateDir: string): boolean => readIfThere(join(folderOf(stateDir), CURRENT)) !== undefined;
 
 export class ConfigStore {
   readonly cluster: ClusterId;
   readonly #folder: string;
-  /** Hash of version n at n − 1. */
+  /** The hash of version n is at n − 1. */
   readonly #hashes: string[] = [];
   readonly #lost: LostVersion[] = [];
   #current: Configuration | undefined;
@@ -103,7 +105,7 @@ export class ConfigStore {
 
   /**
    * A store for a cluster that this host is about to found or join. Versions are written as they are accepted, but the
-   * state folder belongs to no cluster until `commit`; a try that fails leaves nothing that counts.
+   * state folder belongs to no cluster until `commit`; a failed try leaves nothing that counts.
    *
    * @throws ClusterError ALREADY_IN_CLUSTER
    */
@@ -111,7 +113,7 @@ export class ConfigStore {
     if (hasCluster(stateDir)) {
       throw new ClusterError(
         'ALREADY_IN_CLUSTER',
-        `${stateDir} belongs to a cluster already; nothing was changed. Take another --state for another cluster`,
+        `${stateDir} belongs to a cluster already; nothing was changed. Use another --state for another cluster`,
         {
           blame: 'operator',
         },
@@ -128,10 +130,10 @@ export class ConfigStore {
     if (bytes === undefined) {
       const { length } = await listVersions(folder);
       if (length === 0) throw noCluster(stateDir);
-      // Either a `join` never got to its end or `current` was lost: nobody can tell which from here.
+      // Either a `join` was not finished or `current` was lost: which of the two cannot be told from here.
       throw new ClusterError(
         'NO_CLUSTER',
-        `${join(folder, CURRENT)} is missing: a join that did not finish, or a lost file. The ${length} versions beside it were kept. Join again, or copy this folder from another trusted member`,
+        `${join(folder, CURRENT)} is missing: either a join did not finish or the file was lost. The ${length} versions beside it were kept. Join again, or copy this folder from another trusted member`,
         { blame: 'operator' },
       );
     }
@@ -148,14 +150,14 @@ export class ConfigStore {
     return this.#current;
   }
 
-  /** The latest time that an admin has signed: a clock that is behind it is wrong. */
+  /** The latest time that an admin has signed: a clock that is earlier is wrong. */
   get latestSignedMs(): number {
     return this.#latestSignedMs;
   }
 
   /**
-   * Hosts that versions which lost a fork have revoked, and the version in use has not. Not by who is no admin any more: whoever has such
-   * a key could shut out everybody by a branch that cannot win.
+   * Hosts that are revoked by versions that lost a fork and not by the version in use. Versions signed by keys that are
+   * no longer an admin's do not count: whoever has such a key could shut out everybody by a branch that cannot win.
    */
   get shutOut(): readonly Revocation[] {
     const { revoked, admins } = this.current;
@@ -165,7 +167,7 @@ export class ConfigStore {
     return [...new Map(found.map(revocation => [revocation.peer, revocation])).values()];
   }
 
-  /** The version in use, with those revoked who are shut out besides. */
+  /** The version in use, with the shut-out hosts revoked as well. */
   get standing(): Configuration {
     return withRevoked(this.current, this.shutOut);
   }
@@ -175,7 +177,7 @@ export class ConfigStore {
     return this.#lost.filter(version => !this.has(version));
   }
 
-  /** How far this chain goes: the newest, then steps back that double, then the first. */
+  /** Marks of this chain: the newest, then steps back that double, then the first. */
   marks(): readonly ConfigMark[] {
     const marks: ConfigMark[] = [];
     const newest = this.#hashes.length;
@@ -185,8 +187,8 @@ export class ConfigStore {
   }
 
   /**
-   * The newest version of each branch that lost and is kept down to our chain, the longest branch first: it may win by what
-   * follows, so whoever is on it goes on from there.
+   * The newest version of each lost branch that is kept all the way down to this chain, the longest branch first. Later
+   * versions may make it win; then a host on that branch continues from there.
    */
   async lostMarks(): Promise<readonly ConfigMark[]> {
     const tips = new Map<string, ConfigMark>();
@@ -202,19 +204,19 @@ export class ConfigStore {
     return [...tips.values()].sort((a, b) => b.version - a.version);
   }
 
-  /** True for a version of our chain. */
+  /** True for a version of this chain. */
   has({ version, hash }: ConfigMark): boolean {
     return this.#hashes[version - 1] === hash;
   }
 
-  /** The newest version that a chain told by its marks has in common with ours; 0 for none. */
+  /** The newest version that this chain has in common with one described by its marks; 0 for none. */
   commonWith(marks: readonly ConfigMark[]): number {
     return Math.max(0, ...marks.filter(mark => this.has(mark)).map(mark => mark.version));
   }
 
   /**
    * Versions after `version`, oldest first: at most `countMax`, and at most `bytesMax` in all, but always one.
-   * As received: what was withheld from this host is withheld in them too.
+   * As received: parts that were withheld from this host are missing in them too.
    */
   async from(
     version: number,
@@ -232,8 +234,8 @@ export class ConfigStore {
   }
 
   /**
-   * Takes in a version from a peer or from this host's own admin, as `reader`: what may be missing from it depends on
-   * that. Returns once what it says is durable.
+   * Takes in a version from a peer or from this host's own admin. `reader` says which parts may be missing from it.
+   * Returns once the version is durable.
    */
   accept(raw: Uint8Array, reader: Reader): Promise<Acceptance> {
     return this.#alone(() => this.#accept(raw, reader));
@@ -247,7 +249,7 @@ export class ConfigStore {
     });
   }
 
-  /** One operation at a time; a failure of one is its caller's alone. */
+  /** One operation at a time; a failure is reported only to its own caller. */
   #alone<T>(operation: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(operation);
     this.#turn = result.catch(() => undefined); // told to its caller through `result`
@@ -278,12 +280,15 @@ export class ConfigStore {
       await this.#take(checked);
       return { kind: 'accepted', configuration: checked };
     }
-    // A second version 1 would have another cluster id, so a rival has a parent.
+    // A second version 1 would have another cluster id, so every rival has a parent.
     if (ground === undefined) return { kind: 'refused', because: 'other-cluster' };
     return await this.#settle({ ground, ours: await this.#chainFrom(first.version), rival: [...lost, checked] });
   }
 
-  /** Takes the rival branch in place of ours, or keeps its last version among the lost; those before it are there. */
+  /**
+   * Replaces this host's branch by the rival one, or keeps the rival's last version in `lost/`, where those before it
+   * already are.
+   */
   async #settle({
     ground,
     ours,
@@ -311,7 +316,7 @@ export class ConfigStore {
     return { kind: 'fork-won', configuration: this.current, lost: losers };
   }
 
-  /** Durable first, then in use. */
+  /** Makes the version durable first, and then uses it. */
   async #take(configuration: Configuration): Promise<void> {
     await writeDurable(join(this.#folder, fileOf(configuration)), configuration.raw);
     if (this.#committed) await this.#point(configuration);
@@ -344,7 +349,7 @@ export class ConfigStore {
     return { version, hash, policyPath, signer, revoked: lost.revoked.filter(({ peer }) => !known.has(peer)) };
   }
 
-  /** What lost a fork before this start. Of one that is damaged only its policy is told of. */
+  /** Finds the versions that lost a fork before this start. For a damaged one only its policy is reported. */
   async #findLost(): Promise<void> {
     const found = await listLost(this.#folder);
     this.#lost.push(...found.map(({ mark, policyPath }) => ({ ...mark, policyPath, signer: '', revoked: [] })));
@@ -354,7 +359,10 @@ export class ConfigStore {
     }
   }
 
-  /** A version that lost; undefined when it did not, or was removed or damaged since: it is kept anew when it comes again. */
+  /**
+   * A version that lost; undefined when it did not, or was removed or damaged since. It is kept again when it comes
+   * again.
+   */
   async #loadLost(mark: ConfigMark): Promise<UncheckedVersion | undefined> {
     if (!this.#lost.some(({ hash }) => hash === mark.hash)) return undefined;
     try {
@@ -365,12 +373,15 @@ export class ConfigStore {
     }
   }
 
-  /** A version of our chain; undefined for any other. */
+  /** A version of this chain; undefined for any other. */
   async #loadOurs(mark: ConfigMark): Promise<UncheckedVersion | undefined> {
     return this.has(mark) ? await this.#load(mark) : undefined;
   }
 
-  /** The versions before this one that lost, oldest first, as far down as they are here: to ours if nothing is missing. */
+  /**
+   * The lost versions before this one, oldest first, as far down as they are here: down to this chain if none is
+   * missing.
+   */
   async #lostBefore(version: UncheckedVersion): Promise<readonly UncheckedVersion[]> {
     const lost: UncheckedVersion[] = [];
     for (let mark = before(version); mark !== undefined && !this.has(mark); ) {
@@ -382,7 +393,7 @@ export class ConfigStore {
     return lost;
   }
 
-  /** Our chain from this version on. */
+  /** This chain from that version on. */
   async #chainFrom(version: number): Promise<readonly UncheckedVersion[]> {
     const marks = this.#hashes.slice(version - 1).map((hash, n) => ({ version: version + n, hash }));
     return await Promise.all(marks.map(mark => this.#load(mark)));
@@ -394,7 +405,7 @@ export class ConfigStore {
     return { version, hash };
   }
 
-  /** A version of our chain, as far as its own hash proves it. @throws ClusterError CONFIG_DAMAGED */
+  /** A version of this chain, checked by its own hash alone. @throws ClusterError CONFIG_DAMAGED */
   async #load(mark: ConfigMark, folder = this.#folder): Promise<UncheckedVersion> {
     const path = join(folder, fileOf(mark));
     try {
@@ -410,7 +421,7 @@ export class ConfigStore {
     return version === 1 ? undefined : await this.#load(this.#mark(version - 1));
   }
 
-  /** Down from `current` by the hashes that each version names, to know the chain; then up, to believe it. */
+  /** First down from `current`, by the hashes that each version names, to learn the chain; then up, to verify it. */
   async #verify(current: ConfigMark): Promise<void> {
     let below: ConfigMark | undefined = current;
     while (below !== undefined) {
@@ -428,7 +439,7 @@ export class ConfigStore {
     await this.#tidy();
   }
 
-  /** What a crash left half done: versions that `current` does not lead to are moved to `lost/`, never removed. */
+  /** Tidies after a crash: versions to which `current` does not lead are moved to `lost/`, never removed. */
   async #tidy(): Promise<void> {
     const strays = (await listVersions(this.#folder)).filter(mark => !this.has(mark));
     if (strays.length === 0) return;
@@ -458,7 +469,7 @@ async function listVersions(folder: string): Promise<readonly ConfigMark[]> {
 async function listLost(
   folder: string,
 ): Promise<readonly { readonly mark: ConfigMark; readonly policyPath: string }[]> {
-  // Only those that lost a fork have their policy beside them; what a crash left behind does not.
+  // Only versions that lost a fork have their policy beside them; those that a crash left behind do not.
   return (await names(join(folder, 'lost'))).flatMap(name => {
     const [, version, hash] = VERSION_FILE.exec(name.replace(/\.yaml$/, '')) ?? [];
     const isPolicy = name.endsWith('.yaml');
@@ -488,7 +499,7 @@ function damaged(folder: string, what: string, cause?: unknown): ClusterError {
 function noCluster(stateDir: string): ClusterError {
   return new ClusterError(
     'NO_CLUSTER',
-    `no cluster in ${stateDir}; nothing was changed. Begin with \`cluster init\` or \`cluster join TOKEN\`, or say where with --state`,
+    `no cluster in ${stateDir}; nothing was changed. Begin with \`cluster init\` or \`cluster join TOKEN\`, or name its state folder with --state`,
     {
       blame: 'operator',
     },

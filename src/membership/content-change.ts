@@ -1,7 +1,9 @@
 /**
- * Content change: what an operator's command makes of a configuration's content, but for the policy (policy-change.ts).
+ * Content change: how an operator's commands change a configuration's content, except for the policy
+ * (policy-change.ts).
  *
- * Pure: the content in, the next one out; the same one where there is nothing to change, and then no version is made of it.
+ * Pure: takes the content and returns the next one; the same object when there is nothing to change, so that no version
+ * is made.
  */
 import type { MemberState } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
@@ -43,8 +45,8 @@ export function withState(
 }
 
 /**
- * Ends a membership. The key that signs this, at `signer`, stays one, also where the host it was made on goes: that host is dead, and
- * its key was brought here.
+ * Ends a membership. The key that signs this, at `signer`, stays an admin key even if the host on which it was made is
+ * the one revoked: that host is dead, and its key was brought here.
  *
  * @throws ClusterError NO_SUCH_HOST, LAST_ADMIN; what `key` throws where this host has none
  */
@@ -59,14 +61,17 @@ export function withoutHost(
   if (changed.admins.length === 0) {
     throw new ClusterError(
       'LAST_ADMIN',
-      `${hostName} is the only host with an admin key; nothing was changed. Put its admin.key into the state folder of another member, start that one's service anew and revoke ${hostName} there`,
+      `${hostName} is the only host with an admin key; nothing was changed. Put its admin.key into the state folder of another member, restart the service on that member and revoke ${hostName} there`,
       { blame: 'operator' },
     );
   }
   return changed;
 }
 
-/** Writes down what another branch had revoked. As `withoutHost`, also of hosts that this branch has not; not of the one that signs. */
+/**
+ * Writes down the revocations of another branch. As `withoutHost`, but also for hosts that this branch does not have;
+ * never for the host that signs.
+ */
 export function withTakenOver(
   content: ConfigurationContent,
   revocations: readonly Revocation[],
@@ -79,7 +84,7 @@ export function withTakenOver(
   return withRevoked({ ...content, admins }, revocations);
 }
 
-/** The same with these members shut out; who is an admin is left as it is. */
+/** The same content with these members shut out; the admins stay as they are. */
 export function withRevoked<T extends Pick<ConfigurationContent, 'members' | 'revoked'>>(
   content: T,
   revocations: readonly Revocation[],
@@ -90,7 +95,7 @@ export function withRevoked<T extends Pick<ConfigurationContent, 'members' | 're
   return { ...content, members, revoked: [...content.revoked, ...revocations] };
 }
 
-/** `seq`: of its newest head here. */
+/** `seq`: that of the source's newest head here. */
 export function withoutArchived(content: ConfigurationContent, source: SourceId, seq: number): ConfigurationContent {
   const archived = content.archived.filter(other => other.source !== source);
   if (archived.length === content.archived.length) return content;
@@ -98,7 +103,7 @@ export function withoutArchived(content: ConfigurationContent, source: SourceId,
   return { ...content, archived, forgotten: [...others, { source, seq }] };
 }
 
-/** The newest `RELEASED_MAX` stay. */
+/** Keeps the newest `RELEASED_MAX`. */
 export function withReleased(content: ConfigurationContent, snapshots: readonly ObjectId[]): ConfigurationContent {
   const released = new Set(content.released);
   const added = snapshots.filter(snapshot => !released.has(snapshot));
@@ -119,8 +124,8 @@ function memberNamed({ members }: ConfigurationContent, name: string): Configura
   const member = admitted.find(other => other.name === name);
   if (member !== undefined) return member;
   const what = members.some(other => other.name === name)
-    ? `${JSON.stringify(name)} was revoked, which is for good: it is no host of this cluster any more`
-    : `no host ${JSON.stringify(name)} in this cluster`;
+    ? `${JSON.stringify(name)} was revoked, which is final: it is no longer a host of this cluster`
+    : `there is no host ${JSON.stringify(name)} in this cluster`;
   const names = admitted.map(other => other.name).join(', ');
   throw new ClusterError('NO_SUCH_HOST', `${what} (there are: ${names}); nothing was changed`, { blame: 'operator' });
 }

@@ -1,9 +1,10 @@
 /**
- * Decide admission: is a stranger with an invite that stands let in by this host?
+ * Decide admission: does this host let in a stranger with a valid invite?
  *
- * Who has proved the key and was let in before gets the same admission again, for the answer may have got lost.
+ * A host that has proved the key before and was let in gets the same admission again, since the answer may have got
+ * lost.
  *
- * Pure, but for the signature, which is also the check of the proof. Driven by membership.ts.
+ * Pure, except for the signature, which also checks the proof. Driven by membership.ts.
  */
 import type { Member } from '../core/cluster-config.js';
 import { type Admission, isClosed, type Joiner } from './admission.js';
@@ -12,7 +13,7 @@ import { isMalformed } from './fields.js';
 import type { Invite } from './invite.js';
 import { type Provisional, settleAdmissions } from './roster.js';
 
-/** Admissions kept: those not written yet and those whose invite has not expired. Each is under 4 KiB. */
+/** Admissions kept: those not yet written down and those whose invite has not expired. Each is below 4 KiB. */
 export const ADMISSIONS_MAX = 2000;
 
 /** Why a stranger is not let in. A closed list: it crosses the wire. */
@@ -20,7 +21,7 @@ export type JoinRefusal =
   | 'not-admitting'
   | 'expired'
   | 'used-up'
-  /** Who came by this invite was revoked, and may have the token still. */
+  /** A host that joined by this invite was revoked, and may still have the token. */
   | 'closed'
   | 'bad-proof'
   | 'unknown-invite'
@@ -34,16 +35,16 @@ export type JoinVerdict =
   | { readonly kind: 'refused'; readonly because: JoinRefusal };
 
 export interface AdmissionView {
-  /** Nothing stands against it. */
+  /** An invite that is valid. */
   readonly invite: Invite;
   readonly joiner: Joiner;
   readonly configuration: Configuration;
-  /** Written, provisional and revoked. */
+  /** The members written down, provisional or revoked. */
   readonly members: readonly Member[];
   readonly provisional: readonly Provisional[];
-  /** All that this host keeps. */
+  /** All admissions that this host keeps. */
   readonly admissions: readonly Admission[];
-  /** @throws what is malformed, for a proof that is none */
+  /** @throws MALFORMED when the proof does not hold */
   readonly sign: () => Admission;
 }
 
@@ -57,7 +58,7 @@ export function decideAdmission(view: AdmissionView): JoinVerdict {
     if (isMalformed(error)) return refused('bad-proof');
     throw error;
   }
-  // It has proved the key. If it did before, and the answer got lost, the first admission stands.
+  // The joiner has proved the key. If it did so before, and the answer got lost, the first admission holds.
   const before = admissions.find(({ peer, invite: { id } }) => peer === joiner.peer && id === invite.id);
   const standing = members.find(({ peer }) => peer === joiner.peer)?.state;
   if (standing === 'revoked') return refused('revoked');
@@ -72,7 +73,7 @@ export function decideAdmission(view: AdmissionView): JoinVerdict {
   return { kind: 'admitted', admission };
 }
 
-/** True when every use of the invite is taken by a member, written or not. */
+/** True when every use of the invite is taken by a member, written down or not. */
 function isTaken({ invite: { id, uses }, configuration, provisional }: AdmissionView): boolean {
   const written = configuration.members.filter(({ invite }) => invite === id).length;
   const waiting = provisional.filter(({ admission }) => admission.invite.id === id).length;

@@ -1,14 +1,14 @@
 /**
- * Fields: reading a signed CBOR array that came from a peer, a file or an operator's clipboard.
+ * Fields: reads a signed CBOR array that came from a peer, a file or an operator's clipboard.
  *
- * Every read names what it expects, checks type and size, and throws MALFORMED with the name of the field: nothing of a
- * peer's is believed to have a shape. Lists are bounded before they are walked; integers are safe ones.
+ * Every read names what it expects, checks type and size, and throws MALFORMED with the name of the field: nothing from
+ * a peer is assumed to have a certain shape. Lists are bounded before they are walked; integers are safe ones.
  */
 import { decode } from 'cborg';
 import { ClusterError } from '../core/fault.js';
 import { hexOf } from '../core/ids.js';
 
-/** Where an array is being read from, for the message: `configuration.members.3`. */
+/** Where the array comes from, for the message: `configuration.members.3`. */
 export class Fields {
   readonly #what: string;
   readonly #values: readonly unknown[];
@@ -64,7 +64,7 @@ export class Fields {
     return texts;
   }
 
-  /** A list of arrays, each read to its end by `read`. */
+  /** A list of arrays, each of which `read` must read to its end. */
   list<T>(name: string, countMax: number, read: (item: Fields) => T): readonly T[] {
     return this.#list(name, countMax).map((value, index) => {
       if (!Array.isArray(value)) throw this.#malformed(`${name}.${index}`, 'an array');
@@ -75,19 +75,19 @@ export class Fields {
     });
   }
 
-  /** True, and past it, when the next field is null. */
+  /** True when the next field is null, which is then skipped. */
   isNothing(): boolean {
     if (this.#values[this.#at] !== null) return false;
     this.#at++;
     return true;
   }
 
-  /** True when nothing follows: fields that a later release added are missing in what an earlier one wrote. */
+  /** True when no fields are left: what an earlier release wrote lacks the fields that a later one added. */
   isAtEnd(): boolean {
     return this.#at >= this.#values.length;
   }
 
-  /** @throws when fields are left over: a format of another version must not pass for this one. */
+  /** @throws when fields are left over: a format of another version must not be taken for this one. */
   end(): void {
     if (this.#at !== this.#values.length)
       throw malformed(`${this.#what}: ${this.#values.length} fields, expected ${this.#at}`);

@@ -1,9 +1,10 @@
 /**
- * Found configuration: what a configuration says that lies on a store's disk, and nobody there to vouch for it.
+ * Found configuration: what a configuration on a store's disk says, when nobody can vouch for it.
  *
- * A store keeps the versions that were in use while it was mounted: most often no chain up from the cluster's id, and so no
- * proof. What a version says of its own signer is checked, which finds damage; who can write to the disk can write another.
- * So it is believed as far as the disk is: for the names of hosts, for the keys by which they signed, for where stores are.
+ * A store keeps the versions that were in use while it was mounted: usually not a whole chain up from the cluster's id,
+ * and so no proof. Each version's own signature is checked, which finds damage; but whoever can write to the disk can
+ * write another version. So it is believed as far as the disk is: for the names of hosts, for the keys by which they
+ * signed, and for where stores are.
  */
 import { bytesOf, type ClusterId, type HostId } from '../core/ids.js';
 import { verify } from '../platform/ed25519.js';
@@ -17,9 +18,12 @@ import { PolicyError } from './policy-report.js';
 export interface FoundHost {
   readonly host: HostId;
   readonly name: string;
-  /** By which it signs; also of a host that was revoked since, for what it had backed up before is wanted all the same. */
+  /**
+   * The key by which it signs. Also given for a host that was revoked since: what it backed up before is wanted all the
+   * same.
+   */
   readonly key: Uint8Array;
-  /** The folders that it lends, as the policy says; none where that cannot be read. */
+  /** The folders that it lends, by the policy; none where the policy cannot be read. */
   readonly stores: readonly string[];
 }
 
@@ -30,8 +34,8 @@ export interface FoundConfiguration {
 }
 
 /**
- * @param cluster undefined: of whichever, where nothing is left that says which it is
- * @throws ClusterError MALFORMED; Error for a version of another cluster, or one that its signer did not sign so
+ * @param cluster undefined: any cluster, when nothing is left that says which it is
+ * @throws ClusterError MALFORMED; Error for a version of another cluster, or one whose signature is wrong
  */
 export function readFoundVersion(raw: Uint8Array, cluster: ClusterId | undefined): FoundConfiguration {
   const found = readVersion(raw);
@@ -56,7 +60,7 @@ function policyOf({ parts, version }: UncheckedVersion): Policy | undefined {
   try {
     return parsePolicy(joinPolicy(texts), { file: `configuration ${version}`, isSigned: true }).policy;
   } catch (error) {
-    // Of a later release, say: names and keys are good without it.
+    // A policy of a later release, for example: names and keys are usable without it.
     if (error instanceof PolicyError) return undefined;
     throw error;
   }

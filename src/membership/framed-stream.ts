@@ -1,6 +1,6 @@
 /**
- * Framed stream: small protobuf messages over one libp2p stream, each bounded in size and in time. What the peer does wrong
- * on it is a ClusterError with a code, never a bare library error.
+ * Framed stream: small protobuf messages over one libp2p stream, each bounded in size and in time. A peer's faults
+ * become a ClusterError with a code, never a bare library error.
  */
 import type { Stream } from '@libp2p/interface';
 import { pbStream } from '@libp2p/utils';
@@ -20,7 +20,7 @@ export interface FramedStream {
   read<T>(type: MessageType<T>, options?: { readonly withinMs?: number }): Promise<T>;
 }
 
-/** @param bytesMax of one message that the peer sends. `signal` bounds all of it. */
+/** @param bytesMax the limit for one message from the peer. `signal` bounds the whole exchange. */
 export function framed(
   stream: Stream,
   { bytesMax, signal }: { readonly bytesMax: number; readonly signal: AbortSignal },
@@ -65,10 +65,10 @@ export interface Within extends Disposable {
   readonly signal: AbortSignal;
 }
 
-/** At most this long, or until `signal` fires; the listener at that one goes with the scope that waits. */
+/** At most this long, or until `signal` fires; its listener is removed when the waiting scope ends. */
 export function within(ms: number, signal?: AbortSignal): Within {
-  // Not AbortSignal.any and AbortSignal.timeout: on Node 20.20 the two together are garbage while somebody still listens
-  // (tried), and then the time is never up.
+  // Not AbortSignal.any and AbortSignal.timeout: on Node 20.20 the two together are garbage-collected while somebody
+  // still listens (tried), and then the timeout never fires.
   const controller = new AbortController();
   const undo = abortWith(controller, [signal]);
   const timer = setTimeout(() => controller.abort(new Error(`not done within ${ms / 1000} s`)), ms).unref();

@@ -2,8 +2,8 @@
  * Identity: who this host is. `STATE/identity.key` holds its Ed25519 seed (the libp2p identity) and its host id, which
  * survives a change of key; `STATE/admin.key`, on admin hosts only, the seed that signs configurations.
  *
- * Both are files 0600 that are refused when others can read them, and carry their public key, so that a damaged seed is
- * found out at once instead of making a stranger of this host.
+ * Both files have mode 0600 and are refused when others can read them. They carry their public key, so that a damaged
+ * seed is noticed at once instead of making this host a stranger.
  */
 import { constants } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
@@ -26,7 +26,7 @@ export interface Identity {
 
 const IDENTITY_FILE = 'identity.key';
 const ADMIN_FILE = 'admin.key';
-/** The state folder is its owner's alone: it holds keys. */
+/** Only its owner may access the state folder: it holds keys. */
 const FOLDER_MODE = 0o700;
 const KEY_FILE_BYTES_MAX = 4096;
 
@@ -62,12 +62,12 @@ export async function loadIdentity(stateDir: string): Promise<Identity | undefin
   return key === undefined ? undefined : identityFrom(bytesOf(key.seed), parseHostId(key.host ?? ''));
 }
 
-/** What `init` and `join` use: an earlier try that failed has left an identity, which is as good as a new one. */
+/** For `init` and `join`: an identity left by an earlier try that failed is as good as a new one. */
 export async function loadOrCreateIdentity(stateDir: string): Promise<Identity> {
   return (await loadIdentity(stateDir)) ?? (await createIdentity(stateDir));
 }
 
-/** Makes an admin key, or takes the one that an `init` which did not finish has left. */
+/** Makes an admin key, or takes the one left by an `init` that did not finish. */
 export async function loadOrCreateAdminKey(stateDir: string): Promise<Signer> {
   const found = await loadAdminKey(stateDir);
   if (found !== undefined) return found;
@@ -132,7 +132,7 @@ async function readSecret(path: string): Promise<string | undefined> {
       const shown = (mode & 0o777).toString(8);
       throw new ClusterError(
         'KEY_EXPOSED',
-        `${path} can be read by others (mode ${shown}); nothing was done. chmod 600 it, if only you have`,
+        `${path} can be read by others (mode ${shown}); nothing was done. If nobody else has read it, run chmod 600 on it`,
         {
           blame: 'operator',
         },

@@ -1,4 +1,7 @@
-/** Init cluster: founds a cluster in a state folder: host key, admin key, and the first configuration, whose only member this host is. */
+/**
+ * Init cluster: founds a cluster in a state folder: host key, admin key, and the first configuration, which has this
+ * host as its only member.
+ */
 import { hostname } from 'node:os';
 import { ClusterError } from '../core/fault.js';
 import { hexOf } from '../core/ids.js';
@@ -8,7 +11,7 @@ import { type Configuration, clusterIdOf, MEMBER_ADDRESSES_MAX, signVersion } fr
 import { loadOrCreateAdminKey, loadOrCreateIdentity } from './identity.js';
 import { hostNameFrom } from './roster.js';
 
-/** An earlier try that failed half-way is taken up. @throws ClusterError ALREADY_IN_CLUSTER, BAD_NAME */
+/** Continues an earlier try that failed half-way. @throws ClusterError ALREADY_IN_CLUSTER, BAD_NAME */
 export async function initCluster({
   stateDir,
   clusterName,

@@ -1,9 +1,9 @@
 /**
- * Invite: an admin's word that whoever has a one-time key may join. The token is that word, the private key and where to
- * knock, as one line of text for a person to carry.
+ * Invite: an admin's word that whoever has a one-time key may join. The token is that word, the private key and the
+ * addresses to contact, as one line of text for a person to carry.
  *
- * The invite itself (no private key in it) travels among the members, so that any of them can admit while the admin host
- * is away. The token carries a checksum, so that a slip of the keyboard is told apart from a forgery, an expired token
+ * The invite itself (without the private key) travels among the members, so that any of them can admit a host while the
+ * admin host is away. The token carries a checksum, so that a typing error can be told from a forgery, an expired token
  * and one of another cluster.
  */
 import { encode } from 'cborg';
@@ -19,13 +19,13 @@ import { isAddress } from './policy-schema.js';
 
 /** A whole school may join on one token. */
 export const INVITE_USES_MAX = 1000;
-/** An invite as it travels. */
+/** The size of an invite on the wire. */
 export const INVITE_BYTES_MAX = 512;
-/** Members whose addresses a token names. */
+/** How many members a token gives addresses of. */
 export const TOKEN_PEERS_MAX = 8;
-/** Addresses of each. With all of them a token has some 6000 characters; with usual ones 500. */
+/** Addresses of each. With all of them a token has some 6000 characters, with usual ones 500. */
 const TOKEN_ADDRESSES_MAX = 8;
-/** Longest text that is looked at. */
+/** A longer text is not even parsed. */
 const TOKEN_CHARACTERS_MAX = 32 * 1024;
 const TOKEN_PREFIX = 'scatterhoard1';
 const CHECKSUM_BYTES = 6;
@@ -47,7 +47,7 @@ export interface Invite {
   readonly raw: Uint8Array;
 }
 
-/** A member and where it may be reached. */
+/** A member and the addresses at which it may be reached. */
 export interface Door {
   readonly peer: PeerName;
   readonly addresses: readonly string[];
@@ -57,7 +57,7 @@ export interface Token {
   readonly invite: Invite;
   /** The one-time private key. */
   readonly seed: Uint8Array;
-  /** The inviter first. */
+  /** The member that made the invite comes first. */
   readonly doors: readonly Door[];
 }
 
@@ -105,7 +105,10 @@ export function signInvite(
   return { invite: readInvite(encode([body, admin.sign(body)])), seed };
 }
 
-/** Reads an invite and checks its signature; that the signer is an admin of the cluster is the caller's question. @throws ClusterError MALFORMED */
+/**
+ * Reads an invite and checks its signature; the caller must check that the signer is an admin of the cluster. @throws
+ * ClusterError MALFORMED
+ */
 export function readInvite(raw: Uint8Array): Invite {
   const outer = readFields('invite', raw, INVITE_BYTES_MAX);
   const body = outer.bytesUpTo('body', INVITE_BYTES_MAX);
@@ -148,7 +151,7 @@ export function parseToken(text: string): Token {
   if (release !== '1') {
     throw new ClusterError(
       'TOKEN_TOO_NEW',
-      `this token is of release ${release} of the format, this program knows 1; nothing was done. Update it`,
+      `this token has format ${release}, and this program knows only format 1; nothing was done. Update this program`,
       {
         blame: 'operator',
       },
@@ -158,7 +161,7 @@ export function parseToken(text: string): Token {
   const bytes = all.subarray(0, -CHECKSUM_BYTES);
   if (!checksum(bytes).every((byte, index) => byte === all[bytes.length + index]))
     throw damaged('its checksum is wrong');
-  // base64url reads back from other spellings too; only the one that was printed is the token.
+  // base64url can decode other spellings too; only the one that was printed is the token.
   if (all.toString('base64url') !== encoded) throw damaged('its checksum is wrong');
   try {
     const fields = readFields('token', bytes, TOKEN_CHARACTERS_MAX);
@@ -171,7 +174,7 @@ export function parseToken(text: string): Token {
     fields.end();
     return { invite, seed, doors };
   } catch (error) {
-    if (isMalformed(error)) throw damaged('its content is not that of a token', error);
+    if (isMalformed(error)) throw damaged('its content is not valid for a token', error);
     throw error;
   }
 }
@@ -179,7 +182,7 @@ export function parseToken(text: string): Token {
 function damaged(what: string, cause?: unknown): ClusterError {
   return new ClusterError(
     'TOKEN_DAMAGED',
-    `this is no whole token: ${what}. Nothing was done. Copy the line that \`cluster invite\` printed again, all of it`,
+    `this is not a complete token: ${what}. Nothing was done. Copy again the whole line that \`cluster invite\` printed`,
     {
       blame: 'operator',
       cause,

@@ -1,9 +1,10 @@
 /**
- * Join: how this machine becomes a member, by a token that an admin has made.
+ * Join: makes this machine a member, by a token that an admin has made.
  *
- * It knocks at the members that the token names until one lets it in, takes the whole chain of configurations from it and
- * believes only what follows from the cluster id in the token. Until the last step the state folder belongs to no cluster:
- * a try that fails leaves at most a host key, which the next one uses. The network is up only while this runs.
+ * It contacts the members that the token names until one lets it in. From that one it takes the whole chain of
+ * configurations and believes only what follows from the cluster id in the token. Until the last step the state folder
+ * belongs to no cluster: a failed try leaves at most a host key, which the next one uses. The network is up only while
+ * this runs.
  *
  * The other side: join-protocol.ts.
  */
@@ -31,10 +32,10 @@ import { isAddress } from './policy-schema.js';
 import { writeRememberedPeers } from './remembered-peers.js';
 import { hostNameFrom, settleAdmissions } from './roster.js';
 
-/** How long members are looked for. mDNS asks every 10 s; a host that wakes up needs some more. */
+/** How long it looks for members. mDNS asks every 10 s, and a host that wakes up needs some more. */
 const FIND_MS_MAX = 30_000;
 const FRAME_BYTES_MAX = ANSWER_BYTES_MAX + 64 * 1024;
-/** How often doors that did not answer are tried again. */
+/** How long it waits before it tries the doors again that did not answer. */
 const RETRY_MS = 1000;
 
 const LIMITED_REPLY = limited(ReplyMessage, { chain: { versions: VERSIONS_PER_ANSWER_MAX } });
@@ -42,13 +43,13 @@ const LIMITED_REPLY = limited(ReplyMessage, { chain: { versions: VERSIONS_PER_AN
 export interface JoinOptions {
   readonly token: string;
   readonly stateDir: string;
-  /** Default: this machine's name, made fit. A taken one gets `-2`. */
+  /** Default: this machine's name, made valid. If it is taken, it gets `-2`. */
   readonly hostName?: string;
-  /** Where this host will listen, for the others to remember. Default: they find out. */
+  /** Where this host will listen, for the others to remember. Default: they find out by themselves. */
   readonly addresses?: readonly string[];
   /** Look for the members by mDNS too. Default true. */
   readonly mdns?: boolean;
-  /** How long members are looked for. Default 30 s. */
+  /** How long it looks for members. Default 30 s. */
   readonly findMs?: number;
   /** Wall clock, ms. */
   readonly clock: () => number;
@@ -59,11 +60,11 @@ export interface JoinOptions {
 export interface Joined {
   readonly configuration: Configuration;
   readonly host: HostId;
-  /** As this host is called now; another one may be found for a provisional one when an admin writes it down. */
+  /** This host's present name. A provisional member may get another one when an admin writes it down. */
   readonly name: string;
   readonly standing: 'active' | 'provisional';
   readonly trust: Trust;
-  /** The name of the member that let us in. */
+  /** The name of the member that let this host in. */
   readonly admittedBy: string;
 }
 
@@ -86,7 +87,7 @@ export async function joinCluster(options: JoinOptions): Promise<Joined> {
       },
     );
   }
-  // The members judge it by their clocks again; this saves the wait for an answer that is known.
+  // The members will check that again by their clocks; this saves waiting for an answer that is known.
   if (token.invite.expiresMs <= clock()) throw expired(token);
 
   const identity = await loadOrCreateIdentity(stateDir);
@@ -117,7 +118,10 @@ interface Task {
   readonly options: JoinOptions;
 }
 
-/** Tries every door until one lets us in, or until all that answered have refused for a reason that the others share. */
+/**
+ * Tries every door until one lets this host in, or until all that answered have refused for a reason that holds for all
+ * members.
+ */
 async function findAndJoin(net: Net, task: Task): Promise<Joined> {
   const { token, options } = task;
   const untilMs = performance.now() + (options.findMs ?? FIND_MS_MAX);
@@ -145,7 +149,7 @@ async function findAndJoin(net: Net, task: Task): Promise<Joined> {
   );
 }
 
-/** Another member may be reachable, or may know what this one does not. */
+/** True when another member may be reachable, or may know what this one does not. */
 function isWorthAnotherDoor(error: unknown): boolean {
   return (
     error instanceof ClusterError &&
@@ -172,7 +176,7 @@ async function joinAt(net: Net, { peer }: Door, task: Task): Promise<Joined> {
   }
 }
 
-/** By the connection that stands, else by each address. */
+/** Over the existing connection, or else at each address in turn. */
 async function openAt(net: Net, peer: PeerName, addresses: readonly string[], signal: AbortSignal) {
   for (const address of addresses) {
     const whole = address.includes('/p2p/') ? address : `${address}/p2p/${peer}`;
@@ -182,20 +186,20 @@ async function openAt(net: Net, peer: PeerName, addresses: readonly string[], si
       break;
     } catch (error) {
       if (!(error instanceof ClusterError) || error.code !== 'PEER_UNREACHABLE') throw error;
-      // The next address may do; if none does, `open` says so.
+      // The next address may work; if none does, `open` reports it.
     }
   }
   return await net.open(peer, JOIN_PROTOCOL, { signal });
 }
 
-/** Knock, challenge, proof. @throws ClusterError for each refusal */
+/** Knock, challenge, proof. @throws ClusterError for every refusal */
 async function prove(frames: FramedStream, admitter: PeerName, { token, joiner }: Task): Promise<Admission> {
   const { invite, seed } = token;
   await frames.write(AskMessage, { knock: { invite: invite.raw } });
   const challenge = await frames.read(ReplyMessage);
   if (challenge.refused !== undefined) throw refusal(challenge.refused.code, token);
   const nonce = challenge.challenge?.nonce;
-  if (nonce?.length !== NONCE_BYTES) throw badFrame('no challenge where one was due');
+  if (nonce?.length !== NONCE_BYTES) throw badFrame('no challenge where one was expected');
 
   const meeting = { cluster: invite.cluster, inviteId: invite.id, admitter, nonce };
   const proof = signerFromSeed(seed).sign(proofMessage(joiner, meeting));
@@ -205,10 +209,10 @@ async function prove(frames: FramedStream, admitter: PeerName, { token, joiner }
   });
   const reply = await frames.read(ReplyMessage);
   if (reply.refused !== undefined) throw refusal(reply.refused.code, token);
-  if (reply.admitted === undefined) throw badFrame('no verdict where one was due');
+  if (reply.admitted === undefined) throw badFrame('no verdict where one was expected');
   const admission = readAdmission(reply.admitted.admission);
   if (admission.host !== joiner.host || admission.peer !== joiner.peer || admission.invite.id !== invite.id) {
-    throw badFrame('the admission of somebody else');
+    throw badFrame('the admission of another host');
   }
   return admission;
 }
@@ -222,7 +226,7 @@ async function fetchChain(
   for (let isMore = true; isMore; ) {
     await frames.write(AskMessage, { more: { after } });
     const { chain } = await frames.read(LIMITED_REPLY);
-    if (chain === undefined) throw badFrame('no chain where one was due');
+    if (chain === undefined) throw badFrame('no chain where one was expected');
     for (const raw of chain.versions) {
       const acceptance = await store.accept(raw, reader);
       if (acceptance.kind !== 'accepted') {
@@ -250,7 +254,7 @@ async function settleIn(store: ConfigStore, admission: Admission, { token, ident
   if (written === undefined && admissionFlaw(admission, configuration) !== undefined) {
     throw new ClusterError(
       'BAD_CHAIN',
-      'who let this machine in is no member of the cluster that the token is for; nothing was changed',
+      'the host that let this machine in is no member of the cluster that the token is for; nothing was changed',
       {
         blame: 'peer',
       },
@@ -282,7 +286,7 @@ function expired({ invite }: Token): ClusterError {
   );
 }
 
-/** A refusal of the wire, as what to do about it. */
+/** The error for a refusal from the wire, which tells the operator what to do. */
 function refusal(code: Refusal, token: Token): ClusterError {
   const because = (name: string, text: string): ClusterError =>
     new ClusterError(name, `${text}; nothing was changed`, { blame: 'operator' });
@@ -292,22 +296,22 @@ function refusal(code: Refusal, token: Token): ClusterError {
     case Refusal.USED_UP:
       return because(
         'TOKEN_USED_UP',
-        `this token was good for ${token.invite.uses} and is used up. Make a new one with \`cluster invite\``,
+        `this token was valid for ${token.invite.uses} and is used up. Make a new one with \`cluster invite\``,
       );
     case Refusal.CLOSED:
       return because(
         'TOKEN_CLOSED',
-        'this token is good for nobody any more, for a host that joined by it was revoked. Make a new one with `cluster invite`',
+        'this token is no longer valid, because a host that joined by it was revoked. Make a new one with `cluster invite`',
       );
     case Refusal.UNKNOWN_INVITE:
       return because(
         'TOKEN_UNKNOWN',
-        'the admin who made this token is none any more. Make a new one with `cluster invite` on an admin host',
+        'the host that made this token is no longer an admin. Make a new one with `cluster invite` on an admin host',
       );
     case Refusal.OTHER_CLUSTER:
       return because(
         'TOKEN_OTHER_CLUSTER',
-        'this token is for another cluster than the hosts that it names. Make a new one with `cluster invite` in the cluster you want',
+        'this token is not for the cluster of the hosts that it names. Make a new one with `cluster invite` in the cluster you want',
       );
     case Refusal.BAD_PROOF:
       return because(
@@ -327,12 +331,12 @@ function refusal(code: Refusal, token: Token): ClusterError {
     case Refusal.FULL:
       return because(
         'CLUSTER_FULL',
-        `the cluster has as many members as it can have (${MEMBERS_MAX}); those that were revoked keep their places, for what they backed up. Found another cluster for this machine`,
+        `the cluster has as many members as it can have (${MEMBERS_MAX}); revoked members keep their places because of what they backed up. Found another cluster for this machine`,
       );
     case Refusal.NOT_ADMITTING:
       return new ClusterError(
         'NOT_ADMITTING',
-        'the member that answered may not admit anybody yet; nothing was changed. Join again when another member is up',
+        'the member that answered may not admit other hosts yet; nothing was changed. Join again when another member is up',
         {
           blame: 'passing',
         },
@@ -353,7 +357,7 @@ function checkAddresses(addresses: readonly string[]): void {
   }
 }
 
-/** A pause between rounds of knocking; ends early when cancelled. */
+/** A pause between rounds of contacting members; ends early when cancelled. */
 async function rest(ms: number, signal?: AbortSignal): Promise<void> {
   try {
     await delay(ms, undefined, signal === undefined ? {} : { signal });

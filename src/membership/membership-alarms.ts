@@ -1,4 +1,7 @@
-/** Membership alarms: what of the admissions and the configurations wants a person, one line each. Found anew at each look. */
+/**
+ * Membership alarms: what in the admissions and the configurations wants a person, one line each. Computed again at
+ * each look.
+ */
 import type { HostId } from '../core/ids.js';
 import type { NotAbsorbed } from './admin.js';
 import type { LostVersion } from './config-store.js';
@@ -6,7 +9,7 @@ import type { Configuration, Revocation } from './configuration.js';
 import type { Roster } from './roster.js';
 
 const HOUR_MS = 3_600_000;
-/** Clocks without a time server go wrong by minutes; one that is off by more was set wrong. */
+/** Clocks without a time server are off by minutes; one that is off by more was set wrong. */
 const AHEAD_MS_MAX = 24 * HOUR_MS;
 
 export function membershipAlarms({
@@ -23,7 +26,7 @@ export function membershipAlarms({
   readonly configuration: Pick<Configuration, 'members' | 'revoked' | 'signedMs' | 'version'>;
   readonly refused: Roster['refused'];
   readonly lost: readonly LostVersion[];
-  /** Revoked by these alone. */
+  /** Revoked only by these. */
   readonly shutOut: readonly Revocation[];
   /** An admin has signed a policy that this release cannot read. */
   readonly hasUnreadable: boolean;
@@ -35,11 +38,12 @@ export function membershipAlarms({
     const who = admission.host === self ? 'this host' : `${admission.wantedName} (${admission.host})`;
     const by = configuration.members.find(({ peer }) => peer === admission.admitter)?.name ?? admission.admitter;
     const why = {
-      'used-up': 'its invite was used up by another host that joined at the same time; make it a new invite',
-      'invite-closed': 'a host that came by its invite was revoked, which closes that; make it a new invite',
+      'used-up': 'its invite was used up by another host that joined at the same time; make a new invite for it',
+      'invite-closed':
+        'a host that joined by its invite was revoked, which closes the invite; make a new invite for it',
       'key-taken': 'its key is revoked or belongs to another host; join it again with a new state folder',
-      'not-valid-here': 'the admin or the member that vouched for it is none any more; make it a new invite',
-      full: 'the cluster has as many members as it can have, those that were revoked among them',
+      'not-valid-here': 'the admin or the member that vouched for it no longer is one; make a new invite for it',
+      full: 'the cluster has as many members as it can have, counting those that were revoked',
     }[because];
     return `${who}, admitted by ${by}, is refused: ${why}`;
   });
@@ -51,14 +55,14 @@ export function membershipAlarms({
         .join(', ');
     const [stay, wait] = [namesOf(configuration.revoked), namesOf(shutOut)];
     const told = [
-      `configuration ${version} was signed twice by admins apart from each other; the one that lost is kept in ${policyPath}`,
+      `configuration ${version} was signed twice, by admins who were not connected; the version that lost is kept in ${policyPath}`,
       ...(stay === '' ? [] : [`What it revoked stays revoked: ${stay}`]),
       ...(wait === ''
         ? []
         : [
-            `What it revoked is shut out by this host, and by all once a host with the admin key has written it down, which that one does by itself where it has both: ${wait}. If it does not, revoke it there once more`,
+            `These hosts, which it revoked, are shut out by this host: ${wait}. All hosts shut them out once one with the admin key has written that down, which it does on its own when it has both versions. If it does not, revoke them there once more`,
           ]),
-      'Apply again what is missing, then remove it from config/lost',
+      'Apply the missing changes again, then remove that version from config/lost',
     ];
     return told.join('. ');
   });
@@ -69,13 +73,13 @@ export function membershipAlarms({
     notAbsorbed === undefined
       ? []
       : [
-          `${notAbsorbed.names.join(', ')}: admitted, or revoked elsewhere, and not written into the configuration, for this host cannot write it (${notAbsorbed.because}). Until it is, who was admitted stays provisional, and its copies do not count. The service's user must be able to write config/ in the state folder; then start the service anew`,
+          `${notAbsorbed.names.join(', ')}: admitted, or revoked elsewhere, and not yet in the configuration, because this host cannot write it (${notAbsorbed.because}). Until then an admitted host stays provisional, and its copies do not count. The service's user must be able to write config/ in the state folder; then restart the service`,
         ];
   const aheadMs = configuration.signedMs - clockMs;
   const ahead =
     aheadMs > AHEAD_MS_MAX
       ? [
-          `configuration ${configuration.version} was signed at ${new Date(configuration.signedMs).toISOString()}, ${Math.floor(aheadMs / HOUR_MS)} hours ahead of this host's clock. If this clock is wrong, set it; if not, set that of the host with the admin key and change the configuration there once more. Until then new invites carry that date, and last as long as they should`,
+          `configuration ${configuration.version} was signed at ${new Date(configuration.signedMs).toISOString()}, ${Math.floor(aheadMs / HOUR_MS)} hours ahead of this host's clock. If this clock is wrong, set it. If it is right, set the clock of the host with the admin key and change the configuration there once more. Until then new invites carry that date, and still last as long as they should`,
         ]
       : [];
   return [...refusals, ...forks, ...unreadable, ...unwritten, ...ahead];

@@ -1,13 +1,13 @@
 /**
  * Membership: what this host knows of who belongs to its cluster, and the one place where that changes.
  *
- * It holds the chain of configurations, the admissions and the invites, all on disk and checked; answers at once who is a
- * member (roll.ts) and whether strangers may knock; and takes in what peers have. Who is admitted is decided in
- * decide-admission.ts; what a host with an admin key signs, admin.ts says; here both come into force.
+ * It holds the chain of configurations, the admissions and the invites, all on disk and checked. It answers at once who
+ * is a member (roll.ts) and whether strangers may knock, and takes in what peers have. decide-admission.ts decides who
+ * is admitted, and admin.ts what a host with an admin key signs; both come into force here.
  *
- * Invariants: nothing is acted on that is not durable; changes are made one at a time; whatever comes from a peer is
- * verified before it is kept. Time comes from the clock handed in, but is never earlier than what an admin has signed and how long this
- * host has run since (signed-time.ts).
+ * Invariants: nothing is acted on that is not durable; changes are made one at a time; everything from a peer is
+ * verified before it is kept. Time comes from the clock handed in, but is never earlier than what an admin has signed
+ * plus how long this host has run since (signed-time.ts).
  *
  * Driven by src/daemon, join-protocol.ts and config-protocol.ts. Specified in DESIGN section 9.
  */
@@ -32,7 +32,9 @@ import { OpenInvites } from './open-invites.js';
 import { Roll } from './roll.js';
 import { SignedTime } from './signed-time.js';
 
-/** Beyond an invite's uses, so many more admissions by it are kept: two members may have admitted at once, not twenty. */
+/**
+ * This many admissions by an invite are kept beyond its uses: two members may have admitted at once, but not twenty.
+ */
 const ADMISSIONS_OVER_USES_MAX = 16;
 
 export interface MembershipOptions {
@@ -51,7 +53,7 @@ export async function openMembership({ stateDir, clock, runMs, log }: Membership
   if (identity === undefined) {
     throw new ClusterError(
       'IDENTITY_MISSING',
-      `${stateDir} has a configuration but no identity.key; everything was kept. Put the key back from a copy`,
+      `${stateDir} has a configuration but no identity.key; everything was left as it is. Put the key back from a copy`,
       {
         blame: 'operator',
       },
@@ -72,7 +74,7 @@ export const openAdmissions = (stateDir: string, log: Logger): Promise<Notes<Adm
 export class Membership {
   readonly identity: Identity;
   readonly cluster: ClusterId;
-  /** What an operator does with the key of this host. */
+  /** The operator's actions with this host's key. */
   readonly admin: Admin;
   readonly #store: ConfigStore;
   readonly #invites: OpenInvites;
@@ -124,7 +126,7 @@ export class Membership {
     });
   }
 
-  /** Forgets what has no more use, and writes down what another start had no time for. Called once, before use. */
+  /** Forgets what is no longer of use, and writes down what an earlier run had no time for. Called once, before use. */
   async start(): Promise<void> {
     await this.#alone(async () => {
       await this.#hearTimes();
@@ -144,7 +146,7 @@ export class Membership {
     return this.#store.current;
   }
 
-  /** What stays valid of the word of each host that is shut out, by the configuration in use or by a branch that lost. */
+  /** For each host that is shut out, by the configuration in use or a lost branch: which of its words stay valid. */
   get revoked(): readonly Revocation[] {
     return this.#store.standing.revoked;
   }
@@ -164,20 +166,20 @@ export class Membership {
     return this.#roll.self;
   }
 
-  /** The clock, or the latest time that an admin has signed, and what this host has run since, if that is later. */
+  /** The clock; or, if that is later, the latest time that an admin has signed plus what this host has run since. */
   nowMs(): number {
     return Math.max(this.#clock(), this.#signedTime.leastMs());
   }
 
-  // For the gate: from memory, at once.
+  // For the gate: answered from memory, at once.
 
   isMember(peer: PeerName): boolean {
     return this.#roll.isMember(peer);
   }
 
   /**
-   * True while an invite has not expired and this host may admit. Also when its uses are taken: who comes too late shall
-   * hear that, and the one handler open to strangers does nothing else for them.
+   * True while an invite has not expired and this host may admit. Also when its uses are taken: a late joiner should be
+   * told that, and the one handler open to strangers does nothing else for them.
    */
   strangersWelcome(): boolean {
     return this.#mayAdmit() && this.openInvites().length > 0;
@@ -206,13 +208,13 @@ export class Membership {
     });
   }
 
-  /** Calls back after every change, when it is durable and in use. Returns the function that ends it. */
+  /** Calls back after every change, when it is durable and in use. Returns a function that ends this. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  // What hosts tell each other.
+  // What hosts exchange.
 
   hint(): ConfigHint {
     const { version, hash } = this.configuration;
@@ -224,7 +226,7 @@ export class Membership {
     };
   }
 
-  /** True when the writer of this hint has, or may have, something that this host lacks: ask it. */
+  /** True when the writer of this hint has, or may have, something that this host lacks: ask that host. */
   lacks({ version, hash, admissions }: ConfigHint): boolean {
     return (
       !this.#store.has({ version, hash }) ||
@@ -232,7 +234,7 @@ export class Membership {
     );
   }
 
-  /** What this host has, for whoever may have more: of our chain first, then of branches that lost. */
+  /** What this host has, for a member that may have more: first its own chain, then lost branches. */
   async marks(): Promise<readonly ConfigMark[]> {
     return [...this.#store.marks(), ...(await this.#store.lostMarks())].slice(0, MARKS_MAX);
   }
@@ -255,12 +257,12 @@ export class Membership {
     return this.#store.from(version, limits);
   }
 
-  /** As whom a peer reads here; `undefined` when it is no member. */
+  /** What a peer may read here; `undefined` when it is no member. */
   readerOf(peer: PeerName): Reader | undefined {
     return this.#roll.readerOf(peer);
   }
 
-  /** Admissions that no version has yet. */
+  /** Admissions that are in no version yet. */
   unwritten(): readonly Admission[] {
     return this.#roll.unwritten();
   }
@@ -296,7 +298,7 @@ export class Membership {
         case 'fork-lost':
           this.#log.warn(
             { code: 'CONFIG_FORK', version: acceptance.lost.version },
-            'a rival of our configuration lost and was kept',
+            'a rival of the configuration in use lost and was kept',
           );
           await this.#changed();
           break;
@@ -308,7 +310,7 @@ export class Membership {
     });
   }
 
-  /** Takes in an admission of a peer's. True when it is kept, or was already. */
+  /** Takes in an admission from a peer. True when it is kept, or was already. */
   acceptAdmission(raw: Uint8Array): Promise<boolean> {
     return this.#alone(async () => {
       const admission = readOr(readAdmission, raw);
@@ -325,7 +327,7 @@ export class Membership {
     });
   }
 
-  /** Takes in an invite of a peer's. True when it is kept, or was already. */
+  /** Takes in an invite from a peer. True when it is kept, or was already. */
   acceptInvite(raw: Uint8Array): Promise<boolean> {
     return this.#alone(async () => {
       const invite = readOr(readInvite, raw);
@@ -334,7 +336,7 @@ export class Membership {
     });
   }
 
-  /** Lets a stranger in that has proved an invite before this host, or says why not. */
+  /** Lets in a stranger that has proved an invite before this host, or says why not. */
   admit({
     invite: rawInvite,
     joiner,
@@ -368,7 +370,7 @@ export class Membership {
     });
   }
 
-  /** What stands against an invite before anything was proved; `undefined` for nothing. */
+  /** Why an invite is not valid, before anything was proved; `undefined` when it is. */
   inviteFlaw(raw: Uint8Array): JoinRefusal | undefined {
     if (!this.#mayAdmit()) return 'not-admitting';
     const invite = readOr(readInvite, raw);
@@ -378,7 +380,7 @@ export class Membership {
     return this.#invites.hasExpired(invite) ? 'expired' : undefined;
   }
 
-  /** False when there is no room for it. */
+  /** False when there is no room for the invite. */
   async #keepInvite(invite: Invite): Promise<boolean> {
     const kept = await this.#invites.keep(invite);
     await this.#hearTimes();
@@ -406,7 +408,7 @@ export class Membership {
     for (const listener of this.#listeners) listener();
   }
 
-  /** One change at a time; a failure of one is its caller's alone. */
+  /** One change at a time; a failure is reported only to its own caller. */
   #alone<T>(change: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(change);
     this.#turn = result.catch(() => undefined); // told to its caller through `result`
@@ -414,7 +416,7 @@ export class Membership {
   }
 }
 
-/** What `read` makes of a peer's bytes; `undefined` when they are malformed, which is the peer's fault and no error here. */
+/** Reads a peer's bytes; `undefined` when they are malformed, which is the peer's fault and no error here. */
 function readOr<T>(read: (raw: Uint8Array) => T, raw: Uint8Array): T | undefined {
   try {
     return read(raw);

@@ -1,7 +1,7 @@
 /**
  * Signed notes: the invites and admissions that this host keeps, one file each, in `STATE/invites` and
- * `STATE/admissions`. Small, signed, never changed: what a file says is checked again at each start, and one that was
- * damaged is set aside by name and told of, since other members have it too.
+ * `STATE/admissions`. They are small, signed and never changed. Their content is checked again at each start; a damaged
+ * file is ignored and reported by name, since other members have the note too.
  */
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -37,13 +37,13 @@ export class Notes<T extends Note> {
     await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
     const notes = new Notes(folder, idOf);
     for (const name of await readdir(folder)) {
-      if (!/^[0-9a-f]{32,64}$/.test(name)) continue; // a write that a crash cut off
+      if (!/^[0-9a-f]{32,64}$/.test(name)) continue; // left by a write that a crash interrupted
       try {
         const note = read(await readFile(join(folder, name)));
         notes.#notes.set(idOf(note), note);
       } catch (error) {
         if (!isMalformed(error)) throw error;
-        log.warn({ err: error, file: join(folder, name) }, 'a damaged file was left as it is and counts for nothing');
+        log.warn({ err: error, file: join(folder, name) }, 'a damaged file was ignored and left as it is');
       }
     }
     return notes;
@@ -69,7 +69,7 @@ export class Notes<T extends Note> {
     this.#notes.set(id, note);
   }
 
-  /** Forgets those that `isStale` says. */
+  /** Forgets the notes for which `isStale` is true. */
   async prune(isStale: (note: T) => boolean): Promise<void> {
     const stale = [...this.#notes.values()].filter(isStale).map(this.#idOf);
     for (const id of stale) {

@@ -1,7 +1,9 @@
 /**
- * Open invites: those by which somebody may still join, as far as this host knows them: its own and those that members have told of.
+ * Open invites: those by which hosts may still join, as far as this host knows: its own and those that it has heard of
+ * from members.
  *
- * An invite counts while it has not expired and the admin who signed it is one; by which time and which admins, the membership says.
+ * An invite counts while it has not expired and its signer is an admin; the membership supplies the time and the
+ * admins.
  */
 import type { ClusterId } from '../core/ids.js';
 import type { Invite } from './invite.js';
@@ -56,17 +58,18 @@ export class OpenInvites {
     return expiresMs <= this.#nowMs();
   }
 
-  /** Durably. */
+  /** Durable when it returns. */
   async keep(invite: Invite): Promise<'new' | 'known' | 'full'> {
     if (this.#notes.has(invite.id)) return 'known';
-    // They come from other hosts, too: where none is made they would fill the places until the next start.
+    // Invites also come from other hosts: on a host that makes none, expired ones would otherwise fill the places until
+    // the next start.
     await this.prune();
     if (this.#notes.size >= INVITES_MAX) return 'full';
     await this.#notes.add(invite);
     return 'new';
   }
 
-  /** Forgets those that have no more use. */
+  /** Forgets invites that are no longer of use. */
   async prune(): Promise<void> {
     const nowMs = this.#nowMs();
     await this.#notes.prune(({ expiresMs, cluster }) => expiresMs <= nowMs || cluster !== this.#cluster);

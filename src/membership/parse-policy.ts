@@ -1,11 +1,11 @@
 /**
- * Parse policy: the YAML of a policy, read into a whole, or all that is wrong with it.
+ * Parse policy: reads the YAML of a policy into a complete policy, or reports everything that is wrong with it.
  *
- * Unknown keys are errors: a misspelt `copeis` must not cost copies. Hosts that are no members yet are allowed with a
- * warning, since a machine may be configured before it joins.
+ * Unknown keys are errors: a misspelt `copeis` must not cost copies. Hosts that are not members yet cause a warning
+ * only, since a machine may be configured before it joins.
  *
- * Pure. Read by the command line before anything is sent, and by every host for each version of the configuration: the
- * text comes from peers then.
+ * Pure. Used by the command line before anything is sent, and by every host for each version of the configuration,
+ * whose text comes from peers.
  */
 import { LineCounter } from 'yaml';
 import type { z } from 'zod';
@@ -24,14 +24,15 @@ export const POLICY_BYTES_MAX = 256 * 1024;
 
 export interface PolicyReading {
   readonly policy: Policy;
-  /** What is allowed but looks like a slip: one line each. */
+  /** Things that are allowed but look like a mistake: one line each. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Reads a policy. `file` is what positions are told in (default: `policy`). With `members` (names), host sections that
- * belong to nobody are warned of, and sources of which more would be held than can be. `isSigned`: it is in force already, or was; a time below its floor is read as the floor,
- * for a floor that came with a later release must make no version unreadable.
+ * Reads a policy. `file` is the name used for positions (default: `policy`). With `members` (names), it warns of host
+ * sections that belong to nobody, and of sources that would have more snapshots in their hold than is possible.
+ * `isSigned`: the policy is in force or was; a time below its floor is then read as the floor, because a floor
+ * introduced by a later release must make no version unreadable.
  *
  * @throws PolicyError POLICY_INVALID, with every problem found up to 20.
  */
@@ -72,7 +73,10 @@ export function parsePolicy(
   return { policy, warnings: [...warnOfStrangers(policy, new Set(members)), ...warnOfHolds(policy)] };
 }
 
-/** What is said of hosts that are no members: it takes effect when one of that name joins, or never if the name is a slip. */
+/**
+ * Warns of hosts that are not members: a section takes effect when a host of that name joins, or never if the name is a
+ * mistake.
+ */
 function warnOfStrangers({ hosts }: Policy, members: ReadonlySet<string>): readonly string[] {
   const isStranger = (name: string): boolean => !members.has(name);
   const sections = [...hosts.keys()]
@@ -88,14 +92,17 @@ function warnOfStrangers({ hosts }: Policy, members: ReadonlySet<string>): reado
   return [...sections, ...rates];
 }
 
-/** Then none is taken until a hold has run out: most that are due are not, and who set it so may think that all are. */
+/**
+ * No snapshot is taken then until a hold has run out: most that are due are skipped, and the person who set this may
+ * expect all.
+ */
 function warnOfHolds({ hosts }: Policy): readonly string[] {
   return [...hosts.values()].flatMap(({ name, sources }) =>
     sources.flatMap(({ name: source, schedule, holdDays = HOLD_DAYS_OTHER }) => {
       const count = Math.ceil(timesADay(schedule) * holdDays);
       if (count <= SEEN_MAX) return [];
       return [
-        `hosts.${name}.sources.${source}: with a snapshot ${scheduleText(schedule)} and a hold of ${holdDays}d there would be ${count} in their hold, and ${SEEN_MAX} can be at the most: beyond that none is taken until a hold has run out. Take them less often, or with a shorter hold`,
+        `hosts.${name}.sources.${source}: with a snapshot ${scheduleText(schedule)} and a hold of ${holdDays}d, ${count} would be in their hold, and at most ${SEEN_MAX} can be: beyond that no snapshot is taken until a hold has run out. Take them less often, or with a shorter hold`,
       ];
     }),
   );

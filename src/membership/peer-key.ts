@@ -1,6 +1,6 @@
 /**
- * Peer keys: a host's raw Ed25519 public key, and the two names made of it: its present libp2p peer id, and (from its
- * first key) the host id that stays.
+ * Peer keys: a host's raw Ed25519 public key, and the two names derived from it: its present libp2p peer id, and the
+ * host id, which comes from its first key and never changes.
  */
 import { publicKeyFromRaw } from '@libp2p/crypto/keys';
 import { peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id';

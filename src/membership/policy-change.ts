@@ -1,10 +1,12 @@
 /**
- * Policy change: what of a new policy may not be meant, for it takes something away from what the one in use says. Copies lowered and
- * stores removed can cost copies of what is there: these want the operator's word before they are in force. What costs no copy that is
- * wanted now is said: another name of the cluster; a source that leaves, which is archived as it was and backed up no longer; and a
- * shorter `keep`, by which snapshots are unlisted later, and held for their time.
+ * Policy change: finds what in a new policy may not be intended, because it takes something away that the one in use
+ * gives. Lowering copies and removing stores can cost existing copies: these need the operator's confirmation before
+ * they are in force. Changes that cost no copy that is wanted now are only reported: another name of the cluster; a
+ * source that leaves, which is archived as it was and no longer backed up; and a shorter `keep`, by which snapshots are
+ * unlisted later, and held for their time.
  *
- * Pure. A store is its path: another path is another disk as far as anybody can tell, so a changed one counts as removed.
+ * Pure. A store is its path: another path is another disk as far as anybody can tell, so a changed path counts as a
+ * removal.
  */
 import { ClusterError } from '../core/fault.js';
 import { type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
@@ -13,7 +15,7 @@ import type { KeepRules, Policy, SourceSetting } from './policy.js';
 
 export interface PolicyDoubt {
   readonly kind: 'copies-lowered' | 'store-removed';
-  /** One line for people: what falls, from what to what. */
+  /** One line for people: what is reduced, from what to what. */
   readonly text: string;
 }
 
@@ -26,7 +28,7 @@ export interface PolicyChange {
   readonly members: readonly Named[];
 }
 
-/** What falls when `after` takes the place of `before`. */
+/** What is reduced or removed when `after` replaces `before`. */
 export function doubtsOf({ before, after, archived, members }: PolicyChange): readonly PolicyDoubt[] {
   const doubts: PolicyDoubt[] = [];
   const returning = sourcesOf(after, members);
@@ -53,8 +55,8 @@ export function doubtsOf({ before, after, archived, members }: PolicyChange): re
     }
     for (const { path, draining } of host.stores) {
       if (!next?.stores.some(store => store.path === path)) {
-        const falls = draining ? 'what is only there yet is served no longer' : 'its copies no longer count';
-        doubts.push({ kind: 'store-removed', text: `${name}: the store ${path} leaves; ${falls}` });
+        const falls = draining ? 'copies that are only there are no longer served' : 'its copies no longer count';
+        doubts.push({ kind: 'store-removed', text: `${name}: the store ${path} is removed; ${falls}` });
       }
     }
   }
@@ -62,8 +64,8 @@ export function doubtsOf({ before, after, archived, members }: PolicyChange): re
 }
 
 /**
- * @param notes what else is said of the policy: it may tell that it is not meant
- * @throws ClusterError NEEDS_YES that lists all of it, unless the operator has said yes.
+ * @param notes other messages about the policy: one of them may show that it is not intended
+ * @throws ClusterError NEEDS_YES that lists everything, unless the operator has confirmed it.
  */
 export function demandYes(
   doubts: readonly PolicyDoubt[],
@@ -73,27 +75,27 @@ export function demandYes(
   const lines = [...doubts.map(({ text }) => text), ...notes].map(line => `  ${line}`).join('\n');
   throw new ClusterError(
     'NEEDS_YES',
-    `this may not be meant; nothing was changed. Repeat it with --yes to do it:\n${lines}`,
+    `this may not be intended; nothing was changed. Repeat the command with --yes to do it:\n${lines}`,
     {
       blame: 'operator',
     },
   );
 }
 
-/** What is said of the change, and wants no word. */
+/** Messages about the change that need no confirmation. */
 export const warningsOf = (change: PolicyChange): readonly string[] => [
   ...warnOfName(change),
   ...warnOfLeaving(change),
   ...warnOfKeep(change),
 ];
 
-/** Most likely it is the policy of another cluster. */
+/** It is most likely the policy of another cluster. */
 const warnOfName = ({ before, after }: PolicyChange): readonly string[] =>
   after.cluster === before.cluster
     ? []
-    : [`cluster: this one was called ${before.cluster}, and is called ${after.cluster} from now on, on every host`];
+    : [`cluster: its name was ${before.cluster}, and is now ${after.cluster}, on every host`];
 
-/** A host's name that was misspelt is the likeliest way to end its backups unmeant. */
+/** A misspelt host name is the likeliest way to end its backups by mistake. */
 function warnOfLeaving({ before, after, members }: PolicyChange): readonly string[] {
   const stays = sourcesOf(after, members);
   return members.flatMap(({ host, name }) =>
@@ -101,7 +103,7 @@ function warnOfLeaving({ before, after, members }: PolicyChange): readonly strin
       .filter(source => !stays.has(sourceIdOf(host, source.name)))
       .map(
         ({ name: source, path }) =>
-          `${name}/${source} (${path}) is in the policy no longer: it is backed up no more. Its snapshots and their copies stay as they are`,
+          `${name}/${source} (${path}) is no longer in the policy, so it is no longer backed up. Its snapshots and their copies stay as they are`,
       ),
   );
 }
@@ -111,14 +113,14 @@ function* warnOfKeep({ before, after, members }: PolicyChange): Generator<string
   for (const [source, { keep }] of sourcesOf(before, members)) {
     const next = now.get(source);
     if (next === undefined) continue;
-    // Each kind keeps its own, so whatever the others keep more of, what this one kept alone may go.
+    // Each kind keeps its own snapshots, so what only this one kept may go, even if the others now keep more.
     const shorter = (Object.keys(keep) as (keyof KeepRules)[])
       .filter(kind => next.keep[kind] < keep[kind])
       .map(kind => `${kind} ${keep[kind]} → ${next.keep[kind]}`);
     const { origin } = splitSourceId(source);
     const name = members.find(({ host }) => host === origin)?.name ?? origin;
     if (shorter.length > 0)
-      yield `${name}/${next.name}: keep ${shorter.join(', ')}; what nothing else keeps is listed no more after its next snapshot. 'cluster forget ${next.name} --dry-run' on ${name} shows which`;
+      yield `${name}/${next.name}: keep ${shorter.join(', ')}; snapshots that nothing else keeps are no longer listed after its next snapshot. 'cluster forget ${next.name} --dry-run' on ${name} shows which`;
   }
 }
 
@@ -131,7 +133,7 @@ export function sourcesOf(policy: Policy, members: readonly Named[]): ReadonlyMa
   return sources;
 }
 
-/** Sources that leave stay in force as they were; one that comes back is archived no longer. */
+/** Sources that leave the policy stay in force as they were; one that comes back is no longer archived. */
 export function archive({ before, after, archived, members }: PolicyChange): readonly ArchivedSource[] {
   const stays = sourcesOf(after, members);
   const kept = archived.filter(({ source }) => !stays.has(source));

@@ -1,7 +1,8 @@
 /**
- * Policy defaults: what holds where a policy says nothing. A source takes it from the policy's own `defaults` first.
+ * Policy defaults: the values that hold where a policy says nothing. For a source, the policy's own `defaults` come
+ * first.
  *
- * Pure. Driven by parse-policy.ts, for a policy in which nothing is wrong.
+ * Pure. Driven by parse-policy.ts, for a policy without errors.
  */
 import type { HostSetting, KeepRules, Lending, Policy, RatesSetting } from './policy.js';
 import type { KeepInput, PolicyInput } from './policy-schema.js';
@@ -83,7 +84,7 @@ function lending(
   return { kind: 'reserve-share', percent: reserve?.percent ?? DEFAULT_RESERVE_PERCENT };
 }
 
-/** A `keep` that is given stands alone: what it does not name is 0, as with restic. */
+/** A given `keep` stands alone: kinds that it does not name are 0, as with restic. */
 function resolveKeep(keep: KeepInput | undefined): KeepRules {
   if (keep === undefined) return DEFAULT_KEEP;
   const { last = 0, hourly = 0, daily = 0, weekly = 0, monthly = 0, yearly = 0 } = keep;

@@ -1,18 +1,21 @@
 /**
- * Policy document: the policy's text as YAML, before anything of it means something.
+ * Policy document: reads the policy's text as YAML, before any of it is interpreted.
  *
- * The text comes from peers, too, so of YAML only what a policy needs is taken: no anchors, no aliases, no tags, and
- * nothing else that lets a small text grow.
+ * The text also comes from peers, so only the parts of YAML that a policy needs are accepted: no anchors, aliases or
+ * tags, and nothing else that lets a small text expand.
  */
 import { type Document, isAlias, isNode, isScalar, type LineCounter, parseDocument, visit } from 'yaml';
 import { keyText, type PolicyReport } from './policy-report.js';
 
-/** One YAML document of the core schema, with nothing printed and nothing thrown. */
+/** Reads one YAML document of the core schema; prints and throws nothing. */
 export function readDocument(text: string, lines?: LineCounter): Document.Parsed {
   return parseDocument(text, { prettyErrors: false, ...(lines === undefined ? {} : { lineCounter: lines }) });
 }
 
-/** Anchors, aliases, tags and keys that are no plain words: a policy needs none, and each lets a text mean more than it shows. */
+/**
+ * Rejects anchors, aliases, tags and keys that are not plain words: a policy needs none, and each lets a text mean more
+ * than it shows.
+ */
 export function refuseMachinery(document: Document.Parsed, report: PolicyReport): void {
   visit(document, {
     Node(_, node) {
@@ -27,7 +30,7 @@ export function refuseMachinery(document: Document.Parsed, report: PolicyReport)
     Pair(_, pair) {
       const plain = isScalar(pair.key) && typeof pair.key.value === 'string';
       const offset = isNode(pair.key) ? (pair.key.range?.[0] ?? 0) : 0;
-      // zod passes over this one key in silence, as it is no safe property name.
+      // zod silently skips this one key, as it is not a safe property name.
       if (!plain || keyText(pair.key) === '__proto__')
         report.at(offset, '', 'this key is not allowed; keys are plain words (a number as a name wants quotes)');
     },

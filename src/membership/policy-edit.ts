@@ -1,8 +1,9 @@
 /**
- * Policy edits: the one-line changes (`config add-store`, `config add-source`, `drain HOST:PATH`) as changes of the text, so that what its
- * author wrote stays. Only the piece of the host in question is written anew, comments kept; the others stay byte for byte.
+ * Policy edits: makes the one-line changes (`config add-store`, `config add-source`, `drain HOST:PATH`) as changes of
+ * the text, so that what its author wrote stays. Only the piece of the host in question is rewritten, with its comments
+ * kept; the others stay byte for byte.
  *
- * Pure: text in, text out. What is added is checked with the whole by `parsePolicy`, by whoever applies the new text.
+ * Pure: text in, text out. Whoever applies the new text checks all of it with `parsePolicy`.
  */
 import { type Document, isMap, isNode, isScalar, isSeq, type YAMLMap } from 'yaml';
 import { ClusterError } from '../core/fault.js';
@@ -22,7 +23,7 @@ export interface StoreAddition {
 export interface StoreDrain {
   readonly host: string;
   readonly path: string;
-  /** Let it hold copies again. */
+  /** True: let it hold copies again. */
   readonly undo: boolean;
 }
 
@@ -55,7 +56,7 @@ export function addStore(text: string, { host, path, name, limit, reserve }: Sto
 }
 
 /**
- * The text itself where the store is drained, or not, already.
+ * Returns the same text when the store already is as wanted.
  * @throws ClusterError NO_SUCH_STORE when the host has no store at this path.
  */
 export function drainStore(text: string, { host, path, undo }: StoreDrain): string {
@@ -110,7 +111,7 @@ function editHost(text: string, host: string, edit: Edit): string {
   const pieces = parts.filter(part => part.name.startsWith('host:'));
   const own = pieces.find(part => part.name === hostPartName(host));
   const [some] = pieces;
-  // The first host of all: nobody else's text is at stake, so the whole document is edited.
+  // The first host of all: there is no other host's text to preserve, so the whole document is edited.
   if (some === undefined) return edited(text, ['hosts', host], edit);
 
   const indent = ' '.repeat(indentOf(own ?? some));
@@ -138,7 +139,7 @@ function edited(text: string, path: readonly string[], edit: Edit): string {
     const pair = map.items.find(({ key }) => isScalar(key) && key.value === step);
     if (!isMap(pair?.value)) {
       const fresh = document.createNode({});
-      // `imac: # the one upstairs` with nothing below: the comment hangs on the nothing.
+      // `imac: # the one upstairs` with nothing below: the comment is attached to the empty value.
       if (isNode(pair?.value)) fresh.commentBefore = pair.value.comment ?? pair.value.commentBefore ?? null;
       map.set(pair?.key ?? step, fresh);
     }
@@ -150,7 +151,7 @@ function edited(text: string, path: readonly string[], edit: Edit): string {
   return policyText(document);
 }
 
-/** Where the host's key stands. */
+/** By how much the host's key is indented. */
 function indentOf({ text }: PolicyPart): number {
   const line = text.split('\n').find(candidate => !/^\s*(?:#.*)?$/.test(candidate)) ?? '';
   return line.length - line.trimStart().length;

@@ -1,7 +1,8 @@
 /**
- * Policy meaning: what is wrong with a policy whose shape is right: sections that contradict each other or do nothing.
+ * Policy meaning: finds what is wrong with a policy of the right shape: sections that contradict each other or have no
+ * effect.
  *
- * A folder that is two stores would lend its disk twice, and a source inside a store would back itself up.
+ * A folder used as two stores would lend its disk twice, and a source inside a store would back itself up.
  *
  * Pure. Driven by parse-policy.ts.
  */
@@ -32,7 +33,7 @@ export function reportMeaning(input: PolicyInput, report: PolicyReport): void {
       } else if (before.some(other => isInside(store.path, other.path) || isInside(other.path, store.path))) {
         report.about(
           [...place, 'path'],
-          `${shown(store.path)} and another store of this host lie one inside the other`,
+          `${shown(store.path)} and another store of this host are one inside the other`,
         );
       }
       if (store.name !== undefined && before.some(other => other.name === store.name)) {
@@ -59,7 +60,7 @@ export function reportMeaning(input: PolicyInput, report: PolicyReport): void {
   }
 }
 
-/** A path as it is compared: with neither doubled slashes nor one at its end. */
+/** A path in the form used for comparison: no doubled slashes, and none at the end. */
 export const folder = (path: string): string => path.replace(/\/+/g, '/').replace(/(?<=.)\/$/, '');
 const isInside = (path: string, outer: string): boolean =>
   folder(path).startsWith(`${folder(outer).replace(/\/$/, '')}/`);

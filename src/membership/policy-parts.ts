@@ -1,11 +1,11 @@
 /**
- * Policy parts: the policy's text in pieces, one a host, so that each piece has its own hash in the signed configuration
- * and a host that may not see the others' sections can still check its own.
+ * Policy parts: cuts the policy's text into pieces, one for each host, so that each piece has its own hash in the
+ * signed configuration and a host that may not see the others' sections can still check its own.
  *
- * The text is cut between lines and never rewritten: the pieces, put one after the other, are the text as its author
- * wrote it, comments and all. What comes before the first host and after the last (cluster, defaults, timing) are pieces
- * too. Any choice of host pieces between these two is again a policy, which `splitPolicy` proves before it returns. Only
- * a text that cannot be cut so (hosts on one line, in braces) is first put into block form.
+ * The text is cut between lines and never rewritten: the pieces joined in order are the text as its author wrote it,
+ * comments and all. What precedes the first host and follows the last (cluster, defaults, timing) are pieces too. Any
+ * selection of host pieces between these two is again a valid policy, which `splitPolicy` proves before it returns.
+ * Only a text that cannot be cut like this (hosts on one line, in braces) is first converted to block form.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type Document, isMap, isNode, isScalar } from 'yaml';
@@ -39,10 +39,10 @@ export function splitPolicy(text: string): readonly PolicyPart[] {
   );
 }
 
-/** The text again; pieces may be missing, which leaves those hosts out. */
+/** Joins pieces into the text; pieces may be missing, which leaves those hosts out. */
 export const joinPolicy = (parts: readonly PolicyPart[]): string => parts.map(part => part.text).join('');
 
-/** How a host's key stands in the text: `undefined` when there are no hosts as a block. */
+/** Cuts the text; `undefined` when the hosts are not written as a block, or cannot be cut. */
 function cut(text: string): readonly PolicyPart[] | undefined {
   const document = readDocument(text);
   const root = document.contents;
@@ -61,14 +61,14 @@ function cut(text: string): readonly PolicyPart[] | undefined {
     const offset = pair.key.range?.[0] ?? 0;
     const line = lines.at(offset);
     indent = offset - lines.offset(line);
-    if (indent === 0 || lines.text(line).slice(0, indent).trim() !== '') return undefined; // something else stands before it
+    if (indent === 0 || lines.text(line).slice(0, indent).trim() !== '') return undefined; // something else precedes it
     starts.push(line);
     names.push(pair.key.value);
   }
 
   const hostsKey = root.items[at]?.key;
   const first = lines.at(isNode(hostsKey) ? (hostsKey.range?.[0] ?? 0) : 0) + 1;
-  // Comment lines right above a key and no deeper than it are about that key.
+  // Comment lines directly above a key, and indented no deeper than it, belong to that key.
   const about = (line: number): boolean => {
     const [, space, rest] = /^( *)(.*)/.exec(lines.text(line)) ?? [];
     return rest?.startsWith('#') === true && (space?.length ?? 0) <= indent;
@@ -83,7 +83,7 @@ function cut(text: string): readonly PolicyPart[] | undefined {
   const next = root.items[at + 1]?.key;
   let tail = isNode(next) ? lines.at(next.range?.[0] ?? 0) : lines.count;
   const lastStart = starts.at(-1) ?? 0;
-  // Blank lines and comments at the margin, above what follows the hosts or at the end, belong to what follows.
+  // Blank lines and unindented comments after the last host, or at the end, belong to what follows the hosts.
   while (tail > lastStart + 1 && /^(?:#.*|\s*|\.\.\.\s*)$/.test(lines.text(tail - 1))) tail--;
 
   const offsets = [...bounds, tail].map(line => lines.offset(line));
@@ -130,7 +130,10 @@ class Lines {
   }
 }
 
-/** Every host piece, framed alone, must say of its host what the whole says, and the frame alone what the whole says without hosts. */
+/**
+ * With the frame around it, every host piece must say about its host what the whole text says, and the frame alone what
+ * the whole says without hosts.
+ */
 function standsAlone(parts: readonly PolicyPart[], text: string): boolean {
   const whole = readPlain(text);
   const framed = (part?: PolicyPart) =>

@@ -1,23 +1,23 @@
 /**
- * Policy report: all that is wrong with a policy's text, each with its place: file, line, column and key, the bad value
- * and what is allowed.
+ * Policy report: everything that is wrong with a policy's text, each with its place: file, line, column and key, the
+ * bad value and what is allowed.
  *
- * It is filled by whoever looks at the text and ended after each look: what is told next may only follow from what was
- * told before. Driven by parse-policy.ts.
+ * Each check of the text adds its problems, and the report is ended after each check, since problems found by the next
+ * one may only be consequences. Driven by parse-policy.ts.
  */
 import { type Document, isMap, isNode, isScalar, isSeq, type LineCounter } from 'yaml';
 import { ClusterError } from '../core/fault.js';
 
-/** Problems told at once; the rest is usually a consequence. */
+/** How many problems are reported at once; further ones are usually consequences. */
 const PROBLEMS_MAX = 20;
 const BAD_VALUE_CHARACTERS_MAX = 60;
 
-/** One thing that is wrong. `line` and `column` count from 1. */
+/** One problem. `line` and `column` count from 1. */
 export interface PolicyProblem {
   readonly file: string;
   readonly line: number;
   readonly column: number;
-  /** `hosts.imac.stores.0.limit`; empty for what concerns the whole text. */
+  /** For example `hosts.imac.stores.0.limit`; empty for a problem of the whole text. */
   readonly key: string;
   readonly what: string;
 }
@@ -36,7 +36,7 @@ export class PolicyError extends ClusterError {
 const problemText = ({ file, line, column, key, what }: PolicyProblem): string =>
   `${file}:${line}:${column}: ${key === '' ? '' : `${key}: `}${what}`;
 
-/** `hosts`, `imac`, `stores`, 0, `limit`. */
+/** For example `hosts`, `imac`, `stores`, 0, `limit`. */
 export type KeyPath = readonly (string | number)[];
 
 export class PolicyReport {
@@ -51,26 +51,26 @@ export class PolicyReport {
     this.#document = document;
   }
 
-  /** A problem at a place in the text, by its offset. */
+  /** Reports a problem at a place in the text, by its offset. */
   at(offset: number, key: string, what: string): void {
     const { line, col } = this.#lines.linePos(offset);
-    // Offset 0 of an empty text is line 0 to the counter.
+    // The counter gives line 0 for offset 0 of an empty text.
     this.#problems.push({ file: this.#file, line: Math.max(1, line), column: Math.max(1, col), key, what });
   }
 
-  /** A problem with the value under a key, told where the value stands, or where its nearest parent does. */
+  /** Reports a problem with the value under a key, at the position of the value or its nearest parent. */
   value(path: KeyPath, allowed: string): void {
     const { offset, text } = this.#place(path);
     const what = text === undefined ? 'missing' : `bad value ${text}`;
     this.at(offset, path.join('.'), `${what}; allowed: ${allowed}`);
   }
 
-  /** Any other problem with a key's value. */
+  /** Reports any other problem with a key's value. */
   about(path: KeyPath, what: string): void {
     this.at(this.#place(path).offset, path.join('.'), what);
   }
 
-  /** A problem with a key itself. */
+  /** Reports a problem with a key itself. */
   key(path: KeyPath, what: string): void {
     const parent = this.#node(path.slice(0, -1));
     const pair = isMap(parent) ? parent.items.find(item => keyText(item.key) === String(path.at(-1))) : undefined;
@@ -78,7 +78,7 @@ export class PolicyReport {
     this.at(offset ?? this.#place(path).offset, path.join('.'), what);
   }
 
-  /** @throws PolicyError when anything was reported. */
+  /** @throws PolicyError when any problem was reported. */
   end(): void {
     if (this.#problems.length === 0) return;
     const sorted = this.#problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
@@ -108,7 +108,7 @@ export class PolicyReport {
 
 export const keyText = (key: unknown): string => String(isScalar(key) ? key.value : key);
 
-/** A value as it stands in a problem. */
+/** A value as shown in a problem. */
 export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > BAD_VALUE_CHARACTERS_MAX ? `${text.slice(0, BAD_VALUE_CHARACTERS_MAX)}…` : text;

@@ -1,7 +1,8 @@
 /**
- * The policy's shape, as zod sees it: which keys there are, what a value may be. Editors get the same shape as a JSON Schema.
+ * The policy's shape, as zod sees it: which keys exist, and what a value may be. Editors get the same shape as a JSON
+ * Schema.
  *
- * Every leaf says what is allowed, in words for operators, as its error text.
+ * The error text of every leaf says what is allowed, in words for operators.
  */
 import { multiaddr } from '@multiformats/multiaddr';
 import { z } from 'zod';
@@ -9,7 +10,7 @@ import { NAME_PATTERN } from '../core/ids.js';
 import { DURATION_ALLOWED, readDuration, readSize, SIZE_ALLOWED } from './policy-units.js';
 import { AT_ALLOWED, readAtTime } from './schedule.js';
 
-/** Copies of one parcel: more than this many is a slip of the finger. */
+/** Copies of one parcel: a larger number is a typing error. */
 export const COPIES_MAX = 32;
 /** Stores of one host: disks in a box. */
 const STORES_MAX = 64;
@@ -116,7 +117,7 @@ export function isAddress(text: string): boolean {
   try {
     return multiaddr(text).getComponents().length > 0;
   } catch {
-    return false; // the one thing it throws for is a text that is no multiaddr
+    return false; // it throws only for a text that is no multiaddr
   }
 }
 
@@ -171,7 +172,7 @@ const source = z.strictObject(
 );
 
 const RATE_ALLOWED = 'a size for each second, at least 256 kB, such as 5 MB';
-/** Below this a stream would stand still for so long, while others have their turns, that its peer gives it up. */
+/** Below this, a stream would pause for so long while others have their turns that its peer would give it up. */
 const RATE_BYTES_PER_S_MIN = 256_000;
 const rate = size.refine(bytesPerS => bytesPerS >= RATE_BYTES_PER_S_MIN, allowed(RATE_ALLOWED)).optional();
 const rates = { upload: rate, download: rate };
@@ -255,7 +256,7 @@ export const policySchema = z.strictObject(
   A_MAP,
 );
 
-/** The keys that a map at this place may have; none where there is no map, or one of names. */
+/** The keys allowed in a map at this place; none where there is no map, or a map of names. */
 export function keysAt(path: readonly (string | number)[]): readonly string[] {
   let shape: z.core.$ZodType = policySchema;
   for (const step of path) {
@@ -268,12 +269,12 @@ export function keysAt(path: readonly (string | number)[]): readonly string[] {
   return map instanceof z.ZodObject ? Object.keys(map.shape) : [];
 }
 
-/** The shape of a value that is there. */
+/** The shape of a value that is present. */
 function required(shape: z.core.$ZodType): z.core.$ZodType {
   return shape instanceof z.ZodOptional || shape instanceof z.ZodNullable ? required(shape.unwrap()) : shape;
 }
 
-/** What the file says, with sizes and durations read but no defaults put in. */
+/** What the file says: sizes and durations are parsed, but no defaults are filled in. */
 export type PolicyInput = z.output<typeof policySchema>;
 export type TimingInput = z.output<typeof timing>;
 export type KeepInput = z.output<typeof keep>;

@@ -1,11 +1,11 @@
 /**
  * Policy timing: the waiting times of a policy, each with its default and its floor.
  *
- * What is counted in another time stretches with it, and may not be less than its multiple of that; what must not be zero
- * has a floor of its own.
+ * A time that is a multiple of another one grows with it, and may not be less than that multiple; a time that must not
+ * be zero has a floor of its own.
  *
- * Pure. Driven by parse-policy.ts, which refuses what is below a floor, and by policy-defaults.ts, which lifts it there
- * where the policy is in force already.
+ * Pure. Driven by parse-policy.ts, which refuses times below their floor, and by policy-defaults.ts, which raises them
+ * to it when the policy is in force already.
  */
 import { DEFAULT_TIMING, type Timing } from '../core/cluster-config.js';
 import type { PolicyReport } from './policy-report.js';
@@ -15,24 +15,24 @@ import { durationText } from './policy-units.js';
 interface Floor {
   readonly key: keyof TimingInput;
   readonly leastMs: (timing: Timing) => number;
-  /** What it is counted in, for people. */
+  /** The other time that it depends on, for people. */
   readonly why: string;
 }
 
-/** What is counted in another time comes after it. */
+/** A time that depends on another one comes after it. */
 const FLOORS: readonly Floor[] = [
   { key: 'heartbeat', leastMs: () => 100, why: '' },
   { key: 'suspect', leastMs: ({ heartbeatMs }) => 3 * heartbeatMs, why: ' (3 heartbeats)' },
   { key: 'dead', leastMs: ({ suspectMs }) => 2 * suspectMs, why: ' (2 × suspect)' },
   { key: 'deadMax', leastMs: ({ deadMs }) => deadMs, why: ' (dead)' },
   { key: 'claimWait', leastMs: () => 20, why: '' },
-  // What ends, or comes again, after no time at all would have hosts do nothing else.
+  // With no time at all these would end or repeat at once, and hosts would do nothing else.
   { key: 'claim', leastMs: () => 1_000, why: '' },
   { key: 'dropBackOff', leastMs: () => 100, why: '' },
   { key: 'scrub', leastMs: () => 1_000, why: '' },
 ];
 
-/** Tells of each time that is below its floor. */
+/** Reports each time that is below its floor. */
 export function reportTiming(input: TimingInput, report: PolicyReport): void {
   const timing = resolveTiming(input);
   for (const { key, leastMs, why } of FLOORS) {
@@ -41,7 +41,7 @@ export function reportTiming(input: TimingInput, report: PolicyReport): void {
   }
 }
 
-/** Every time, none below its floor. */
+/** All times, none below its floor. */
 export function timingFrom(input: TimingInput): Timing {
   let raised = resolveTiming(input);
   for (const { key, leastMs } of FLOORS) {
@@ -51,7 +51,10 @@ export function timingFrom(input: TimingInput): Timing {
   return raised;
 }
 
-/** Defaults of `suspect`, `dead` and `deadMax` stretch with what they are counted in, so that one long key alone is no error. */
+/**
+ * The defaults of `suspect`, `dead` and `deadMax` grow with the times they depend on, so that one long key alone is no
+ * error.
+ */
 function resolveTiming(input: TimingInput): Timing {
   const heartbeatMs = input.heartbeat ?? DEFAULT_TIMING.heartbeatMs;
   const suspectMs = input.suspect ?? 6 * heartbeatMs;

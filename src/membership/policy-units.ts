@@ -1,9 +1,9 @@
 /**
  * Sizes and durations as operators write them, in the policy and on the command line.
  *
- * A size is a number with a unit (`300 GB`, `1.5 TiB`): kB = 1000, KiB = 1024. A bare number is bytes. One-letter units are
- * refused, for `G` means 10⁹ to some tools and 2³⁰ to others. A duration is one or more numbers with units (`5s`, `1h30m`,
- * `7d`); a bare number is refused, except 0, for nobody can see its unit.
+ * A size is a number with a unit (`300 GB`, `1.5 TiB`): kB = 1000, KiB = 1024. A bare number is bytes. One-letter units
+ * are refused, because `G` means 10⁹ to some tools and 2³⁰ to others. A duration is one or more numbers with units
+ * (`5s`, `1h30m`, `7d`); a bare number is refused, except 0, because its unit cannot be seen.
  */
 import { ClusterError } from '../core/fault.js';
 
@@ -31,7 +31,7 @@ const DURATION_UNITS: ReadonlyMap<string, number> = new Map([
   ['w', 604_800_000],
 ]);
 
-/** Bytes, a safe integer ≥ 0; `undefined` when `text` is no size. Units in any case: nobody means a millibit. */
+/** Bytes, a safe integer ≥ 0; `undefined` when `text` is no size. Units in any case, since nobody means a millibit. */
 export function readSize(text: string): number | undefined {
   const match = /^(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]{1,3})?$/i.exec(text.trim());
   if (match?.[1] === undefined) return undefined;

@@ -1,6 +1,6 @@
 /**
- * Policy: what the cluster shall do, as all hosts read it. Which folders, how many copies, which disks lend how much; a
- * whole, with every default filled in. parse-policy.ts reads it from the text that its author wrote.
+ * Policy: what the cluster should do, as all hosts read it: which folders, how many copies, which disks lend how much.
+ * It is complete, with every default filled in. parse-policy.ts reads it from the text that its author wrote.
  */
 import type { Timing } from '../core/cluster-config.js';
 import type { Schedule } from './schedule.js';
@@ -27,7 +27,7 @@ export interface StoreSetting {
   readonly path: string;
   readonly name: string | undefined;
   readonly lends: Lending;
-  /** Its copies count for nobody and are made elsewhere, so that it can leave; it serves them until then. */
+  /** Its copies do not count and are made elsewhere, so that the store can leave; it serves them until then. */
   readonly draining: boolean;
 }
 
@@ -36,23 +36,26 @@ export interface SourceSetting {
   readonly path: string;
   readonly copies: number;
   readonly schedule: Schedule;
-  /** A snapshot also after each change. */
+  /** Take a snapshot after each change as well. */
   readonly watch: boolean;
-  /** Its snapshots are late by a constant share of this. */
+  /** Its snapshots are delayed by a constant share of this. */
   readonly jitterMs: number;
   /** Patterns as in .gitignore, relative to the source's root. */
   readonly exclude: readonly string[];
   readonly keep: KeepRules;
   /** Days for which holders keep a snapshot whatever later heads say. Undefined: the catalog's own rule. */
   readonly holdDays: number | undefined;
-  /** Where more than this share of the files left or changed at once, in percent, retention stops until a person has looked. */
+  /**
+   * When more than this share of the files is gone or changed at once, in percent, retention stops until a person has
+   * looked.
+   */
   readonly brakePercent: number;
   /** Names of programs in the hooks folder of the source's host. */
   readonly hooks: {
     readonly before: string | undefined;
     readonly after: string | undefined;
     readonly onFailure: string | undefined;
-    /** Of each of them. */
+    /** For each of the hooks. */
     readonly timeoutMs: number;
   };
   readonly crossMounts: boolean;
@@ -63,24 +66,24 @@ export interface HostSetting {
   readonly domain: string | undefined;
   readonly roaming: boolean;
   /**
-   * `full`: keep the records of all parcels. `ask`: only those of own copies and sources. Undefined: full where the state
-   * folder's disk is large enough.
+   * `full`: keep the records of all parcels. `ask`: only those of the host's own copies and sources. Undefined: full
+   * where the state folder's disk is large enough.
    */
   readonly catalog: 'full' | 'ask' | undefined;
-  /** Multiaddrs that stand instead of those the host joined with. Undefined: none given. */
+  /** Multiaddrs that replace those with which the host joined. Undefined: none given. */
   readonly addresses: readonly string[] | undefined;
   readonly stores: readonly StoreSetting[];
   readonly sources: readonly SourceSetting[];
   readonly limits: LimitsSetting;
 }
 
-/** What a host may send and take in fetches, in bytes a second. Undefined: as fast as can be. */
+/** What a host may send and receive in fetches, in bytes a second. Undefined: no limit. */
 export interface RatesSetting {
   readonly uploadBytesPerS: number | undefined;
   readonly downloadBytesPerS: number | undefined;
 }
 
-/** To and from all others together, and of single hosts, by name, what is less. */
+/** For all other hosts together; and lower limits for single hosts, by name. */
 export interface LimitsSetting extends RatesSetting {
   readonly peers: ReadonlyMap<string, RatesSetting>;
 }

@@ -1,6 +1,6 @@
 /**
  * Remembered peers: where each member was last reached, in `STATE/peers.json`, so that a host finds the others after a
- * restart without mDNS. A memory, not a right: who is a member says the configuration. Losing it costs discovery time.
+ * restart without mDNS. It grants no rights: the configuration says who is a member. Losing it costs discovery time.
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -24,15 +24,12 @@ export function readRememberedPeers(stateDir: string, log: Logger): ReadonlyMap<
       Object.entries(peers).map(([peer, addresses]) => [parsePeerName(peer), addresses.filter(isAddress)]),
     );
   } catch (error) {
-    log.warn(
-      { err: error, file: path },
-      'this file is damaged and will be written anew; peers are found by other ways',
-    );
+    log.warn({ err: error, file: path }, 'this file is damaged and will be rewritten; peers are found in other ways');
     return new Map();
   }
 }
 
-/** Replaces what was remembered. */
+/** Replaces the remembered peers. */
 export async function writeRememberedPeers(stateDir: string, doors: Iterable<Door>): Promise<void> {
   const peers = [...doors]
     .slice(0, MEMBERS_MAX)

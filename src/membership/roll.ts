@@ -1,9 +1,9 @@
 /**
- * Roll: the members as this host knows them now, from the configuration in use, what branches that lost have revoked, and the admissions
- * that it has.
+ * Roll: the members as this host knows them now, from the configuration in use, the revocations of lost branches, and
+ * the admissions that it has.
  *
- * Made anew when one of these has changed (`settle`); in between it answers from memory. Who among the admitted belongs is
- * settled in roster.ts.
+ * Computed again when one of these has changed (`settle`); in between it answers from memory. roster.ts decides which
+ * of the admitted hosts belong.
  *
  * Driven by membership.ts.
  */
@@ -17,7 +17,7 @@ import type { Door } from './invite.js';
 import type { Notes } from './notes.js';
 import { type Roster, settleAdmissions, toClusterConfig } from './roster.js';
 
-/** How a host stands: a member's state, or a word for one whose admission came to nothing. */
+/** A host's standing: a member's state, or a word for a host whose admission came to nothing. */
 export type Standing = MemberState | 'refused' | 'unknown';
 
 export interface RollContext {
@@ -38,7 +38,7 @@ export class Roll {
     this.settle();
   }
 
-  /** Takes in what has changed in the configuration and the admissions. */
+  /** Takes in changes of the configuration and the admissions. */
   settle(): void {
     const { admissions } = this.#of;
     this.#roster = settleAdmissions(this.#configuration, admissions.values());
@@ -83,12 +83,12 @@ export class Roll {
     return [...written, ...waiting].filter(door => door.peer !== this.#of.identity.peer && door.addresses.length > 0);
   }
 
-  /** As whom a peer reads here; `undefined` when it is no member. */
+  /** What a peer may read here; `undefined` when it is no member. */
   readerOf(peer: PeerName): Reader | undefined {
     return this.clusterConfig.members.find(member => member.peer === peer && member.state !== 'revoked');
   }
 
-  /** Admissions that no version has yet. */
+  /** Admissions that are in no version yet. */
   unwritten(): readonly Admission[] {
     const written = new Set(this.#configuration.members.map(({ host }) => host));
     return [...this.#of.admissions.values()].filter(({ host }) => !written.has(host));

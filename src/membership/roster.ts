@@ -1,10 +1,10 @@
 /**
- * Roster: who belongs to the cluster right now. The members that an admin has written, and the admitted ones that none
- * has written yet.
+ * Roster: who belongs to the cluster right now: the members that an admin has written down, and the admitted ones that
+ * no admin has written down yet.
  *
- * Admissions are made by any member, while admins are away and apart from each other, so several may want one name or
- * one use of an invite. They are settled in the order of their hashes, on every host alike; an admin host then writes
- * down exactly what this says (`absorb`). What was written stays, whatever hash comes later.
+ * Any member can admit while admins are away and apart from each other, so several admissions may want one name or one
+ * use of an invite. They are settled in the order of their hashes, the same on every host; an admin host then writes
+ * down exactly this result (`absorb`). What was written down stays, whatever hash comes later.
  *
  * Pure.
  */
@@ -15,13 +15,13 @@ import { type Configuration, type ConfigurationMember, MEMBERS_MAX, type Revocat
 import { sourcesOf } from './policy-change.js';
 
 type AdmissionRefusal =
-  /** The invite's uses went to others. */
+  /** The uses of the invite went to other hosts. */
   | 'used-up'
-  /** A host that came by it was revoked. */
+  /** A host that joined by the invite was revoked. */
   | 'invite-closed'
-  /** The key was revoked, or is another host's. */
+  /** The key was revoked, or belongs to another host. */
   | 'key-taken'
-  /** The invite's admin or the admitting member is none (any more). */
+  /** The invite's signer is no longer an admin, or the admitting member no longer a member. */
   | 'not-valid-here'
   /** The cluster has as many members as it may. */
   | 'full';
@@ -50,7 +50,7 @@ export function settleAdmissions(configuration: Configuration, admissions: Itera
   const refused: Roster['refused'][number][] = [];
   for (const admission of [...admissions].sort((a, b) => (a.hash < b.hash ? -1 : 1))) {
     const { host, peer, invite } = admission;
-    if (hosts.has(host)) continue; // written already, or admitted twice because its first answer got lost
+    if (hosts.has(host)) continue; // written down already, or admitted twice because the first answer got lost
     const uses = usesByInvite.get(invite.id) ?? 0;
     const flaw = admissionFlaw(admission, configuration);
     const because: AdmissionRefusal | undefined = peers.has(peer)
@@ -80,7 +80,7 @@ export function settleAdmissions(configuration: Configuration, admissions: Itera
 
 const NAME_CHARACTERS_MAX = 63;
 
-/** `wanted`, or the first of `wanted-2`, `wanted-3`, … that nobody has. */
+/** `wanted`, or the first of `wanted-2`, `wanted-3`, … that is free. */
 export function freeName(wanted: string, taken: ReadonlySet<string>): string {
   if (!taken.has(wanted)) return wanted;
   for (let number = 2; ; number++) {
@@ -102,7 +102,7 @@ export function hostNameFrom(systemName: string): string {
   return NAME_PATTERN.test(name) ? name : 'host';
 }
 
-/** How an admin writes an admission down. */
+/** The member that an admin writes down for an admission. */
 export function memberFrom({ admission, name }: Provisional): ConfigurationMember {
   const { host, peer, addresses, invite } = admission;
   return { host, name, peer, trust: invite.trust, state: 'active', addresses, invite: invite.id };
@@ -139,7 +139,7 @@ export function toClusterConfig(configuration: Configuration, admissions: Iterab
   };
 }
 
-/** Of a source whose origin was revoked. */
+/** For a source whose origin was revoked. */
 function lastSeqOf(source: SourceId, revoked: readonly Revocation[]): Pick<SourcePolicy, 'lastSeq'> {
   const { origin } = splitSourceId(source);
   const revocation = revoked.find(({ host }) => host === origin);

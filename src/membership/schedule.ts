@@ -1,13 +1,13 @@
 /**
  * Schedule: when is the next snapshot of a source due?
  *
- * *Every* so often: on the wall clock's own grid (every hour means at each hour), so that a cluster's snapshots stand side by
- * side, and not sooner after the last one than half of the time between two. *At* times of the day: those, by the host's
- * local time or in a zone that is named. What was missed while the host was off is made up for once.
+ * *Every* so often: on the wall clock's own grid (every hour means on the hour), so that a cluster's snapshots are side
+ * by side; but not sooner after the last one than half the interval. *At* times of the day: those, by the host's local
+ * time or in a named zone. What was missed while the host was off is made up for once.
  *
- * Each source is late by its own constant share of the jitter, or thirty hosts would all begin at once.
+ * Each source is delayed by its own constant share of the jitter; otherwise thirty hosts would all begin at once.
  *
- * Times of day are croner's business: days on which the clock is set forward or back, and leap years.
+ * croner handles the times of day: days on which the clock is set forward or back, and leap years.
  */
 import { Cron } from 'croner';
 import { hash } from '../core/hash.js';
@@ -46,7 +46,7 @@ export function readAtTime(text: string): AtTime | undefined {
   return { pattern: `${Number(minute)} ${Number(hour)} * * ${daysOfWeek}`, zone };
 }
 
-/** Each day of a span. One may go over the end of the week, and cron knows no such. */
+/** The days of a span. A span may go past the end of the week, which cron does not support. */
 function daysOf(span: string): readonly string[] {
   const [first = '', last = first] = span.split('-');
   const at = DAYS.indexOf(first);
@@ -63,20 +63,23 @@ function isZone(zone: string): boolean {
   }
 }
 
-/** By how much a source is late: the same each time, and another one for each. Below `jitterMs`. */
+/** How much a source is delayed: the same each time, and different for each source. Below `jitterMs`. */
 export function lateness(source: SourceId, jitterMs: number): number {
   const share = Buffer.from(hash(Buffer.from(source))).readUInt32BE() / 2 ** 32;
   return Math.floor(share * jitterMs);
 }
 
-/** When the snapshot after one of `lastMs` is due. Wall clock, ms since 1970; Infinity where none of the times ever comes. */
+/**
+ * When the snapshot after one at `lastMs` is due. Wall clock, ms since 1970; Infinity when none of the times ever
+ * comes.
+ */
 export function dueAfter(schedule: Schedule, lastMs: number, lateMs: number): number {
   if (schedule.kind === 'at') {
     const last = new Date(lastMs - lateMs);
     return lateMs + Math.min(...schedule.times.map(time => nextOf(time, last)));
   }
   const { everyMs } = schedule;
-  // Half of the time between two is the most that a source may be late by: else it would miss its place.
+  // A source may be delayed by at most half the interval: otherwise it would miss its place.
   const late = Math.min(lateMs, everyMs / 2);
   return (Math.floor((lastMs + everyMs / 2 - late) / everyMs) + 1) * everyMs + late;
 }
@@ -86,25 +89,25 @@ function nextOf({ pattern, zone }: AtTime, after: Date): number {
     const cron = new Cron(pattern, { paused: true, ...(zone === undefined ? {} : { timezone: zone }) });
     return cron.nextRun(after)?.getTime() ?? Number.POSITIVE_INFINITY;
   } catch {
-    // A time that croner does not take never comes, which is an alarm of its source. It stands in a signed version: were it thrown, no
-    // host that has that version could start.
+    // A time that croner does not accept never comes, which raises an alarm for its source. It is in a signed version:
+    // if an error were thrown, no host with that version could start.
     return Number.POSITIVE_INFINITY;
   }
 }
 
-/** Until when a snapshot of `lastMs` is fresh: two more should have been taken by then. */
+/** Until when a snapshot of `lastMs` is fresh: by then two more should have been taken. */
 export function freshUntil(schedule: Schedule, lastMs: number, lateMs: number): number {
   if (schedule.kind === 'every') return lastMs + 2 * schedule.everyMs;
   return dueAfter(schedule, dueAfter(schedule, lastMs, lateMs), lateMs);
 }
 
-/** How many snapshots it brings in a day, on the average of a week. */
+/** How many snapshots it takes in a day, averaged over a week. */
 export function timesADay(schedule: Schedule): number {
   if (schedule.kind === 'every') return DAY_MS / schedule.everyMs;
   const days = schedule.times.map(({ pattern }) => pattern.split(' ').at(-1) ?? '*');
   return days.reduce((sum, named) => sum + (named === '*' ? DAYS.length : named.split(',').length), 0) / DAYS.length;
 }
 
-/** When, for a sentence. */
+/** The schedule, as part of a sentence. */
 export const scheduleText = (schedule: Schedule): string =>
   schedule.kind === 'every' ? `every ${durationText(schedule.everyMs)}` : 'at their times of the day';

@@ -1,10 +1,10 @@
 /**
- * Signed time: what time it is at the least, by what admins have signed. Else a clock that was set back would open invites again that
- * have expired.
+ * Signed time: the earliest time that it can be now, by what admins have signed. Without it, a clock that was set back
+ * would reopen expired invites.
  *
- * From the latest signed time on it goes on as this host runs, over all starts: an invite lasts no longer than it should, also where an
- * admin's clock was years ahead when it signed. When it was heard of is durable, in `STATE/signed-time.json`; without that file it is
- * as if it were heard of only now.
+ * From the latest signed time on, it advances as this host runs, over all starts: so an invite lasts no longer than it
+ * should, even when an admin's clock was years ahead at the signing. The moment at which that time was heard of is
+ * durable, in `STATE/signed-time.json`; without that file it counts as heard of only now.
  *
  * Driven by membership.ts.
  */
@@ -15,7 +15,7 @@ import { readIfThere, writeDurable } from '../platform/durable.js';
 
 const markFile = z.strictObject({ signedMs: z.int().min(0), ranMs: z.int().min(0) });
 
-/** A signed time, and the running time of this host when it was later than any before. */
+/** The latest signed time, and this host's running time when it was first heard of. */
 type Mark = z.output<typeof markFile>;
 
 export interface SignedTimeOptions {
@@ -36,26 +36,29 @@ export class SignedTime {
     this.#runMs = runMs;
     this.#log = log;
     const { signedMs, ranMs } = this.#read() ?? { signedMs: 0, ranMs: 0 };
-    // Where the running time was lost it begins anew: then so does what has run since.
+    // If the running time was lost and starts again, so does the time counted since.
     this.#mark = { signedMs, ranMs: Math.min(ranMs, Math.floor(runMs())) };
   }
 
-  /** Whole ms since 1970. Never goes back while the service runs; over a crash by as much as the running time does. */
+  /**
+   * Whole ms since 1970. Never goes back while the service runs; after a crash it may, by as much as the running time
+   * does.
+   */
   leastMs(): number {
     return this.#mark.signedMs + Math.floor(this.#runMs()) - this.#mark.ranMs;
   }
 
-  /** Takes in a time that was signed; durable when this returns, if it is later than what it is at the least. */
+  /** Takes in a signed time. If it is later than `leastMs`, it is durable when this returns. */
   async hear(signedMs: number): Promise<void> {
     if (signedMs <= this.leastMs()) return;
     this.#mark = { signedMs, ranMs: Math.floor(this.#runMs()) };
     try {
       await writeDurable(this.#path, `${JSON.stringify(this.#mark)}\n`, { mode: 0o600 });
     } catch (error) {
-      // What was signed is durable itself; only for how long this host has run since is not.
+      // The signed version itself is durable; only how long this host has run since is lost.
       this.#log.warn(
         { code: 'SIGNED_TIME_NOT_KEPT', err: error },
-        'when a signed time was heard of could not be written down; after a restart invites may last longer',
+        'the time at which a signed time was heard of could not be written down; after a restart invites may last longer',
       );
     }
   }
@@ -66,7 +69,7 @@ export class SignedTime {
     try {
       return markFile.parse(JSON.parse(text));
     } catch (error) {
-      this.#log.warn({ err: error, file: this.#path }, 'a damaged file counts for nothing; invites may last longer');
+      this.#log.warn({ err: error, file: this.#path }, 'a damaged file was ignored; invites may last longer');
       return undefined;
     }
   }

@@ -1,9 +1,9 @@
 /**
- * Spread: keeps this host's membership and that of the others it is connected to alike.
+ * Spread: keeps the membership of this host and of those connected to it the same.
  *
- * Who connects is asked; who has news asks everybody, which makes them ask back (config-protocol.ts). Asks of one peer
- * never overlap: news that come while one is under way make one more. Gossip carries a hint of each change to those that
- * are connected to others only. Strangers are served while an invite is open.
+ * A host that connects is asked; a host with news asks everybody, which makes them ask back (config-protocol.ts). Asks
+ * to one peer never overlap: news that comes during one causes one more. Gossip carries a hint of each change to hosts
+ * that are connected only to others. Strangers are served while an invite is open.
  *
  * Started and stopped by src/daemon.
  */
@@ -19,13 +19,13 @@ import { serveJoin } from './join-protocol.js';
 import type { Membership } from './membership.js';
 
 export interface Spread {
-  /** Asks a member for what this host lacks; returns at once. For a hint that `membership.lacks`. */
+  /** Asks a member for what this host lacks; returns at once. For a hint for which `membership.lacks` is true. */
   ask(peer: PeerName): void;
-  /** Ends asking; resolves when nothing is under way. The handlers end with the net. */
+  /** Ends the asking; resolves when no ask is under way. The handlers end with the net. */
   stop(): Promise<void>;
 }
 
-/** What one peer is still to be asked. */
+/** What is still to be asked of one peer. */
 interface Errand {
   again: boolean;
   answering: boolean;
@@ -54,12 +54,12 @@ export async function spreadMembership({
       } catch (error) {
         if (stopping.signal.aborted) break;
         const blame = error instanceof ClusterError ? error.blame : undefined;
-        // Out of reach: it is asked again when it connects.
+        // Out of reach: it will be asked again when it connects.
         log[blame === 'passing' ? 'debug' : 'warn'](
           { err: error, peer },
           'a member could not be asked for its configuration',
         );
-        if (blame === undefined) log.error({ err: error }, 'asking for the configuration failed here');
+        if (blame === undefined) log.error({ err: error }, 'asking for the configuration failed on this host');
       }
     } while (errand.again && !stopping.signal.aborted);
     errands.delete(peer);
@@ -88,11 +88,14 @@ export async function spreadMembership({
     membership.onChange(() => {
       for (const peer of net.connected()) {
         if (membership.isMember(peer)) ask(peer, { answering: false });
-        else void net.close(peer); // revoked or refused: it gets no byte more
+        else void net.close(peer); // revoked or refused: it gets no further bytes
       }
       for (const hint of splitForFrames(membership.hint())) {
         net.publish(hint).catch((error: unknown) => {
-          log.warn({ err: error }, 'a change of the configuration could not be gossiped; it travels by asking');
+          log.warn(
+            { err: error },
+            'a change of the configuration could not be gossiped; other hosts get it when they ask',
+          );
         });
       }
     }),

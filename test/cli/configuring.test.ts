@@ -34,7 +34,7 @@ test('join refuses a damaged token with 2', async t => {
   for (const token of ['hello', 'scatterhoard1abc']) {
     const { code, err } = await cluster(['--state', state, 'join', token]);
     t.is(code, 2);
-    t.regex(err, /no whole token/);
+    t.regex(err, /not a complete token/);
   }
   t.is((await cluster(['--state', state, 'join', '-'], { input: 'hello\n' })).code, 2);
 });

@@ -35,7 +35,7 @@ test('a host whose name was misspelt in a new policy: its sources are told of, a
   t.is(warnings.length, 2);
   t.regex(
     warnings[0] ?? '',
-    /^imac\/photos \(\/home\/ann\/Pictures\) is in the policy no longer: it is backed up no more/,
+    /^imac\/photos \(\/home\/ann\/Pictures\) is no longer in the policy, so it is no longer backed up/,
   );
   t.regex(warnings[1] ?? '', /^hosts\.imca is no member of this cluster yet/);
 });

@@ -48,7 +48,7 @@ test('an admin ends the hold of unlisted snapshots, and lets an archived source 
 
   const stranger = await b.run('forget', 'pics', '--now', '--yes');
   t.is(stranger.code, 12);
-  t.regex(stranger.err, /needs an admin key, which this host has not; nothing was changed. Do it on: a/);
+  t.regex(stranger.err, /needs an admin key, which this host does not have; nothing was changed. Do it on: a/);
   const plan = await a.records('forget', 'pics', '--now', '--dry-run');
   t.deepEqual(
     plan.map(({ id, keep, held: isHeld }) => [id, keep, isHeld]),

@@ -20,7 +20,7 @@ test('a source that left the policy without any snapshot is shown, and counts ne
   t.is(early.code, 20, 'while the policy has it, it is waited for');
 
   const applied = await a.run('config', 'apply', cluster.policyFile(plan));
-  t.regex(applied.err, /^a\/typo \(.*no such folder\) is in the policy no longer/);
+  t.regex(applied.err, /^a\/typo \(.*no such folder\) is no longer in the policy/);
   for (const host of [a, b]) {
     await host.sees('that it has left', ({ sources }) => sources.some(({ archived }) => archived === true));
     t.regex(await host.ok('status'), /^typo\ta\t.*\tnone, archived$/m);

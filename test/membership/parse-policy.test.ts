@@ -294,9 +294,9 @@ test('more snapshots than can be in their hold are a warning that names hold and
   t.deepEqual(warningsOf('every: 10m, hold: 90d'), []);
   t.deepEqual(warningsOf('every: 1m'), []);
   t.deepEqual(warningsOf('every: 5m, hold: 90d'), [
-    'hosts.a.sources.s: with a snapshot every 5m and a hold of 90d there would be 25920 in their hold, and 16384 can be at the most: beyond that none is taken until a hold has run out. Take them less often, or with a shorter hold',
+    'hosts.a.sources.s: with a snapshot every 5m and a hold of 90d, 25920 would be in their hold, and at most 16384 can be: beyond that no snapshot is taken until a hold has run out. Take them less often, or with a shorter hold',
   ]);
-  t.regex(warningsOf('every: 10s')[0] ?? '', /a hold of 2d there would be 17280/);
+  t.regex(warningsOf('every: 10s')[0] ?? '', /a hold of 2d, 17280 would be in their hold/);
   const times = Array.from({ length: 12 }, (_, hour) => `"${hour}:00"`);
   t.deepEqual(warningsOf(`at: [${times}], hold: 1365d`), []);
   t.regex(warningsOf(`at: [${times}], hold: 1366d`)[0] ?? '', /at their times of the day .* 16392/);
