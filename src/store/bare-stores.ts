@@ -62,10 +62,10 @@ export class BareStores {
     const marked = stores.flatMap(({ path: of, marker }) => (marker === undefined ? [] : [{ of, ...marker }]));
     const cluster = marked[0]?.cluster;
     if (marked.every(marker => marker.cluster === cluster)) return new BareStores(stores, cluster, damages);
-    const whose = marked.map(marker => `${marker.of} is of ${marker.cluster}`).join(', ');
+    const whose = marked.map(marker => `${marker.of} belongs to ${marker.cluster}`).join(', ');
     throw new ClusterError(
       'STORES_OF_SEVERAL',
-      `these stores are of several clusters: ${whose}. Nothing was written: name those of one`,
+      `these stores belong to several clusters: ${whose}. Nothing was written: name only the stores of one cluster`,
       { blame: 'operator' },
     );
   }

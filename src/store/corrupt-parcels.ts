@@ -190,7 +190,7 @@ export class CorruptParcels {
   async #enter(parcel: ParcelId, refs: readonly BlobRef[]): Promise<Corrupt> {
     this.#incoming.expectStrays();
     const position = await this.#parcels.enter({ op: 'corrupt', parcel }, refs);
-    this.#log.warn({ code: 'PARCEL_CORRUPT', parcel }, 'a parcel lacks right bytes here and counts no longer');
+    this.#log.warn({ code: 'PARCEL_CORRUPT', parcel }, 'a parcel lacks correct bytes here and no longer counts');
     return { kind: 'corrupt', position };
   }
 

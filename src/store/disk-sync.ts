@@ -102,7 +102,7 @@ export class DiskSync {
       if (this.#failure !== undefined) throw this.#failure;
       const failure = new ClusterError(
         'STORE_FAILED',
-        'the disk did not take what was written: this store takes nothing more until it is opened again; what it holds is untouched',
+        'the disk did not accept what was written: this store accepts nothing more until it is opened again; what it holds is untouched',
         { blame: 'operator', cause },
       );
       this.#failure = failure;

@@ -292,7 +292,7 @@ export class Incoming {
       if (!isBadSector(error)) throw error;
       this.#log.warn(
         { code: 'BLOB_UNREADABLE', blob, err: error },
-        'a file that counts for nothing cannot be read; its blob has to come again',
+        'a stray or leftover file cannot be read; its blob has to be fetched again',
       );
       return 'unreadable';
     }

@@ -69,8 +69,8 @@ export async function readMarker(storePath: string): Promise<ReadMarker> {
 export async function whyNotOf(storePath: string, store: StoreId): Promise<string | undefined> {
   try {
     const read = await readMarker(storePath);
-    if (read.kind === 'absent') return `its folder has no ${MARKER_NAME} any more: the disk is not mounted`;
-    if (read.kind === 'unreadable') return `its ${MARKER_NAME} cannot be read any more: ${read.because}`;
+    if (read.kind === 'absent') return `its folder no longer has a ${MARKER_NAME}: the disk is not mounted`;
+    if (read.kind === 'unreadable') return `its ${MARKER_NAME} can no longer be read: ${read.because}`;
     return read.marker.store === store ? undefined : `another store, ${read.marker.store}, is in its place`;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

@@ -395,7 +395,7 @@ function noHardLinks(storePath: string): ClusterError {
   return new ClusterError(
     'NO_HARD_LINKS',
     `the file system of the store ${storePath} has no hard links: a tree would need a second copy of every byte there, so none was made; ` +
-      "what is held is as it was. 'cluster restore' writes the snapshot to another disk",
+      "the blobs held here are untouched. 'cluster restore' writes the snapshot to another disk",
     { blame: 'operator' },
   );
 }

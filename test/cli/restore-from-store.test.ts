@@ -447,7 +447,7 @@ test.serial('no store, stores of several clusters and a target in a store are re
   await foreign.sources[0]?.take();
   const other = await foreign.disk({ name: 'other' });
   const clusters = new RegExp(
-    `of several clusters: .*/disk is of ${house.configuration.cluster}, .*/other is of ${foreign.configuration.cluster}\\. Nothing was written`,
+    `belong to several clusters: .*/disk belongs to ${house.configuration.cluster}, .*/other belongs to ${foreign.configuration.cluster}\\. Nothing was written`,
   );
   await refused(clusters, '--from-store', disk, other, '--target', target);
 
