@@ -34,7 +34,7 @@ class Making {
   readonly #ranges: ByteRange[];
   #cutter: ChunkCutter;
   #hasher = createHasher();
-  /** Of the open chunk. */
+  /** Bytes of the open chunk. */
   #length = 0;
 
   constructor({ path, bytes, ranges, stat }: Extract<RecipeAsk, { is: 'open' }>) {

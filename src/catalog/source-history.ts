@@ -52,7 +52,7 @@ export class SourceHistory {
   readonly #folder: string;
   readonly #signer: Signer;
   readonly #heads: Map<SourceId, KnownHead>;
-  /** By the name of the file. */
+  /** By file name. */
   readonly #damaged: Map<string, ClusterError>;
   /** The end of the last change to each source: changes to one source run one after the other. */
   readonly #changes = new Map<SourceId, Promise<unknown>>();
@@ -75,7 +75,7 @@ export class SourceHistory {
     const heads = new Map<SourceId, KnownHead>();
     const damaged = new Map<string, ClusterError>();
     for (const name of await readdir(folder)) {
-      if (!name.endsWith(SUFFIX)) continue; // what a crash left of a write beside
+      if (!name.endsWith(SUFFIX)) continue; // left by a write that a crash interrupted
       const path = join(folder, name);
       try {
         const sealed = await readFile(path);

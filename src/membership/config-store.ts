@@ -252,7 +252,7 @@ export class ConfigStore {
   /** One operation at a time; a failure is reported only to its own caller. */
   #alone<T>(operation: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(operation);
-    this.#turn = result.catch(() => undefined); // told to its caller through `result`
+    this.#turn = result.catch(() => undefined); // reported to its caller through `result`
     return result;
   }
 

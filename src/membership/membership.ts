@@ -316,7 +316,7 @@ export class Membership {
       const admission = readOr(readAdmission, raw);
       if (admission === undefined) return false;
       if (this.#admissions.has(admission.hash)) return true;
-      if (this.configuration.members.some(({ host }) => host === admission.host)) return true; // written already
+      if (this.configuration.members.some(({ host }) => host === admission.host)) return true; // written down already
       if (admissionFlaw(admission, this.#store.standing) !== undefined) return false;
       const same = [...this.#admissions.values()].filter(other => other.invite.id === admission.invite.id).length;
       if (same >= admission.invite.uses + ADMISSIONS_OVER_USES_MAX || this.#admissions.size >= ADMISSIONS_MAX)
@@ -411,7 +411,7 @@ export class Membership {
   /** One change at a time; a failure is reported only to its own caller. */
   #alone<T>(change: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(change);
-    this.#turn = result.catch(() => undefined); // told to its caller through `result`
+    this.#turn = result.catch(() => undefined); // reported to its caller through `result`
     return result;
   }
 }

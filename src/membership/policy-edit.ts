@@ -144,7 +144,7 @@ function edited(text: string, path: readonly string[], edit: Edit): string {
       map.set(pair?.key ?? step, fresh);
     }
     section = map.get(step);
-    if (isMap(section) && section.items.length === 0) section.flow = false; // `hosts: {}` shall grow as a block
+    if (isMap(section) && section.items.length === 0) section.flow = false; // so that `hosts: {}` grows as a block
   }
   if (!isMap(section)) throw new TypeError(`bug: ${path.join('.')} is no map after it was made one`);
   edit(document, section);

@@ -25,7 +25,7 @@ const BELIEVED_TYPES: ReadonlySet<number> = new Set([
   0x9123683e, // btrfs
   0xf2f52010, // f2fs
   0x2fc12fc1, // zfs
-  0x01021994, // tmpfs: nothing of it outlasts a power cut, whatever is called
+  0x01021994, // tmpfs: no call makes it outlast a power cut
 ]);
 
 /** From this version on syncfs reports all failures since its descriptor was opened. */

@@ -137,8 +137,8 @@ export class Assemblies {
   async end(): Promise<void> {
     await Promise.all(
       [...this.#open.values()].map(async ({ assembly }) => {
-        const open = await assembly.catch(() => undefined); // its caller has been told
-        await open?.leave().catch(() => {}); // so has whoever puts it together
+        const open = await assembly.catch(() => undefined); // reported to its own caller
+        await open?.leave().catch(() => {}); // reported to the caller that is putting it together
       }),
     );
     await this.#thread.end();
@@ -269,7 +269,7 @@ export class Assembly {
         throw this.#mismatch(`a chunk at ${this.#bytes} hashes to another name than its recipe gives it`);
       this.#grew(bytes);
     });
-    written.catch(() => {}); // thrown by whoever comes next
+    written.catch(() => {}); // thrown by the next call
     this.#ahead.push({ bytes, written });
     this.#aheadBytes += bytes;
     this.#shared.aheadBytes += bytes;
@@ -312,7 +312,7 @@ export class Assembly {
 
   async #leave(): Promise<void> {
     for (const { written, bytes } of this.#ahead.splice(0)) {
-      await written.catch(() => {}); // told to whoever came next
+      await written.catch(() => {}); // reported by a later call
       this.#shared.aheadBytes -= bytes;
     }
     try {

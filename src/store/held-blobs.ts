@@ -143,7 +143,7 @@ export class HeldBlobs {
     const working = work();
     const end = working.then(
       () => {},
-      () => {}, // its caller gets it
+      () => {}, // a failure is thrown to the caller
     );
     for (const { blob } of refs) this.#leaving.set(blob, end);
     try {

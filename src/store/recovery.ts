@@ -373,7 +373,7 @@ function byShard(parcels: Iterable<ParcelId>): Map<string, ParcelId[]> {
 }
 
 interface Survey {
-  /** Of all files under `.blobs`. */
+  /** Bytes of all files under `.blobs`. */
   bytes: number;
   /** Blobs of the index that have no file. */
   gone: number;

@@ -242,7 +242,7 @@ class TreeWalk {
   }
 
   async #note(entry: TreeEntry, why: Unplaced): Promise<void> {
-    if (entry.kind === 'directory') return; // its files say it
+    if (entry.kind === 'directory') return; // its files are noted
     if (entry.blob !== EMPTY_BLOB && this.#place.blobPathOf(entry.blob) === undefined) {
       this.#absent += 1;
       return;
@@ -330,7 +330,7 @@ class TreeWalk {
       } catch (error) {
         const code = systemCode(error);
         if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
-        return false; // what is in it was counted when it was left
+        return false; // its content was counted when it was left in place
       }
     }
     return this.#ifOurs(path, found, { take: () => unlink(path).then(() => true), otherwise: false });

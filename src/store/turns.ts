@@ -9,7 +9,7 @@ export class Turns<Key> {
   async take<T>(key: Key, work: () => Promise<T>): Promise<T> {
     const before = this.#last.get(key);
     const mine = before === undefined ? work() : before.then(work);
-    const end = mine.then(nothing, nothing); // its failure is its own caller's
+    const end = mine.then(nothing, nothing); // a failure is reported to its own caller
     this.#last.set(key, end);
     try {
       return await mine;
