@@ -2,6 +2,7 @@
  * Alarms: what wants a person. Each stands until what raised it is over; one (code, subject) stands once.
  */
 import type { Logger } from 'pino';
+import type { AlarmCode } from './alarm-codes.js';
 import type { Alarm } from './service.js';
 
 /** More than these are not told one by one: the oldest stand, and the log has the rest. */
@@ -17,7 +18,7 @@ export class Alarms {
     this.#wallMs = wallMs;
   }
 
-  raise(code: string, subject: string, text: string): void {
+  raise(code: AlarmCode, subject: string, text: string): void {
     const id = `${code} ${subject}`;
     const standing = this.#standing.get(id);
     if (standing?.text === text) return;
@@ -26,7 +27,7 @@ export class Alarms {
     this.#standing.set(id, { code, text, sinceMs: standing?.sinceMs ?? this.#wallMs() });
   }
 
-  clear(code: string, subject: string): void {
+  clear(code: AlarmCode, subject: string): void {
     if (this.#standing.delete(`${code} ${subject}`)) this.#log.info({ code, subject }, 'alarm over');
   }
 

@@ -33,6 +33,7 @@ import type { SourceSetting } from '../membership/policy.js';
 import { scheduleText } from '../membership/schedule.js';
 import { DiskHangs } from '../platform/disk.js';
 import { Turns } from '../store/turns.js';
+import type { AlarmCode } from './alarm-codes.js';
 import type { Alarms } from './alarms.js';
 import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
@@ -60,7 +61,7 @@ const RETRY_MS = 5 * 60_000;
 const DAY_MS = 86_400_000;
 
 /** Of one source of ours: they end when it leaves the policy. */
-const ALARMS = [
+const ALARMS: readonly AlarmCode[] = [
   'BACKUP_FAILED',
   'HEAD_DAMAGED',
   'HOLDS_FULL',

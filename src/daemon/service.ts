@@ -187,7 +187,7 @@ export interface SourceReport {
 }
 
 export interface Alarm {
-  /** UPPER_SNAKE, stable. */
+  /** UPPER_SNAKE, stable: those of alarm-codes.ts, in the version that answers. */
   readonly code: string;
   readonly text: string;
   readonly sinceMs: number;

@@ -62,7 +62,8 @@ export class SourceWatch {
     this.#ended.abort(new Error('the source is no longer watched'));
     clearTimeout(this.#timer);
     this.#folder?.close();
-    for (const code of ['NOT_WATCHED', 'SNAPSHOTS_MANY']) this.#options.alarms.clear(code, this.#options.source);
+    for (const code of ['NOT_WATCHED', 'SNAPSHOTS_MANY'] as const)
+      this.#options.alarms.clear(code, this.#options.source);
   }
 
   /** A run was asked for; `run` follows. */

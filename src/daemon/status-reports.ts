@@ -11,6 +11,7 @@ import { type HostId, type SourceId, sourceIdOf, splitSourceId } from '../core/i
 import type { Known } from '../core/known.js';
 import type { Membership } from '../membership/membership.js';
 import { freshUntil, lateness } from '../membership/schedule.js';
+import type { AlarmCode } from './alarm-codes.js';
 import type { Alarms } from './alarms.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
@@ -230,7 +231,7 @@ export class StatusReports {
   }
 
   /** Since when an alarm that is found again at each look has stood. */
-  #standing({ code, text }: { readonly code: string; readonly text: string }): Alarm {
+  #standing({ code, text }: { readonly code: AlarmCode; readonly text: string }): Alarm {
     const nowMs = this.#options.clock.wallMs();
     const seen = this.#seen.get(text);
     const sinceMs = seen === undefined || nowMs - seen.lastMs > STANDING_MS ? nowMs : seen.sinceMs;

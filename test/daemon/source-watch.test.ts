@@ -4,6 +4,7 @@ import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { unseen } from '../../src/catalog/forbidden-folder.js';
 import { type HostId, sourceIdOf } from '../../src/core/ids.js';
+import type { AlarmCode } from '../../src/daemon/alarm-codes.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { REST_MS_MIN } from '../../src/daemon/change-batch.js';
 import { steadyClock } from '../../src/daemon/clock.js';
@@ -18,7 +19,7 @@ const SOURCE = sourceIdOf('a'.repeat(32) as HostId, 'notes');
 class CountingAlarms extends Alarms {
   begins = 0;
 
-  override clear(code: string, subject: string): void {
+  override clear(code: AlarmCode, subject: string): void {
     if (code === 'NOT_WATCHED') this.begins += 1;
     super.clear(code, subject);
   }
