@@ -1,6 +1,6 @@
 /**
- * Mutants: each takes out one of the rules that keep copies safe (DESIGN section 7), in the machine through its
- * `Rules`, or in the simulator's substitute for the daemon. Without the rule a run must lose data, and a checker must
+ * Mutants: each takes out one of the rules that keep copies safe (src/DESIGN.md, "How a copy is dropped"), in the
+ * machine through its `Rules`, or in the simulator's substitute for the daemon. Without the rule a run must lose data, and a checker must
  * report that by name; a mutant that lives shows that the simulator cannot see the rule's purpose.
  */
 import { decideGrant, decideSign } from '../src/core/grant.js';

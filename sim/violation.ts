@@ -1,4 +1,4 @@
-/** Violation: a broken invariant of DESIGN section 2. It ends the run; the runner prints how to repeat it. */
+/** Violation: a broken invariant (src/DESIGN.md, "Invariants"). It ends the run; the runner prints how to repeat it. */
 export type Invariant = `I${1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 | 11 | 12 | 13}`;
 
 export class Violation extends Error {

@@ -1,5 +1,5 @@
 /**
- * Tidy: the rules about the sources themselves. DESIGN section 3 (imports), STYLE (clocks and dice, names).
+ * Tidy: the rules about the sources themselves (src/DESIGN.md, "Folders and imports"), and that what they cite is there.
  *
  * It reads the TypeScript sources, not what was built of them; type imports count like all others.
  */
@@ -22,9 +22,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   catalog: ['core', 'protocols', 'platform'],
   daemon: ['core', 'protocols', 'platform', 'membership', 'store', 'net', 'catalog'],
   cli: ['core'],
-  web: ['core'],
   sim: ['core'],
-  test: ['core', 'protocols', 'platform', 'membership', 'store', 'net', 'catalog', 'daemon', 'cli', 'web', 'sim'],
+  test: ['core', 'protocols', 'platform', 'membership', 'store', 'net', 'catalog', 'daemon', 'cli', 'sim'],
 };
 
 /** The core is pure: hashing and canonical bytes are all that it takes from outside. */
@@ -34,7 +33,6 @@ const CORE_PACKAGES = ['@napi-rs/blake-hash', 'blake3-wasm', 'cborg'];
 const SERVICELESS = [
   'init',
   'join',
-  'doctor',
   'restore',
   'restorable',
   'restore-from-store',
@@ -101,6 +99,8 @@ const TOP_LEVEL = [
 ];
 
 const KEBAB_CASE = /^[a-z0-9]+(-[a-z0-9]+)*(\.(test|d))?\.[a-z0-9]+$/;
+/** For people, who look for it by such a name. */
+const DESIGN_PAGE = 'src/DESIGN.md';
 
 interface Source {
   /** From the root, with slashes. */
@@ -188,6 +188,12 @@ const clocksAndDice = ({ text }: Source): string[] => {
 const sharedFileCalls = (source: Source): string[] =>
   importsOf(source).filter(imported => /^(node:)?fs\/promises$/.test(imported));
 
+/** What a text cites of src/DESIGN.md: headings and invariants; and what would cite it in another way. */
+const citations = (text: string): string[] =>
+  [...text.matchAll(/\bDESIGN\.md, "([^"]*)"|\b(I\d{1,2})\b|\bDESIGN\b(?!\.md)/g)].map(
+    ([all, heading, invariant]) => heading ?? invariant ?? all,
+  );
+
 /** Strings are matched first, so that a `//` in one begins no comment. */
 const STRINGS_AND_COMMENTS = /('(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`)|\/\*[\s\S]*?\*\/|\/\/[^\n]*/g;
 const withoutComments = (text: string): string => text.replace(STRINGS_AND_COMMENTS, (_, literal) => literal ?? ' ');
@@ -216,7 +222,7 @@ test('the sources are where this test looks for them', t => {
   );
 });
 
-test('imports go only in the directions of the design', t => {
+test('imports go only in their directions', t => {
   const forbidden = SOURCES.flatMap(source => forbiddenImports(source).map(imported => `${source.file} → ${imported}`));
   t.deepEqual(forbidden, []);
 });
@@ -301,9 +307,44 @@ test('at the top level there is nothing visible but what has its place there', t
 
 test('file names are kebab-case', t => {
   t.deepEqual(
-    FILES.filter(file => !KEBAB_CASE.test(file.split('/').at(-1) ?? '')),
+    FILES.filter(file => file !== DESIGN_PAGE && !KEBAB_CASE.test(file.split('/').at(-1) ?? '')),
     [],
   );
+});
+
+test('src/DESIGN.md has each heading and each invariant that a source cites, and every file that it names itself', t => {
+  const design = readFileSync(join(ROOT, DESIGN_PAGE), 'utf8');
+  const headings = new Set([...design.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading));
+  const invariants = new Set([...design.matchAll(/^- \*\*(I\d+)\*\*/gm)].map(([, invariant = '']) => invariant));
+  t.deepEqual(
+    [...invariants],
+    Array.from({ length: 13 }, (_, i) => `I${i + 1}`),
+  );
+  const cited = FILES.filter(file => file !== DESIGN_PAGE && /\.(ts|md|pml|proto)$/.test(file)).flatMap(file =>
+    // As one line, for comments are wrapped.
+    citations(readFileSync(join(ROOT, file), 'utf8').replace(/\n *(\*|\/\/) ?/g, ' ')).map(what => ({ file, what })),
+  );
+  t.deepEqual(
+    cited.filter(({ what }) => !headings.has(what) && !invariants.has(what)),
+    [],
+  );
+  t.true(cited.some(({ what }) => what === 'How a copy is dropped') && cited.some(({ what }) => what === 'I13'));
+  const named = [...design.matchAll(/`((?:src|sim|test|protocols|deploy)\/[^`\s]+)`/g)].map(([, file = '']) => file);
+  t.true(named.length > 50, `${named.length}`);
+  t.deepEqual(
+    named.filter(file => !existsSync(join(ROOT, file))),
+    [],
+  );
+});
+
+test('src/DESIGN.md says of each folder what it may import, as it is checked here', t => {
+  const rows = readFileSync(join(ROOT, DESIGN_PAGE), 'utf8').matchAll(/^\| `([a-z/]+)` \|[^|]*\|(.*)\|$/gm);
+  const said = Object.fromEntries(
+    [...rows]
+      .filter(([, folder = '']) => folder === 'test' || MAY_IMPORT[partOf(`${folder}/`)] !== undefined)
+      .map(([, folder = '', may = '']) => [partOf(`${folder}/`), may.match(/[a-z]+/g) ?? []]),
+  );
+  t.deepEqual(said, { ...MAY_IMPORT, test: ['all'] });
 });
 
 test('the rules find what breaks them', t => {
@@ -326,6 +367,15 @@ test('the rules find what breaks them', t => {
     '../net/net.js',
   ]);
   t.deepEqual(forbiddenImports({ file: 'src/core/a.ts', text: "// import { x } from '../net/net.js';" }), []);
+
+  // Put together here, so that this file does not cite what is not there.
+  const aPage = ['DES', 'IGN.md'].join('');
+  t.deepEqual(citations(`see src/${aPage}, "A heading", for I3 and I${14}, IO1; ${aPage.slice(0, -3)} section 2`), [
+    'A heading',
+    'I3',
+    `I${14}`,
+    aPage.slice(0, -3),
+  ]);
 
   const fileCalls = (text: string) => sharedFileCalls({ file: 'src/store/a.ts', text });
   t.deepEqual(fileCalls("import { open } from 'node:fs/promises';"), ['node:fs/promises']);

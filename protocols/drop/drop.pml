@@ -5,7 +5,7 @@
  * arrive late, never, in any order, or repeatedly. Every host may pause between any two of its steps, restart, give up
  * an attempt, or grab the parcel again. There is no clock. Lower host numbers have higher priority.
  *
- * Keeps I1, I2 and I3 of the design, each asserted where it could break. Each mutant removes one rule of the protocol,
+ * Keeps I1, I2 and I3 (src/DESIGN.md), each asserted where it could break. Each mutant removes one rule of the protocol,
  * and is asked only whether it breaks I1, that is, whether it loses a copy (I1_ONLY): a rule that saved no copy would
  * be idle.
  *

@@ -6,7 +6,7 @@
  * direction (they can make `gpj.exe` look like `exe.jpg`), and bytes that are no UTF-8. So the text is one line, and
  * the way back is exact.
  *
- * Used wherever a path meets a person or a script; specified in DESIGN section 10.
+ * Used wherever a path meets a person or a script; specified in src/DESIGN.md, "What scripts may rely on".
  */
 import { ClusterError } from '../core/fault.js';
 

@@ -6,7 +6,7 @@
  * begins after the next `:`, with `\xHH` for any byte (path-text.ts). A time without `Z` is of this process's time zone, so it
  * crosses to no other process without one; a day, hour or minute means its end: the newest snapshot taken before it was over.
  *
- * Pure: the service finds out what the names stand for. Specified in DESIGN section 10.
+ * Pure: the service finds out what the names stand for. Specified in src/DESIGN.md, "What scripts may rely on".
  */
 import { ClusterError } from '../core/fault.js';
 import { NAME_PATTERN } from '../core/ids.js';

@@ -1,6 +1,6 @@
 /**
- * Records: the JSON records that scripts rely on, made from the service's reports. DESIGN section 10 names the fields that
- * must stay; more may be added, none may go. Bytes are integers, times RFC 3339 in UTC, unknown times null, and bytes that
+ * Records: the JSON records that scripts rely on, made from the service's reports. src/DESIGN.md, "What scripts may rely on", names
+ * the fields that must stay; more may be added, none may go. Bytes are integers, times RFC 3339 in UTC, unknown times null, and bytes that
  * are no text stand as `\xHH`.
  */
 import type { Entry } from '../catalog/entry.js';

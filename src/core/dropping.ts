@@ -1,5 +1,6 @@
 /**
- * Dropping: this host's own attempts to let surplus copies go, and its answers to those of others (DESIGN section 7).
+ * Dropping: this host's own attempts to let surplus copies go, and its answers to those of others
+ * (src/DESIGN.md, "How a copy is dropped").
  *
  *   PRESENT --decideDrop, a fresh nonce--> proving --our own copy is whole--> asking --N valid grants--> committing --> ABSENT
  *              ^--- asked by a host with priority, newer configuration, timeout, too few grants ---'

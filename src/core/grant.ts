@@ -8,7 +8,7 @@
  * configuration: under another one, other copies may count, or more be wanted; this includes the other branch of a
  * fork, with the same version.
  *
- * The rules are those of DESIGN section 7 and of protocols/drop/drop.md; what each rule prevents is shown there and by
+ * The rules are those of src/DESIGN.md, "How a copy is dropped", and of protocols/drop/drop.md; what each prevents is shown there and by
  * the simulator's mutants. Pure. Driven by dropping.ts.
  */
 import type { ConfigMark } from './cluster-config.js';

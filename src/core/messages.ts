@@ -1,6 +1,6 @@
 /**
  * Messages: what hosts tell each other by gossip. All of them are hints: losing every one costs time or bytes, never a
- * copy. The truth is asked for over streams (DESIGN's `state`, `config` and `object` protocols).
+ * copy. The truth is asked for over streams (protocols/state, protocols/config and protocols/object).
  *
  * `src/net` maps these to the wire at one border; the envelope there carries the writer's boot and frame counters.
  */

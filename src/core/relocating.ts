@@ -5,7 +5,7 @@
  *   short, fits nowhere --decideRelocate--> offered --accepted--> moving --taker holds all--> leaving --all dropped-->
  *   the room is kept for the parcel until it is claimed
  *
- * A moved parcel is fetched and verified there before it is dropped here, and dropped only by the rules of section 7: a
+ * A moved parcel is fetched and verified there before it is dropped here, and dropped only by the rules of a drop (dropping.ts): a
  * move that ends at any point leaves a copy too many, never one too few. Moves live only in memory.
  *
  * Driven by the machine.

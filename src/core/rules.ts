@@ -1,6 +1,6 @@
 /**
  * Rules: the predicates that keep copies safe, in one object, so that the simulator can take each out in turn and must
- * then see data lost (DESIGN section 7). The service uses `RULES`; only the simulator makes others.
+ * then see data lost (src/DESIGN.md, "How a copy is dropped"). The service uses `RULES`; only the simulator makes others.
  */
 import type { ClusterConfig, ConfigMark } from './cluster-config.js';
 import { decideGrant, decideSign, type GrantAnswer } from './grant.js';

@@ -6,7 +6,7 @@
  * refuses, and names the hosts that have one.
  *
  * Invariants: a version is durable before it is acted on; changes are made one at a time. Driven by src/daemon, and by
- * membership.ts for admitted members. Specified in DESIGN section 9.
+ * membership.ts for admitted members. Specified in src/DESIGN.md, "How a host belongs to a cluster".
  */
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';

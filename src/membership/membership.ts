@@ -9,7 +9,8 @@
  * verified before it is kept. Time comes from the clock handed in, but is never earlier than what an admin has signed
  * plus how long this host has run since (signed-time.ts).
  *
- * Driven by src/daemon, join-protocol.ts and config-protocol.ts. Specified in DESIGN section 9.
+ * Driven by src/daemon, join-protocol.ts and config-protocol.ts. Specified in
+ * src/DESIGN.md, "How a host belongs to a cluster".
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';

@@ -7,7 +7,8 @@
  * the peer's.
  *
  * The floor is far below what an honest host gives. On 1 Mbit/s, 64 streams have 2 KiB/s each; at the lowest rate that
- * `limits` accepts, 256 kB/s, they have four. A peer that is merely slower than others loses its place by DESIGN 6.4.
+ * `limits` accepts, 256 kB/s, they have four. A peer that is merely slower than others loses its place as
+ * protocols/fetch/fetch.md says.
  * Driven by the fetch protocol's callers, one for each answer.
  */
 import { ClusterError } from '../core/fault.js';

@@ -119,7 +119,7 @@ export interface Net {
   stop(): Promise<void>;
 }
 
-/** Streams that one peer may have open on this host, over all of our protocols together (DESIGN section 9). */
+/** Streams that one peer may have open on this host, over all of our protocols together (src/DESIGN.md, "Limits on peers"). */
 export const STREAMS_PER_PEER_MAX = 32;
 /**
  * How often known members that are not connected are dialled, unless set otherwise. A partition heals within it

@@ -10,7 +10,7 @@ import type { PeerName } from '../core/ids.js';
 /** Offences within the window that lead to a ban. */
 export const OFFENCES_MAX = 10;
 export const OFFENCE_WINDOW_MS = 10 * 60_000;
-/** DESIGN section 9: ban 10 min. */
+/** src/DESIGN.md, "Limits on peers". */
 export const BAN_MS = 10 * 60_000;
 
 export class Offences {

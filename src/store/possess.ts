@@ -3,7 +3,7 @@
  * answer to one nonce (core/possession.ts).
  *
  * Every blob is checked against its BLAKE3 on the way, so a possession is only ever made of right bytes. The whole
- * parcel is read: DESIGN section 7 allows 64 ranges of a large parcel that was scrubbed lately, but that needs a record
+ * parcel is read: some ranges of a large parcel that was scrubbed lately would do, but that needs a record
  * of scrubs that no store keeps yet. "From disk" means as the kernel gives it: what the kernel has cached is not read
  * from the platter again.
  *

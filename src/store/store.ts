@@ -11,7 +11,7 @@
  *   rescan.ts           all of it again, after a doubt        kept-recipes.ts   where chunks lie
  *
  * Driven by the daemon, one object a mounted store. Made by open-store.ts. Contract: test/contracts/store-contract.ts; layout:
- * DESIGN section 8.
+ * src/DESIGN.md, "On disk: a store".
  */
 import type { Logger } from 'pino';
 import type { LogBase } from '../core/checkpoint.js';

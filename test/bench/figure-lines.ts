@@ -1,4 +1,4 @@
-/** Figure lines: a figure as every bench prints it, for programs (DESIGN section 12) and for people. */
+/** Figure lines: a figure as every bench prints it, for programs (src/DESIGN.md, "What scripts may rely on") and for people. */
 import type { Figure } from '../../sim/bench/figure.js';
 
 /** Four digits: what comes after them is noise in every bench. */

@@ -6,7 +6,7 @@ import { PolicyError } from '../../src/membership/policy-report.js';
 import { policyJsonSchema } from '../../src/membership/policy-schema.js';
 import { law } from '../helpers/law.js';
 
-/** The example of the design page. */
+/** An example with most keys. */
 const EXAMPLE = `cluster: home
 defaults: { copies: 2 }
 hosts:

@@ -6,7 +6,7 @@
  * mean, and protocols/drop/model.md what stands for what.
  */
 
-/** I1, I2, I3 and I13 are the design's; `forward` and `settles` are what epoch.pml and progress.pml keep. */
+/** I1, I2, I3 and I13 are those of src/DESIGN.md; `forward` and `settles` are what epoch.pml and progress.pml keep. */
 export const INVARIANTS = ['I1', 'I2', 'I3', 'I13', 'forward', 'settles'] as const;
 export type Invariant = (typeof INVARIANTS)[number];
 export type Expected = 'safe' | Invariant;
