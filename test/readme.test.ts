@@ -1,10 +1,10 @@
 /**
- * Readme: what stands in it is what there is. The exit codes, the commands and the policy's keys are looked up in it, and
- * its policy is read by the program.
+ * Readme: what stands in it, and in the pages for operators beside it, is what there is. The exit codes, the commands, their options and
+ * the policy's keys are looked up in them, the policy is read by the program, and each link leads somewhere.
  */
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
 import test from 'ava';
 import { parse, stringify } from 'yaml';
 import { EXIT } from '../src/cli/exit-codes.js';
@@ -14,8 +14,15 @@ import { policyJsonSchema } from '../src/membership/policy-schema.js';
 
 /** Where npm runs the tests. */
 const ROOT = process.cwd();
-const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
-const POLICY = README.split('```yaml\n')[1]?.split('```')[0] ?? '';
+/** The pages for operators, by their names from the root. */
+const PAGES = new Map(
+  ['README.md', ...markdownIn('deploy')].map(file => [file, readFileSync(join(ROOT, file), 'utf8')] as const),
+);
+/** All pages, one after the other. */
+const ALL = [...PAGES.values()].join('\n\n');
+const README = PAGES.get('README.md') ?? '';
+const COMMANDS = PAGES.get('deploy/COMMANDS.md') ?? '';
+const POLICY = PAGES.get('deploy/POLICY.md')?.split('```yaml\n')[1]?.split('```')[0] ?? '';
 const MAIN = join(ROOT, 'build/src/cli/cluster.cjs');
 
 /** The names in the list of commands that a help text ends with, aliases too. */
@@ -36,16 +43,16 @@ function help(...command: readonly string[]): string {
 }
 
 function table(heading: string): string {
-  const [, after = ''] = README.split(`| ${heading} |`);
+  const [, after = ''] = COMMANDS.split(`| ${heading} |`);
   return after.split('\n\n')[0] ?? '';
 }
 
-test('the README lists every exit code, and no other', t => {
+test('deploy/COMMANDS.md lists every exit code, and no other', t => {
   const listed = [...table('code | means').matchAll(/^\| (\d+) \|/gm)].map(([, code]) => Number(code));
   t.deepEqual(listed, Object.values(EXIT));
 });
 
-test('the README lists every command, and no other', t => {
+test('deploy/COMMANDS.md lists every command, and no other', t => {
   const names = commandsIn(help()).flatMap(name =>
     name === 'config' ? commandsIn(help(name)).map(below => `${name} ${below}`) : [name],
   );
@@ -60,10 +67,11 @@ test('the README says how to begin, in two commands', t => {
     t.true(README.includes(['```sh', command, '```'].join('\n')), command);
   }
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { readonly scripts: object };
-  for (const [, script = ''] of README.matchAll(/npm run ([a-z:]+)/g)) t.true(script in scripts, script);
+  const said = `${ALL}\n${readFileSync(join(ROOT, 'src/DESIGN.md'), 'utf8')}`;
+  for (const [, script = ''] of said.matchAll(/npm run ([a-z:]+)/g)) t.true(script in scripts, script);
 });
 
-test('every option in the README is one of the command that it stands with', t => {
+test('every option in the pages is one of the command that it stands with', t => {
   const general = optionsOf();
   const wrong: string[] = [];
   let options = 0;
@@ -86,13 +94,13 @@ test('every option in the README is one of the command that it stands with', t =
   t.deepEqual(wrong, []);
 });
 
-test('the policy in the README is one, and shows every key in its place', t => {
+test('the policy in deploy/POLICY.md is one, and shows every key in its place', t => {
   const shown = pathsIn(parse(POLICY));
   const unshown = keyPathsOf(policyJsonSchema()).filter(wanted => !shown.some(path => fits(path, wanted)));
   t.deepEqual(unshown, []);
 });
 
-test('the policy in the README has the values that hold where nothing is said, or says that they are others', t => {
+test('the policy in deploy/POLICY.md has the values that hold where nothing is said, or says that they are others', t => {
   const { policy } = parsePolicy(POLICY);
   t.deepEqual(policy.timing, DEFAULT_TIMING);
   const { cluster, defaults } = parse(POLICY) as {
@@ -105,7 +113,7 @@ test('the policy in the README has the values that hold where nothing is said, o
   t.deepEqual(parsePolicy(stringify({ cluster, defaults: usual, hosts })), parsePolicy(stringify({ cluster, hosts })));
 });
 
-test('the hosts that the policy in the README shows can hold the copies that it wants', t => {
+test('the hosts that the policy in deploy/POLICY.md shows can hold the copies that it wants', t => {
   const { hosts } = parsePolicy(POLICY).policy;
   for (const { name, sources } of hosts.values()) {
     const lenders = [...hosts.values()].filter(other => other.name !== name && other.stores.length > 0);
@@ -113,10 +121,49 @@ test('the hosts that the policy in the README shows can hold the copies that it 
   }
 });
 
-/** What stands as code in the README of a command: which one it is, and the words after it. */
+test('every link between the pages leads to a page, and to a heading that is there', t => {
+  const pages = ['README.md', ...['deploy', 'src', 'protocols'].flatMap(markdownIn)];
+  const links = pages.flatMap(page =>
+    [...readFileSync(join(ROOT, page), 'utf8').matchAll(/\]\(([^)\s]+)\)/g)].map(([, to = '']) => ({ page, to })),
+  );
+  t.true(links.length > 40, `${links.length}`);
+  const leadNowhere = links.filter(({ page, to }) => {
+    if (/^https?:/.test(to)) return false;
+    const [path = '', heading] = to.split('#');
+    const file = path === '' ? page : normalize(join(dirname(page), path));
+    if (!existsSync(join(ROOT, file))) return true;
+    return heading !== undefined && !anchorsOf(readFileSync(join(ROOT, file), 'utf8')).includes(heading);
+  });
+  t.deepEqual(leadNowhere, []);
+});
+
+test('the README leads to each page for operators', t => {
+  const unlinked = [...PAGES.keys()].filter(page => page !== 'README.md' && !README.includes(`(${page}`));
+  t.deepEqual(unlinked, []);
+});
+
+/** Markdown files below a folder, from the root. A declaration, as the pages are read first of all. */
+function markdownIn(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith('.md'))
+    .map(name => `${folder}/${name}`)
+    .sort();
+}
+
+/** As GitHub makes them of headings. */
+function anchorsOf(text: string): string[] {
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+/** What stands as code in the pages of a command: which one it is, and the words after it. */
 function commandsSaid(): { readonly command: readonly string[]; readonly words: string }[] {
-  const blocks = [...README.matchAll(/```sh\n(.*?)```/gs)].flatMap(([, block = '']) => block.split('\n'));
-  const inline = [...README.replaceAll(/```.*?```/gs, '').matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code);
+  const blocks = [...ALL.matchAll(/```sh\n(.*?)```/gs)].flatMap(([, block = '']) => block.split('\n'));
+  const inline = [...ALL.replaceAll(/```.*?```/gs, '').matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code);
   const names = commandsIn(help());
   return [...blocks, ...inline].flatMap(code =>
     [...code.matchAll(/\b(cluster|scatterhoard) (?!cluster\b)([a-z][a-z-]*)([^|;&<>]*)/g)].flatMap(

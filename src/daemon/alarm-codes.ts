@@ -111,7 +111,7 @@ export const ALARM_CODES = {
     remedy: 'look at the disks of the hosts that are named, and run `cluster scrub` there',
   },
   SNAPSHOTS_MANY: {
-    means: 'so many snapshots of a source are listed or held that none is taken for a change (`watch`) any more',
+    means: 'so many snapshots of a source are listed or held that none is taken for a change (`watch`)',
     remedy: 'let copies be made, so that old snapshots can be unlisted; take a shorter `hold`, or no `watch`',
   },
   SNAPSHOT_FROM_FUTURE: {

@@ -168,17 +168,17 @@ export interface SourceReport {
   /** N: the wanted copies of each parcel. */
   readonly copies: number;
   readonly parcels: {
-    /** Parcels that some snapshot wants. */
+    /** Parcels that a snapshot wants, listed or in its hold. */
     readonly wanted: number;
-    /** The smallest number of counting copies that any wanted parcel has; N when nothing is wanted. */
+    /** The smallest number of counting copies that any parcel of a listed snapshot has; N when nothing is wanted. */
     readonly haveMin: number;
-    /** Parcels with fewer copies than N … */
+    /** Parcels of listed snapshots with fewer copies than N … */
     readonly under: number;
-    /** … and with more. */
+    /** … and wanted ones with more. */
     readonly over: number;
   };
   readonly lastSnapshot?: SnapshotReport;
-  /** The last snapshot is no older than twice the source's interval. An archived source is not late. */
+  /** Not two of the source's times for a snapshot have passed since the last one. An archived source is not late. */
   readonly fresh: boolean;
   /** The policy no longer has the source. */
   readonly archived?: true;
