@@ -1,0 +1,57 @@
+/**
+ * Own state: what this host has by itself, before it hears of any other: who it is, which start this is, how long it has run, and
+ * what lies on the state's disk. The folder's lock stands around all of it.
+ */
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Signer } from '../core/signed.js';
+import { type Membership, openMembership } from '../membership/membership.js';
+import { takeLock } from '../platform/lock.js';
+import { posixFault } from '../platform/posix.js';
+import { countBoot } from './boot-counter.js';
+import { type Clock, steadyClock } from './clock.js';
+import { RunningTime } from './running-time.js';
+import { openStateDisk, type StateDisk } from './state-disk.js';
+import { LOCK_NAME } from './state-owner.js';
+import type { Teardown } from './teardown.js';
+
+export interface OwnState {
+  readonly stateDir: string;
+  /** For temporary files, on the state's disk. */
+  readonly scratchFolder: string;
+  readonly clock: Clock;
+  readonly wallMs: () => number;
+  readonly running: RunningTime;
+  readonly membership: Membership;
+  readonly signer: Signer;
+  /** Of this start. */
+  readonly boot: number;
+  readonly previousBoot: number;
+  readonly disk: StateDisk;
+  readonly log: Logger;
+}
+
+/** @throws StateLocked; ClusterError NO_CLUSTER, CONFIG_DAMAGED, … */
+export async function openOwnState(
+  { stateDir, log }: Pick<OwnState, 'stateDir' | 'log'>,
+  teardown: Teardown,
+): Promise<OwnState> {
+  // The lock is let go last: nobody else may open what lies in the folder while a part of us still writes there.
+  const lock = takeLock(join(stateDir, LOCK_NAME));
+  teardown.defer(() => lock.release());
+  const fault = posixFault();
+  if (fault !== undefined)
+    log.warn({ code: 'POSIX_MISSING', fault }, 'one disk flush a file, and no extended attributes');
+
+  const clock = steadyClock();
+  const wallMs = (): number => clock.wallMs();
+  const running = new RunningTime({ stateDir, clock, log });
+  const membership = await openMembership({ stateDir, clock: wallMs, runMs: () => running.nowMs(), log });
+  const { signer } = membership.identity;
+  const { boot, previousBoot } = await countBoot(stateDir);
+  running.start();
+  teardown.defer(() => running.stop());
+  const disk = await openStateDisk({ stateDir, signer, wallMs: wallMs(), log }, teardown);
+  const scratchFolder = join(stateDir, 'catalog');
+  return { stateDir, scratchFolder, clock, wallMs, running, membership, signer, boot, previousBoot, disk, log };
+}
