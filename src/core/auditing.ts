@@ -15,12 +15,16 @@
  */
 import { type AuditVerdict, decideAudit } from './audit.js';
 import type { Chance } from './chance.js';
+import type { ClusterConfig } from './cluster-config.js';
 import type { Effect, Input, UnansweredAudit } from './effects.js';
+import type { HeldHere } from './held-here.js';
 import type { Holdings } from './holdings.js';
 import { compareEpochs, type Epoch } from './holdings-log.js';
-import type { HostId, Nonce, StoreId } from './ids.js';
+import type { HostId, Nonce } from './ids.js';
+import type { Marks } from './marks.js';
 import type { CopyName } from './messages.js';
 import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
+import type { StorePresence, StorePresences } from './store-presence.js';
 
 /** Least time between two audits, in ms: a host that holds millions of parcels takes longer than a `scrub`. */
 const GAP_MS_MIN = 1_000;
@@ -70,13 +74,6 @@ interface Again extends Copy {
   readonly deniedBefore: boolean;
 }
 
-/**
- * Whether a store is there. `dead`: its host is a member that has been away too long for its copies to count.
- * `unlisted`: its host no longer lists it, or is draining or set aside. `gone`: its host is not a member, or is one
- * that may hold no copies.
- */
-export type StorePresence = 'there' | 'suspect' | 'dead' | 'unlisted' | 'gone';
-
 /** Copies in stores of these states do not count anyway. In the order in which they are forgotten. */
 const COUNTS_NOT = ['unlisted', 'dead'] as const satisfies readonly StorePresence[];
 
@@ -105,20 +102,16 @@ export interface AuditingContext {
   readonly nowMs: () => number;
   /** This host's running time, summed over all its starts. */
   readonly runMs: () => number;
-  readonly scrubMs: () => number;
-  readonly deadMaxMs: () => number;
-  /** The store of ours that holds the row. */
-  readonly heldIn: (row: Row) => StoreId | undefined;
+  readonly config: () => Pick<ClusterConfig, 'timing'>;
+  readonly here: Pick<HeldHere, 'heldIn'>;
   /** This host is the row's origin and is trusted: holders do not answer untrusted hosts. */
   readonly isFromHere: (row: Row) => boolean;
   /** A listed snapshot references the row. */
   readonly isWanted: (row: Row) => boolean;
-  readonly presenceOf: (slot: StoreSlot) => StorePresence;
-  /** The store is there, and its host is connected. */
-  readonly canBeAsked: (slot: StoreSlot) => boolean;
+  readonly presences: Pick<StorePresences, 'of' | 'canBeAsked'>;
   readonly askState: (host: HostId) => void;
   readonly emit: (effect: Effect) => void;
-  readonly lookAgain: (row: Row) => void;
+  readonly marks: Pick<Marks, 'mark'>;
 }
 
 export class Auditing {
@@ -145,6 +138,10 @@ export class Auditing {
     this.#of = context;
   }
 
+  get #scrubMs(): number {
+    return this.#of.config().timing.scrubMs;
+  }
+
   /** The next time at which there is work without any input. */
   get dueMs(): number {
     const again = this.#again[0]?.atMs ?? Number.POSITIVE_INFINITY;
@@ -155,10 +152,10 @@ export class Auditing {
   /** A configuration is in force: the first one, or one that may shorten the walk. */
   configured(): void {
     for (const [slot, { untilMs }] of [...this.#distrusted])
-      if (this.#of.presenceOf(slot) === 'gone') for (const row of [...untilMs.keys()]) this.#trust({ row, slot });
+      if (this.#of.presences.of(slot) === 'gone') for (const row of [...untilMs.keys()]) this.#trust({ row, slot });
     for (const copy of [...this.#unanswered.values()])
-      if (this.#of.presenceOf(copy.slot) === 'gone') this.#answered(copy);
-    this.#nextMs = Math.min(this.#nextMs, this.#of.nowMs() + Math.min(REST_MS, this.#of.scrubMs()));
+      if (this.#of.presences.of(copy.slot) === 'gone') this.#answered(copy);
+    this.#nextMs = Math.min(this.#nextMs, this.#of.nowMs() + Math.min(REST_MS, this.#scrubMs));
   }
 
   /** At the end of a step: begins what is due, and says what has changed. */
@@ -171,7 +168,7 @@ export class Auditing {
     for (let again = this.#again[0]; again !== undefined && nowMs >= again.atMs; again = this.#again[0]) {
       this.#again.shift();
       if (!this.#isClaimed(again) || !this.#canCheck(again.row)) continue;
-      if (this.#of.canBeAsked(again.slot)) {
+      if (this.#of.presences.canBeAsked(again.slot)) {
         this.#ask(again, again.deniedBefore);
         return;
       }
@@ -182,14 +179,14 @@ export class Auditing {
   }
 
   #walk(nowMs: number): void {
-    const { table, chance, scrubMs } = this.#of;
+    const { table, chance } = this.#of;
     if (table.size === 0) {
-      this.#nextMs = nowMs + Math.min(REST_MS, scrubMs());
+      this.#nextMs = nowMs + Math.min(REST_MS, this.#scrubMs);
       return;
     }
     // Rows have other numbers after a restart: a random start treats all of them alike.
     let cursor: Row = this.#cursor ?? chance.below(table.size);
-    const gapMs = chance.jitter(scrubMs() / table.size, GAP_JITTER_PERCENT);
+    const gapMs = chance.jitter(this.#scrubMs / table.size, GAP_JITTER_PERCENT);
     for (let looked = 0; looked < Math.min(ROWS_PER_STEP, table.size); looked += 1) {
       const row: Row = cursor >= table.size ? 0 : cursor;
       cursor = row + 1;
@@ -205,18 +202,20 @@ export class Auditing {
 
   /** The copy that this host must audit: that of the next host in the ring, or the only one. */
   #nextHolder(row: Row): StoreSlot | undefined {
-    const { self, table, holdings, heldIn, isFromHere, isWanted, presenceOf, canBeAsked } = this.#of;
+    const { self, table, holdings, here, isFromHere, isWanted, presences } = this.#of;
     if (table.holderCount(row) === 0 || !isWanted(row)) return undefined;
     // A host that is away, or no longer a member, takes no part in the ring: a remaining holder counts as the only one.
-    const slots = table.holders(row, []).filter(slot => holdings.hostOf(slot) === self || isCounted(presenceOf(slot)));
+    const slots = table
+      .holders(row, [])
+      .filter(slot => holdings.hostOf(slot) === self || isCounted(presences.of(slot)));
     // One host may have the row in two stores.
     const isOneHost = slots.every(slot => holdings.hostOf(slot) === holdings.hostOf(slots[0] as StoreSlot));
-    if (isOneHost ? !isFromHere(row) : heldIn(row) === undefined) return undefined;
+    if (isOneHost ? !isFromHere(row) : here.heldIn(row) === undefined) return undefined;
     let next: { readonly slot: StoreSlot; readonly host: HostId } | undefined;
     let first: { readonly slot: StoreSlot; readonly host: HostId } | undefined;
     for (const slot of slots) {
       const host = holdings.hostOf(slot);
-      if (host === self || !canBeAsked(slot)) continue;
+      if (host === self || !presences.canBeAsked(slot)) continue;
       if (first === undefined || host < first.host) first = { slot, host };
       if (host > self && (next === undefined || host < next.host)) next = { slot, host };
     }
@@ -225,14 +224,20 @@ export class Auditing {
 
   /** This host has the bytes, as a copy or as files, to compare an answer with. */
   #canCheck(row: Row): boolean {
-    return this.#of.heldIn(row) !== undefined || this.#of.isFromHere(row);
+    return this.#of.here.heldIn(row) !== undefined || this.#of.isFromHere(row);
   }
 
   #ask({ row, slot }: Copy, deniedBefore: boolean): void {
-    const { table, holdings, heldIn, nonces, emit } = this.#of;
+    const { table, holdings, here, nonces, emit } = this.#of;
     const nonce = nonces();
     this.#running = { row, slot, nonce, deniedBefore };
-    emit({ do: 'ask-audit', audit: nonce, parcel: table.id(row), store: heldIn(row), holder: holdings.hostOf(slot) });
+    emit({
+      do: 'ask-audit',
+      audit: nonce,
+      parcel: table.id(row),
+      store: here.heldIn(row),
+      holder: holdings.hostOf(slot),
+    });
   }
 
   audited({ audit, expected, answer }: Extract<Input, { is: 'audited' }>): void {
@@ -245,7 +250,7 @@ export class Auditing {
     const runMs = this.#of.runMs();
     const before = this.#unanswered.get(copyId(running));
     const unanswered = { questions: before?.questions ?? 0, forMs: runMs - (before?.sinceRunMs ?? runMs) };
-    const verdict = decideAudit({ expected, answer, deniedBefore, unanswered, scrubMs: this.#of.scrubMs() });
+    const verdict = decideAudit({ expected, answer, deniedBefore, unanswered, scrubMs: this.#scrubMs });
     // If only our own copy could not be read, the holder has still answered.
     if (verdict !== 'unknown' || answer?.answer === 'proof') this.#answered(running);
     else
@@ -288,13 +293,13 @@ export class Auditing {
    * go
    */
   #makePlaceUnanswered(slot: StoreSlot): boolean {
-    const { presenceOf, emit } = this.#of;
+    const { presences, emit } = this.#of;
     if (!this.#isUnansweredFull) emit({ do: 'note-unanswered-full', copies: this.#unanswered.size });
     this.#isUnansweredFull = true;
-    if (!isCounted(presenceOf(slot))) return false;
+    if (!isCounted(presences.of(slot))) return false;
     for (const presence of COUNTS_NOT) {
       for (const other of this.#unanswered.values()) {
-        if (presenceOf(other.slot) !== presence) continue;
+        if (presences.of(other.slot) !== presence) continue;
         this.#answered(other);
         return true;
       }
@@ -304,7 +309,7 @@ export class Auditing {
 
   /** At start, after the kept logs were handed in: takes what was noted before. The copies are asked again soon. */
   recall(notes: readonly UnansweredAudit[]): void {
-    const { table, holdings, emit, scrubMs } = this.#of;
+    const { table, holdings, emit } = this.#of;
     for (const { copy, unanswered } of notes) {
       const row = table.find(copy.parcel);
       const slot = holdings.slotOf(copy.host, copy.store);
@@ -313,7 +318,7 @@ export class Auditing {
         continue;
       }
       this.#unanswered.set(copyId({ row, slot }), { row, slot, ...unanswered });
-      this.#askAgain({ row, slot }, { afterMs: UNANSWERED_AGAIN * scrubMs(), deniedBefore: false });
+      this.#askAgain({ row, slot }, { afterMs: UNANSWERED_AGAIN * this.#scrubMs, deniedBefore: false });
     }
   }
 
@@ -335,7 +340,7 @@ export class Auditing {
       case 'unknown':
         // While a copy is distrusted, somebody has to find out when it is right again.
         if (this.#isDistrusted(copy)) this.#askAgain(copy, { afterMs: FAILED_AGAIN_MS, deniedBefore: true });
-        else this.#askAgain(copy, { afterMs: UNANSWERED_AGAIN * this.#of.scrubMs(), deniedBefore: false });
+        else this.#askAgain(copy, { afterMs: UNANSWERED_AGAIN * this.#scrubMs, deniedBefore: false });
         return;
       default:
         verdict satisfies never;
@@ -420,7 +425,7 @@ export class Auditing {
 
   /** A member's log says that it holds the copy, whether this host believes that or not. */
   #isClaimed({ row, slot }: Copy): boolean {
-    if (this.#of.presenceOf(slot) === 'gone') return false;
+    if (this.#of.presences.of(slot) === 'gone') return false;
     return this.#of.table.isHeldBy(row, slot) || this.#isDistrusted({ row, slot });
   }
 
@@ -447,7 +452,7 @@ export class Auditing {
     if (!isNew) return;
     this.#distrustedSize += 1;
     this.#of.table.setHeld(row, slot, false);
-    this.#of.lookAgain(row);
+    this.#of.marks.mark(row);
     this.#changed.add(slot);
   }
 
@@ -456,14 +461,14 @@ export class Auditing {
    * go
    */
   #makePlace(slot: StoreSlot): boolean {
-    const { presenceOf, emit } = this.#of;
+    const { presences, emit } = this.#of;
     if (!this.#isFull) emit({ do: 'note-distrust-full', copies: this.#distrustedSize });
     this.#isFull = true;
-    if (!isCounted(presenceOf(slot))) return false;
+    if (!isCounted(presences.of(slot))) return false;
     for (const presence of COUNTS_NOT) {
       for (const [other, { untilMs }] of this.#distrusted) {
         const [row] = untilMs.keys();
-        if (row === undefined || presenceOf(other) !== presence) continue;
+        if (row === undefined || presences.of(other) !== presence) continue;
         this.#trust({ row, slot: other });
         return true;
       }
@@ -474,7 +479,7 @@ export class Auditing {
   #trust(copy: Copy): void {
     if (!this.#forget(copy)) return;
     this.#of.table.setHeld(copy.row, copy.slot, true);
-    this.#of.lookAgain(copy.row);
+    this.#of.marks.mark(copy.row);
   }
 
   /** @returns false when it was not distrusted. */
@@ -491,9 +496,9 @@ export class Auditing {
     this.#lookThroughMs = Number.POSITIVE_INFINITY;
     if (this.#distrustedSize < DISTRUSTED_MAX) this.#isFull = false;
     for (const [slot, distrusted] of [...this.#distrusted]) {
-      const presence = this.#of.presenceOf(slot);
+      const presence = this.#of.presences.of(slot);
       if (presence !== 'unlisted') distrusted.listedMs = nowMs;
-      const isOver = nowMs - distrusted.listedMs >= this.#of.deadMaxMs();
+      const isOver = nowMs - distrusted.listedMs >= this.#of.config().timing.deadMaxMs;
       for (const [row, untilMs] of [...distrusted.untilMs]) {
         if (isOver) this.#trust({ row, slot });
         else if (presence !== 'there') distrusted.untilMs.set(row, nowMs + BELIEVED_MS);
@@ -508,7 +513,7 @@ export class Auditing {
   #lasted(copy: Copy): void {
     if (this.#running !== undefined && isSame(this.#running, copy)) return;
     if (this.#again.some(other => isSame(other, copy))) return;
-    if (this.#canCheck(copy.row) && this.#of.canBeAsked(copy.slot))
+    if (this.#canCheck(copy.row) && this.#of.presences.canBeAsked(copy.slot))
       this.#askAgain(copy, { afterMs: DENIED_AGAIN_MS, deniedBefore: true });
     else this.#trust(copy);
   }

@@ -25,11 +25,17 @@ import type { ClusterConfig, ConfigMark, Member } from './cluster-config.js';
 import { type DropVerdict, type DropView, decideDrop } from './drop.js';
 import { DropProof, type Grant } from './drop-proof.js';
 import type { Effect, Input } from './effects.js';
+import type { Expiring } from './expiring.js';
+import type { Fitting } from './fitting.js';
 import type { DenyReason, GrantAnswer, OwnRemoval } from './grant.js';
+import type { HeldHere } from './held-here.js';
 import type { HostId, Nonce, ParcelId, Possession, StoreId } from './ids.js';
+import type { Marks } from './marks.js';
 import type { OtherHolders } from './other-holders.js';
 import type { ParcelTable, Row } from './parcel-table.js';
 import type { Placement } from './placement.js';
+import type { Relocating } from './relocating.js';
+import type { Room } from './room.js';
 import type { Rules } from './rules.js';
 import type { StoreRests } from './store-rests.js';
 import type { Wanted } from './wanted.js';
@@ -94,31 +100,16 @@ export interface DroppingContext {
   readonly memberOf: (host: HostId) => Member | undefined;
   /** When a host that was taken for dead came back; undefined for one that was not. */
   readonly returnedAtMs: (host: HostId) => number | undefined;
-  /** The store of ours that holds the row; of several, the first. */
-  readonly heldIn: (row: Row) => StoreId | undefined;
-  /** All stores of ours that hold the row, in the order in which they should keep it. */
-  readonly storesOf: (row: Row) => readonly StoreId[];
-  /** Two stores of ours hold the row. */
-  readonly isHeldTwice: (row: Row) => boolean;
-  /** The log of a store of ours, mounted or not, names the row. */
-  readonly isOurs: (row: Row) => boolean;
-  readonly isDraining: (store: StoreId) => boolean;
-  /** It is unwanted, and is being removed. */
-  readonly isExpiring: (row: Row) => boolean;
-  /** Another host has taken it over from this one. */
-  readonly isRelocated: (row: Row) => boolean;
-  /** Until when this host keeps a copy that it took over from another host. */
-  readonly keepUntilMs: (row: Row) => number;
+  readonly here: Pick<HeldHere, 'heldIn' | 'allThatHold' | 'isHeldTwice' | 'isOurs'>;
+  readonly room: Pick<Room, 'takesParcels' | 'isOver' | 'hangsAny'> & {
+    readonly stores: () => Iterable<{ readonly store: StoreId }>;
+  };
+  readonly fitting: Pick<Fitting, 'lacksRoom'>;
+  readonly expiring: Pick<Expiring, 'isExpiring'>;
+  readonly relocating: Pick<Relocating, 'isLeaving' | 'keepUntilMs'>;
   readonly rests: StoreRests;
-  /** The store is over its limit, or a parcel with too few copies does not fit here. */
-  readonly isPressed: (store: StoreId) => boolean;
-  /** The mounted stores of this host. */
-  readonly stores: () => Iterable<{ readonly store: StoreId }>;
   readonly emit: (effect: Effect) => void;
-  /** Looks at the row again in this step, or at `atMs`. */
-  readonly lookAgain: (row: Row, atMs?: number) => void;
-  /** As `lookAgain`, but keeps only the earliest time; for callers that ask on every look. */
-  readonly lookLater: (row: Row, atMs: number) => void;
+  readonly marks: Pick<Marks, 'lookAgain' | 'lookLater'>;
 }
 
 export class Dropping {
@@ -140,10 +131,21 @@ export class Dropping {
 
   /** How far this host has got with removing the row. */
   #ownRemoval(row: Row): OwnRemoval {
-    if (this.#of.isExpiring(row)) return 'committing';
+    if (this.#of.expiring.isExpiring(row)) return 'committing';
     const attempt = this.#byRow.get(row);
     if (attempt === undefined) return 'none';
     return attempt.stage === 'committing' ? 'committing' : 'asking';
+  }
+
+  #isDraining(store: StoreId): boolean {
+    return !this.#of.room.takesParcels(store);
+  }
+
+  /** The store is over its limit, or what has too few copies does not fit here. */
+  #isPressed(store: StoreId): boolean {
+    const { room, fitting } = this.#of;
+    // What finds no room because a disk does not answer has it when that does.
+    return (fitting.lacksRoom && !room.hangsAny()) || room.isOver(store);
   }
 
   get size(): number {
@@ -162,17 +164,17 @@ export class Dropping {
    * surplus.
    */
   heedPressure(): void {
-    const { table, stores, isPressed, lookAgain } = this.#of;
+    const { table, room, marks } = this.#of;
     if (table.surplusCount === 0) return;
     let isNew = false;
-    for (const { store } of stores()) {
-      if (!isPressed(store)) this.#pressed.delete(store);
+    for (const { store } of room.stores()) {
+      if (!this.#isPressed(store)) this.#pressed.delete(store);
       else if (!this.#pressed.has(store)) {
         this.#pressed.add(store);
         isNew = true;
       }
     }
-    if (isNew) for (const row of table.surplus()) lookAgain(row);
+    if (isNew) for (const row of table.surplus()) marks.lookAgain(row);
   }
 
   /** Looks at a row: whether its surplus is ripe, or whether an attempt has lost its reason. */
@@ -184,13 +186,13 @@ export class Dropping {
   }
 
   #decide(row: Row): void {
-    const store = this.#of.heldIn(row);
+    const store = this.#of.here.heldIn(row);
     const attempt = this.#byRow.get(row);
     if (store === undefined) {
       // It has gone some other way, or is corrupt or unmounted: there is nothing left to drop.
       this.#of.table.setSurplusSince(row, Number.NaN);
       // A store that refuses every write comes and goes; its failures must not be forgotten each time.
-      if (!this.#of.isOurs(row)) this.#failures.delete(row);
+      if (!this.#of.here.isOurs(row)) this.#failures.delete(row);
       if (attempt !== undefined && attempt.stage !== 'committing') this.#abort(attempt);
       return;
     }
@@ -214,16 +216,16 @@ export class Dropping {
 
   /** Of several copies here, the one that would go and the one that would stay. */
   #choose(row: Row, store: StoreId): OwnCopies {
-    const [stays, ...others] = this.#of.storesOf(row);
+    const [stays, ...others] = this.#of.here.allThatHold(row);
     const goes = others.at(-1);
     // A parcel that is only in stores to be emptied counts in none of them.
-    if (goes === undefined || stays === undefined || this.#of.isDraining(stays)) return { store, stays: undefined };
+    if (goes === undefined || stays === undefined || this.#isDraining(stays)) return { store, stays: undefined };
     return { store: goes, stays };
   }
 
   /** Also true if no copy was to stay. */
   #stillStays({ row, stays }: Attempt): boolean {
-    return stays === undefined || (this.#of.storesOf(row).includes(stays) && !this.#of.isDraining(stays));
+    return stays === undefined || (this.#of.here.allThatHold(row).includes(stays) && !this.#isDraining(stays));
   }
 
   /** The number of domains that must show that they have it. */
@@ -235,8 +237,8 @@ export class Dropping {
 
   /** The usual case, decided cheaply: there are no more copies than are wanted, even if all of them count. */
   #isPlainlyNeeded(row: Row, store: StoreId): boolean {
-    const { table, wanted, memberOf, self, isDraining } = this.#of;
-    if (isDraining(store) || memberOf(self)?.state === 'draining' || this.#of.isHeldTwice(row)) return false;
+    const { table, wanted, memberOf, self } = this.#of;
+    if (this.#isDraining(store) || memberOf(self)?.state === 'draining' || this.#of.here.isHeldTwice(row)) return false;
     return table.holderCount(row) <= (wanted.copiesWanted(row) ?? Number.POSITIVE_INFINITY);
   }
 
@@ -248,7 +250,7 @@ export class Dropping {
       ...asked
     }: { readonly verdict: DropVerdict; readonly grantable: number; readonly granters: readonly HostId[] },
   ): void {
-    if (verdict.act === 'wait') this.#of.lookLater(row, verdict.untilMs);
+    if (verdict.act === 'wait') this.#of.marks.lookLater(row, verdict.untilMs);
     if (verdict.act !== 'drop') return;
     // A host that has just yielded is reading for the other. Beginning again before that read is done would deny the
     // grant after all, and so on for ever (progress.pml). The end of the read brings the row up again.
@@ -276,13 +278,13 @@ export class Dropping {
       ...[self, ...granters].map(host => this.#of.returnedAtMs(host) ?? Number.NEGATIVE_INFINITY),
     );
     const restMs = returnedMs + timing.returnMs - table.surplusSinceMs(row);
-    const draining = member?.state === 'draining' || this.#of.isDraining(store);
+    const draining = member?.state === 'draining' || this.#isDraining(store);
     const view: DropView = {
       nowMs,
       held: true,
       mayDrop: member?.trust === 'trusted' && (member.state === 'active' || member.state === 'draining'),
       draining,
-      emptied: this.#of.isDraining(store),
+      emptied: this.#isDraining(store),
       copiesWanted,
       grantable,
       place:
@@ -296,10 +298,10 @@ export class Dropping {
       heldTwice,
       lastSteady:
         stays === undefined && member?.roaming === false && granters.every(host => memberOf(host)?.roaming === true),
-      relocated: this.#of.isRelocated(row),
-      pressed: this.#of.isPressed(store),
+      relocated: this.#of.relocating.isLeaving(row),
+      pressed: this.#isPressed(store),
       notBeforeMs: Math.max(
-        this.#of.keepUntilMs(row),
+        this.#of.relocating.keepUntilMs(row),
         this.#failures.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY,
         this.#of.rests.untilMs(store),
       ),
@@ -312,7 +314,7 @@ export class Dropping {
     { store, stays }: OwnCopies,
     { granters: holders, grantable }: { readonly granters: readonly HostId[]; readonly grantable: number },
   ): void {
-    const { table, nonces, config, emit, lookAgain } = this.#of;
+    const { table, nonces, config, emit, marks } = this.#of;
     const attempt: Attempt = {
       nonce: nonces(),
       row,
@@ -330,7 +332,7 @@ export class Dropping {
     };
     this.#byRow.set(row, attempt);
     this.#byNonce.set(attempt.nonce, attempt);
-    lookAgain(row, attempt.untilMs);
+    marks.lookAgain(row, attempt.untilMs);
     emit({ do: 'prove-own', attempt: attempt.nonce, parcel: attempt.parcel, store: stays ?? store, holders });
   }
 
@@ -346,7 +348,7 @@ export class Dropping {
     attempt.stage = 'asking';
     attempt.expected = expected;
     attempt.untilMs = this.#readUntilMs(attempt.row);
-    this.#of.lookAgain(attempt.row, attempt.untilMs);
+    this.#of.marks.lookAgain(attempt.row, attempt.untilMs);
     const { parcel, holders } = attempt;
     const { version, hash } = attempt.config;
     if (holders.length > 0)
@@ -440,12 +442,12 @@ export class Dropping {
   /** Makes the attempt void; it is tried again after a rest. */
   #giveUp(attempt: Attempt): void {
     const tries = (this.#failures.get(attempt.row)?.tries ?? 0) + 1;
-    const { chance, config, lookAgain } = this.#of;
+    const { chance, config, marks } = this.#of;
     const restMs = Math.min(BACK_OFF_MS_MAX, config().timing.dropBackOffMs * 2 ** Math.min(tries - 1, 16));
     const untilMs = this.#of.nowMs() + chance.jitter(restMs, BACK_OFF_JITTER_PERCENT);
     this.#failures.set(attempt.row, { tries, untilMs });
     this.#abort(attempt);
-    lookAgain(attempt.row, untilMs);
+    marks.lookAgain(attempt.row, untilMs);
   }
 
   #abort(attempt: Attempt): void {
@@ -465,7 +467,7 @@ export class Dropping {
     const [next] = this.#queue;
     if (next === undefined || this.#byRow.size >= ATTEMPTS_MAX) return;
     this.#queue.delete(next);
-    this.#of.lookAgain(next);
+    this.#of.marks.lookAgain(next);
   }
 
   // ------------------------------------------------------------------------------------------------- grants for others
@@ -480,7 +482,7 @@ export class Dropping {
     const { memberOf, others, wanted, config, rules } = this.#of;
     const asker = memberOf(asked.from);
     // If two stores have it, not the one that is to be emptied.
-    const [store] = row === undefined ? [] : this.#of.storesOf(row);
+    const [store] = row === undefined ? [] : this.#of.here.allThatHold(row);
     const origin = row === undefined ? undefined : wanted.originOf(row);
     const verdict = rules.decideGrant({
       askerIsMember: asker?.trust === 'trusted' && (asker.state === 'active' || asker.state === 'draining'),
@@ -521,14 +523,14 @@ export class Dropping {
     const read = this.#reads.get(ask);
     if (read === undefined) return;
     this.#reads.delete(ask);
-    const { rules, config, heldIn } = this.#of;
+    const { rules, config, here } = this.#of;
     const generation = this.#generations.get(read.row) ?? 0;
     if (![...this.#reads.values()].some(({ row }) => row === read.row)) {
       this.#generations.delete(read.row);
-      this.#of.lookAgain(read.row);
+      this.#of.marks.lookAgain(read.row);
     }
     const because = rules.decideSign({
-      held: heldIn(read.row) !== undefined,
+      held: here.heldIn(read.row) !== undefined,
       readGeneration: read.generation,
       generation,
       ownRemoval: this.#ownRemoval(read.row),
@@ -544,7 +546,7 @@ export class Dropping {
   #mayGrant(store: StoreId | undefined): boolean {
     const member = this.#of.memberOf(this.#of.self);
     if (member?.state !== 'active' || member.trust !== 'trusted') return false;
-    return store === undefined || !this.#of.isDraining(store);
+    return store === undefined || !this.#isDraining(store);
   }
 
   #deny(ask: number, question: { to: HostId; nonce: Nonce; parcel: ParcelId }, because: DenyReason): void {

@@ -4,9 +4,13 @@
  *
  * Driven by the machine.
  */
+import type { ClusterConfig } from './cluster-config.js';
 import type { Effect, Input } from './effects.js';
 import { decideExpiry, type ExpiryView, ExpiryWarrant } from './expiry.js';
+import type { Heeding } from './heeding.js';
+import type { HeldHere } from './held-here.js';
 import type { ParcelId, SourceId, StoreId } from './ids.js';
+import type { Marks } from './marks.js';
 import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
 import type { StoreRests } from './store-rests.js';
 import type { Wanted } from './wanted.js';
@@ -20,19 +24,14 @@ export interface ExpiringContext {
   readonly nowMs: () => number;
   /** This host's running time, summed over all its starts. */
   readonly runMs: () => number;
-  readonly gcGraceMs: () => number;
-  /** The highest head of the source that any gossip or log has named. */
-  readonly heardSeq: (source: SourceId) => number;
-  /** The store of ours that holds the row. */
-  readonly heldIn: (row: Row) => StoreId | undefined;
-  /** A log of ours says that we hold the row, whether its store is mounted or not. */
-  readonly isOurs: (row: Row) => boolean;
+  readonly config: () => Pick<ClusterConfig, 'timing'>;
+  readonly heeding: Pick<Heeding, 'heardSeq'>;
+  readonly here: Pick<HeldHere, 'heldIn' | 'isOurs'>;
   /** An attempt to drop it, or a read for a grant, is under way. */
   readonly isBusy: (row: Row) => boolean;
   readonly rests: StoreRests;
   readonly emit: (effect: Effect) => void;
-  /** Looks at the row again at `atMs`, once, however often this is called. */
-  readonly lookLater: (row: Row, atMs: number) => void;
+  readonly marks: Pick<Marks, 'lookLater'>;
 }
 
 export class Expiring {
@@ -60,14 +59,14 @@ export class Expiring {
   }
 
   consider(row: Row): void {
-    const { table, heldIn, nowMs, runMs, emit, lookLater } = this.#of;
+    const { table, here, nowMs, runMs, emit, marks } = this.#of;
     if (table.has(row, FLAG.wanted)) {
       if (this.#sinceRunMs.size > 0) this.#forget(row);
       return;
     }
     // Held nowhere, or in a store that is not mounted (yet): the time keeps running, otherwise it would restart at each
     // start.
-    const store = heldIn(row);
+    const store = here.heldIn(row);
     if (store === undefined || this.#expiring.has(row)) return;
     const parcel = table.id(row);
     const view = this.#view(row, parcel);
@@ -75,10 +74,10 @@ export class Expiring {
     switch (verdict.act) {
       case 'wait':
         // In whole milliseconds: a fraction that is lost in the sum would bring the row up again at once, for ever.
-        lookLater(row, nowMs() + Math.ceil(verdict.untilRunMs - runMs()));
+        marks.lookLater(row, nowMs() + Math.ceil(verdict.untilRunMs - runMs()));
         return;
       case 'keep':
-        lookLater(row, nowMs() + TRY_AGAIN_MS);
+        marks.lookLater(row, nowMs() + TRY_AGAIN_MS);
         return;
       case 'identify':
         if (this.#identifying.has(row)) return;
@@ -91,7 +90,7 @@ export class Expiring {
           this.#of.rests.untilMs(store),
         );
         if (nowMs() < restUntilMs) {
-          lookLater(row, restUntilMs);
+          marks.lookLater(row, restUntilMs);
           return;
         }
         const warrant = ExpiryWarrant.from(view, { parcel, store });
@@ -104,7 +103,7 @@ export class Expiring {
 
   /** The log of a store of ours no longer has the row. */
   left(row: Row): void {
-    if (!this.#of.isOurs(row)) this.#forget(row);
+    if (!this.#of.here.isOurs(row)) this.#forget(row);
   }
 
   #forget(row: Row): void {
@@ -114,7 +113,7 @@ export class Expiring {
   }
 
   #view(row: Row, parcel: ParcelId): ExpiryView {
-    const { table, wanted, runMs, gcGraceMs, heardSeq, isBusy, emit } = this.#of;
+    const { table, wanted, runMs, config, heeding, isBusy, emit } = this.#of;
     let unwantedSinceRunMs = this.#sinceRunMs.get(parcel);
     if (unwantedSinceRunMs === undefined) {
       unwantedSinceRunMs = runMs();
@@ -128,18 +127,18 @@ export class Expiring {
       headSeq: source === undefined ? 0 : (wanted.head(source)?.seq ?? 0),
       // This asks every log of every host, so it is computed only if the verdict depends on it.
       get heardSeq() {
-        return source === undefined ? 0 : heardSeq(source);
+        return source === undefined ? 0 : heeding.heardSeq(source);
       },
       runMs: runMs(),
       unwantedSinceRunMs,
-      gcGraceMs: gcGraceMs(),
+      gcGraceMs: config().timing.gcGraceMs,
       busy: isBusy(row),
     };
   }
 
   identified(row: Row, source: SourceId | undefined): void {
     this.#identifying.delete(row);
-    if (source === undefined) this.#of.lookLater(row, this.#of.nowMs() + TRY_AGAIN_MS);
+    if (source === undefined) this.#of.marks.lookLater(row, this.#of.nowMs() + TRY_AGAIN_MS);
     else {
       this.#sources.set(row, source);
       this.consider(row);
@@ -158,6 +157,6 @@ export class Expiring {
     if (store !== undefined) this.#of.rests.begin(store, this.#of.nowMs());
     const untilMs = this.#of.nowMs() + TRY_AGAIN_MS;
     this.#restUntilMs.set(row, untilMs);
-    this.#of.lookLater(row, untilMs);
+    this.#of.marks.lookLater(row, untilMs);
   }
 }

@@ -12,6 +12,7 @@ import { unreachable } from './fault.js';
 import { backOffMs } from './fetch-failures.js';
 import type { Givers } from './givers.js';
 import type { HostId, StoreId } from './ids.js';
+import type { Marks } from './marks.js';
 import type { Paces } from './paces.js';
 import type { ParcelTable, Row } from './parcel-table.js';
 import {
@@ -31,7 +32,7 @@ export interface FetchingContext {
   readonly room: Pick<Room, 'takesNew'>;
   readonly nowMs: () => number;
   readonly emit: (effect: Effect) => void;
-  readonly lookLater: (row: Row, atMs: number) => void;
+  readonly marks: Pick<Marks, 'lookLater'>;
 }
 
 /** What a cancelled fetch keeps until its end. */
@@ -77,7 +78,7 @@ export class Fetching {
    * sources
    */
   start(pursuits: ReadonlyMap<Row, Pursuit>, version: number): void {
-    const { paces, givers, nowMs, lookLater } = this.#of;
+    const { paces, givers, nowMs, marks } = this.#of;
     if (pursuits.size === this.#fetches.size) return;
     const soughtOf = version + paces.version;
     if (this.#soughtOf === soughtOf && nowMs() < this.#dueMs) return;
@@ -99,7 +100,7 @@ export class Fetching {
       const source = givers.choose(pursuit.row, pursuit.avoidUntilMs, this.#load);
       if (source.from === undefined) {
         // Nobody can be asked now: each source is being avoided for a time.
-        if (source.nextMs !== Number.POSITIVE_INFINITY) lookLater(pursuit.row, source.nextMs);
+        if (source.nextMs !== Number.POSITIVE_INFINITY) marks.lookLater(pursuit.row, source.nextMs);
         continue;
       }
       const isSlow = paces.isSlow(source.from);

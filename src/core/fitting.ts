@@ -10,6 +10,7 @@
 import type { Effect, Input } from './effects.js';
 import type { Holdings } from './holdings.js';
 import type { HostId, StoreId } from './ids.js';
+import type { Marks } from './marks.js';
 import { MinQueue } from './min-queue.js';
 import type { ParcelTable, Row } from './parcel-table.js';
 import { NO_ROOM_BACK_OFF_MS } from './pursuit.js';
@@ -21,13 +22,10 @@ export interface FittingContext {
   readonly table: ParcelTable;
   readonly holdings: Holdings;
   readonly room: Room;
-  readonly relocating: () => Pick<Relocating, 'roomFor'>;
+  readonly relocating: Pick<Relocating, 'roomFor'>;
   readonly nowMs: () => number;
   readonly emit: (effect: Effect) => void;
-  /** Looks at the row again in this step. */
-  readonly mark: (row: Row) => void;
-  /** Looks at the row again at `atMs`. */
-  readonly lookAgain: (row: Row, atMs: number) => void;
+  readonly marks: Pick<Marks, 'mark' | 'lookAgain'>;
 }
 
 export class Fitting {
@@ -67,7 +65,7 @@ export class Fitting {
   /** The store that takes a row: the one that holds its family, else the roomiest that has room. */
   placeFor(row: Row): { readonly store: StoreId; readonly needBytes: number } | undefined {
     const { table, room, relocating } = this.#of;
-    const kept = relocating().roomFor(row);
+    const kept = relocating.roomFor(row);
     // Unless the store lends less by now: then the reserved room no longer exists.
     if (kept !== undefined && room.takesNew(kept.store) && !room.isOver(kept.store)) return kept;
     const measured = this.#measured.get(row);
@@ -100,7 +98,7 @@ export class Fitting {
     for (const other of this.#of.table.familyOf(row)) {
       if (this.#measuring.has(other)) this.#outdated.add(other);
       // It may fit by less than was missing, or no longer fit.
-      if (this.#measured.delete(other)) this.#of.mark(other);
+      if (this.#measured.delete(other)) this.#of.marks.mark(other);
     }
   }
 
@@ -113,7 +111,7 @@ export class Fitting {
     for (let row = this.#queue.take(freeBytes); row !== undefined; row = this.#queue.take(freeBytes)) {
       this.#queuedBytes.delete(row);
       if (!this.#noRoom.has(row)) continue;
-      if (this.placeFor(row) !== undefined) this.#of.mark(row);
+      if (this.placeFor(row) !== undefined) this.#of.marks.mark(row);
       looked.push(row);
     }
     for (const row of looked) this.#enqueue(row);
@@ -131,18 +129,18 @@ export class Fitting {
    * Takes a measurement. If nothing could be measured, nothing is assumed to be saved, and it is measured again later.
    */
   measured({ parcel, store, missingBytes }: Extract<Input, { is: 'measured' }>): void {
-    const { table, nowMs, mark, lookAgain } = this.#of;
+    const { table, nowMs, marks } = this.#of;
     const row = table.find(parcel);
     if (row === undefined) return;
     this.#measuring.delete(row);
     if (this.#outdated.delete(row)) {
-      mark(row);
+      marks.mark(row);
       return;
     }
     const untilMs = missingBytes === undefined ? nowMs() + NO_ROOM_BACK_OFF_MS : Number.POSITIVE_INFINITY;
     this.#measured.set(row, { store, missingBytes: missingBytes ?? table.bytes(row), untilMs });
-    if (untilMs !== Number.POSITIVE_INFINITY) lookAgain(row, untilMs);
-    mark(row);
+    if (untilMs !== Number.POSITIVE_INFINITY) marks.lookAgain(row, untilMs);
+    marks.mark(row);
   }
 
   #measureIfFamilyIsHere(row: Row): void {

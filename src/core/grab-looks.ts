@@ -9,6 +9,7 @@ import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Fitting } from './fitting.js';
 import type { Givers } from './givers.js';
 import { type GrabView, rankMaxOf } from './grab.js';
+import type { HeldHere } from './held-here.js';
 import type { Hosts } from './hosts.js';
 import type { HostId } from './ids.js';
 import { leaveUntilMs } from './leave-to-faster.js';
@@ -36,8 +37,7 @@ export interface GrabLooksContext {
   readonly config: () => ClusterConfig;
   /** This host as a member; undefined while it is none. */
   readonly member: () => Member | undefined;
-  /** One of our stores has the row and is not to be emptied. */
-  readonly isHeldToStay: (row: Row) => boolean;
+  readonly here: Pick<HeldHere, 'isHeldToStay'>;
   /** This host's pursuit of the row, if any. */
   readonly pursuitOf: (row: Row) => Pursuit | undefined;
   /** Until when the row rests after a failure. */
@@ -58,14 +58,14 @@ export class GrabLooks {
   /** `row`: one that is wanted. */
   at(row: Row, count: CopyCount, copiesWanted: number): GrabView {
     const { self, table, placement, room, fitting, claims, wanted, givers, config, member } = this.#of;
-    const { isHeldToStay, pursuitOf, notBeforeMs } = this.#of;
+    const { here, pursuitOf, notBeforeMs } = this.#of;
     const nowMs = this.#of.nowMs();
     const { timing } = config();
     const pursuit = pursuitOf(row);
     const origins = wanted.originsOf(row);
     const isOrigin = origins.includes(self);
     const claimants = claims.on(row);
-    const held = isHeldToStay(row);
+    const held = here.isHeldToStay(row);
     // Ranking asks every host, so it is skipped when cheaper answers already say no.
     const us = member();
     const mayHold = us?.state === 'active' && us.trust === 'trusted' && room.size > 0;

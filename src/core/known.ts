@@ -7,6 +7,7 @@ import type { Claims } from './claims.js';
 import { type Member, mayHoldCopies } from './cluster-config.js';
 import type { Dropping } from './dropping.js';
 import type { Boot } from './duplicate.js';
+import type { HeldHere } from './held-here.js';
 import type { Holdings } from './holdings.js';
 import type { LogPosition } from './holdings-log.js';
 import type { HostView } from './host-view.js';
@@ -68,8 +69,7 @@ export interface KnownContext {
   readonly dropping: Pick<Dropping, 'size'>;
   readonly pursuing: Pick<Pursuing, 'size' | 'fetches'>;
   readonly relocating: Pick<Relocating, 'size'>;
-  /** The store of ours that holds the row. */
-  readonly heldIn: (row: Row) => StoreId | undefined;
+  readonly here: Pick<HeldHere, 'heldIn'>;
   readonly count: (row: Row, withHead?: { readonly source: SourceId; readonly seq: number }) => CopyCount;
 }
 
@@ -113,7 +113,7 @@ export class Known {
   /** The store of ours that holds the parcel, by its log. */
   storeOf(parcel: ParcelId): StoreId | undefined {
     const row = this.#of.table.find(parcel);
-    return row === undefined ? undefined : this.#of.heldIn(row);
+    return row === undefined ? undefined : this.#of.here.heldIn(row);
   }
 
   /** The size by its page; undefined for a parcel that no page has described. */
@@ -153,7 +153,7 @@ export class Known {
       const { origin } = splitSourceId(source);
       if (origin === self.host || hosts.get(origin)?.connected === true) continue;
       for (const row of wanted.rowsOf(source)) {
-        if (this.#of.count(row).copies > 0 || this.#of.heldIn(row) !== undefined) continue;
+        if (this.#of.count(row).copies > 0 || this.#of.here.heldIn(row) !== undefined) continue;
         yield { parcel: table.id(row), bytes: table.bytes(row) };
       }
     }

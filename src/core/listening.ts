@@ -13,11 +13,13 @@ import { CLAIM_MS_MAX, type Claims } from './claims.js';
 import { type ClusterConfig, mayHoldCopies } from './cluster-config.js';
 import type { Effect } from './effects.js';
 import { unreachable } from './fault.js';
+import type { Heeding } from './heeding.js';
 import type { Holdings } from './holdings.js';
 import type { HostView } from './host-view.js';
 import type { Hosts } from './hosts.js';
-import type { HostId, ParcelId, SourceId } from './ids.js';
+import type { HostId, ParcelId } from './ids.js';
 import type { LogReading } from './log-reading.js';
+import type { Marks } from './marks.js';
 import {
   CLAIMS_PER_MESSAGE_MAX,
   FAILED_AUDITS_PER_MESSAGE_MAX,
@@ -36,21 +38,13 @@ export interface ListeningContext {
   readonly placement: Pick<Placement, 'storeCounts'>;
   readonly claims: Claims;
   readonly wanted: Wanted;
-  readonly logs: () => Pick<LogReading, 'apply'>;
-  readonly auditing: () => Pick<Auditing, 'heard'>;
+  readonly logs: Pick<LogReading, 'apply'>;
+  readonly auditing: Pick<Auditing, 'heard'>;
   readonly nowMs: () => number;
   readonly config: () => ClusterConfig;
-  /** Whether the host's hint of the source's newest head makes this host keep anything. */
-  readonly isHeeded: (host: HostId, source: SourceId) => boolean;
+  readonly heeding: Pick<Heeding, 'isHeeded'>;
   readonly emit: (effect: Effect) => void;
-  /** Looks at the row again in this step. */
-  readonly mark: (row: Row) => void;
-  /** The same for all rows that the host's stores hold. */
-  readonly markHeldBy: (host: HostId) => void;
-  /** The same for all wanted rows of the host's own sources. */
-  readonly markFrom: (origin: HostId) => void;
-  /** The same for all rows that are short. */
-  readonly markShort: () => void;
+  readonly marks: Marks;
 }
 
 export class Listening {
@@ -70,10 +64,10 @@ export class Listening {
         this.#hearHeartbeat(host, message);
         return;
       case 'log':
-        if (message.segment.host === from) this.#of.logs().apply(message.segment);
+        if (message.segment.host === from) this.#of.logs.apply(message.segment);
         return;
       case 'heads':
-        for (const hint of message.heads) if (this.#of.isHeeded(from, hint.source)) this.#of.wanted.hear(hint);
+        for (const hint of message.heads) if (this.#of.heeding.isHeeded(from, hint.source)) this.#of.wanted.hear(hint);
         if (message.heads.some(hint => this.#of.wanted.isNews(hint))) this.askState(host);
         return;
       case 'claims': {
@@ -89,13 +83,13 @@ export class Listening {
           const row = this.#of.table.find(parcel);
           if (row === undefined) continue;
           this.#of.claims.withdraw(row, from);
-          this.#of.mark(row);
+          this.#of.marks.mark(row);
         }
         return;
       }
       case 'failed-audits':
         if (host.member.state === 'active' && host.member.trust === 'trusted' && !host.isSetAside)
-          this.#of.auditing().heard(message.failed.slice(0, FAILED_AUDITS_PER_MESSAGE_MAX));
+          this.#of.auditing.heard(message.failed.slice(0, FAILED_AUDITS_PER_MESSAGE_MAX));
         return;
       case 'config':
         // Configurations are compared and fetched by membership, which alone can judge them.
@@ -139,7 +133,7 @@ export class Listening {
     }
     // Its fetches ended with its last start; it will claim again what it still pursues.
     if (boot === 'restarted' && host.heartbeat !== undefined)
-      for (const row of this.#of.claims.forgetHost(host.id)) this.#of.mark(row);
+      for (const row of this.#of.claims.forgetHost(host.id)) this.#of.marks.mark(row);
     if (host.isSetAside && this.#of.nowMs() >= host.setAsideUntilMs) this.#takeBack(host);
     const roomBefore = host.freeBytes;
     // Before its first heartbeat, a host's stores are those of its logs.
@@ -155,27 +149,27 @@ export class Listening {
     // A store that came or went counts, or no longer counts, from now on; more room elsewhere only changes who is asked
     // first.
     if (storesBefore === undefined || !haveSameKeys(storesBefore, host.reports)) {
-      this.#of.markHeldBy(host.id);
+      this.#of.marks.heldBy(host.id);
       for (const slot of this.#of.holdings.slotsOf(host.id)) {
         if (!this.#of.placement.storeCounts(slot)) continue;
         for (const row of this.#of.table.heldBy(slot)) this.#of.claims.withdraw(row, host.id);
       }
     }
-    if (host.freeBytes > roomBefore && roomBefore === 0) this.#of.markShort();
+    if (host.freeBytes > roomBefore && roomBefore === 0) this.#of.marks.short();
   }
 
   #setAside(host: HostView): void {
     if (host.isSetAside) return;
     this.#of.hosts.setAside(host, true);
     this.#of.emit({ do: 'note-duplicate', host: host.id, duplicate: true });
-    this.#of.markHeldBy(host.id);
+    this.#of.marks.heldBy(host.id);
   }
 
   /** The two machines no longer alternate: one of them is off. */
   #takeBack(host: HostView): void {
     this.#of.hosts.setAside(host, false);
     this.#of.emit({ do: 'note-duplicate', host: host.id, duplicate: false });
-    this.#of.markHeldBy(host.id);
+    this.#of.marks.heldBy(host.id);
   }
 
   /** The host has announced more than has reached us. */
@@ -211,14 +205,14 @@ export class Listening {
 
   #caughtUp(host: HostView): void {
     host.caughtUp = true;
-    this.#of.markShort();
+    this.#of.marks.short();
   }
 
   /** Judges all hosts that are due. */
   judge(): void {
     this.#judgeDue();
     // Copies on hosts that are now waited for longer, or no longer, count until another time.
-    for (const host of this.#of.hosts.judgeOutage(this.#of.nowMs())) this.#of.markHeldBy(host.id);
+    for (const host of this.#of.hosts.judgeOutage(this.#of.nowMs())) this.#of.marks.heldBy(host.id);
     // Hosts that are newly missed, or no longer in an outage, may be due once more.
     if (this.#of.hosts.settle(this.#of.nowMs()) <= this.#of.nowMs()) this.#judgeDue();
     const outage = this.#of.hosts.outageNews();
@@ -238,11 +232,11 @@ export class Listening {
       if (!this.#of.hosts.judge(host, this.#of.nowMs())) continue;
       this.#of.emit({ do: 'note-liveness', host: host.id, state: host.liveness });
       if (host.liveness === 'live') this.askState(host);
-      if (host.liveness === 'dead') for (const row of this.#of.claims.forgetHost(host.id)) this.#of.mark(row);
-      this.#of.markHeldBy(host.id);
+      if (host.liveness === 'dead') for (const row of this.#of.claims.forgetHost(host.id)) this.#of.marks.mark(row);
+      this.#of.marks.heldBy(host.id);
       // Its absence can leave a parcel with a single place, which makes it short.
-      this.#of.markFrom(host.id);
-      this.#of.markShort();
+      this.#of.marks.from(host.id);
+      this.#of.marks.short();
     }
   }
 

@@ -16,8 +16,10 @@ import type { LogSegment } from './holdings-log.js';
 import type { HostView } from './host-view.js';
 import type { Hosts } from './hosts.js';
 import type { HostId, StoreId } from './ids.js';
+import type { Marks } from './marks.js';
 import type { Row, StoreSlot } from './parcel-table.js';
 import type { Placement } from './placement.js';
+import type { Pursuing } from './pursuing.js';
 
 /** What reading logs must know of its machine. */
 export interface LogReadingContext {
@@ -26,15 +28,13 @@ export interface LogReadingContext {
   readonly hosts: Hosts;
   readonly placement: Pick<Placement, 'storeCounts'>;
   readonly claims: Claims;
-  readonly auditing: () => Pick<Auditing, 'told' | 'retold' | 'restarted'>;
+  readonly auditing: Pick<Auditing, 'told' | 'retold' | 'restarted'>;
   readonly nowMs: () => number;
   readonly askState: (writer: HostView) => void;
-  /** A counted copy of the row has come to a store of the host. */
-  readonly taken: (host: HostId, row: Row) => void;
+  readonly pursuing: Pick<Pursuing, 'noteTaken'>;
   /** A copy of our own has come or gone. */
   readonly ownChanged: (row: Row) => void;
-  /** Looks at the row in this step. */
-  readonly mark: (row: Row) => void;
+  readonly marks: Pick<Marks, 'mark'>;
 }
 
 export class LogReading {
@@ -60,7 +60,7 @@ export class LogReading {
       host: segment.host,
       store: segment.end.store,
       relayed,
-      learn: (slot, rows) => this.#of.auditing().told(slot, rows),
+      learn: (slot, rows) => this.#of.auditing.told(slot, rows),
     });
   }
 
@@ -71,7 +71,7 @@ export class LogReading {
       host,
       store: at.store,
       relayed,
-      learn: slot => this.#of.auditing().retold(slot),
+      learn: slot => this.#of.auditing.retold(slot),
     });
   }
 
@@ -113,10 +113,10 @@ export class LogReading {
         for (const row of applied.rows) {
           if (counts) {
             this.#of.claims.withdraw(row, host);
-            this.#of.taken(host, row);
+            this.#of.pursuing.noteTaken(host, row);
           }
           if (host === this.#of.self) this.#of.ownChanged(row);
-          this.#of.mark(row);
+          this.#of.marks.mark(row);
         }
         return;
       }
@@ -127,9 +127,9 @@ export class LogReading {
 
   /** Discards a log that is not what we took it for, and reads it again. */
   readAnew(host: HostId, store: StoreId): void {
-    for (const row of this.#of.holdings.restart(host, store)) this.#of.mark(row);
+    for (const row of this.#of.holdings.restart(host, store)) this.#of.marks.mark(row);
     const restarted = this.#of.holdings.slotOf(host, store);
-    if (restarted !== undefined) this.#of.auditing().restarted(restarted);
+    if (restarted !== undefined) this.#of.auditing.restarted(restarted);
     const writer = this.#of.hosts.get(host);
     if (writer === undefined) return;
     // What it held looks lost until then.

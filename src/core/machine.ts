@@ -11,15 +11,17 @@
  * (auditing). Whatever may have changed a decision about a parcel marks its row (marks); marked rows are looked at before the
  * step ends. Here inputs and looks find who takes them; what it answers is `known`.
  */
-import { Auditing, type StorePresence } from './auditing.js';
+import { Auditing } from './auditing.js';
 import type { Chance } from './chance.js';
 import { Claims } from './claims.js';
-import { type ClusterConfig, type Member, mayHoldCopies } from './cluster-config.js';
+import type { ClusterConfig, Member } from './cluster-config.js';
 import { Dropping } from './dropping.js';
 import type { Effect, Input, PastAbsence } from './effects.js';
 import { Expiring } from './expiring.js';
 import { assert, unreachable } from './fault.js';
 import { Fitting } from './fitting.js';
+import { Heeding } from './heeding.js';
+import { HeldHere } from './held-here.js';
 import { HOLDINGS_LIMITS, Holdings, type HoldingsLimits } from './holdings.js';
 import { Hosts } from './hosts.js';
 import { type HostId, type Nonce, type SourceId, type StoreId, splitSourceId } from './ids.js';
@@ -30,12 +32,13 @@ import { Marks } from './marks.js';
 import type { Heartbeat, StoreReport } from './messages.js';
 import { OtherHolders } from './other-holders.js';
 import { OwnHoldings } from './own-holdings.js';
-import { FLAG, ParcelTable, type Row, type StoreSlot } from './parcel-table.js';
+import { FLAG, ParcelTable, type Row } from './parcel-table.js';
 import { type CopyCount, Placement } from './placement.js';
 import { Pursuing } from './pursuing.js';
 import { Relocating } from './relocating.js';
 import { Room } from './room.js';
 import { RULES, type Rules } from './rules.js';
+import { StorePresences } from './store-presence.js';
 import { REMOVAL_RESTS, StoreRests } from './store-rests.js';
 import { TakingBack } from './taking-back.js';
 import { Voice } from './voice.js';
@@ -66,6 +69,12 @@ export interface MachineOptions {
   readonly absences?: readonly PastAbsence[];
 }
 
+/** … of which a copy's store is to hold that head or a later one. */
+interface HeadSeq {
+  readonly source: SourceId;
+  readonly seq: number;
+}
+
 export class Machine {
   readonly #self: HostId;
   readonly #chance: Chance;
@@ -92,8 +101,6 @@ export class Machine {
   readonly #ownHoldings: OwnHoldings;
   /** What it answers. */
   readonly known: Known;
-  readonly #ranBeforeMs: number;
-  readonly #startedMs: number;
   #config: ClusterConfig | undefined;
   #member: Member | undefined;
   #nowMs: number;
@@ -122,8 +129,6 @@ export class Machine {
     this.#bootId = nonces().slice(0, BOOT_ID_DIGITS);
     this.#chance = chance;
     this.#nowMs = nowMs;
-    this.#startedMs = nowMs;
-    this.#ranBeforeMs = ranBeforeMs;
     this.#heartbeatDueMs = nowMs;
     this.#holdings = new Holdings(this.#table, {
       self,
@@ -140,189 +145,81 @@ export class Machine {
       logsOf: host => this.#holdings.slotsOf(host).map(slot => this.#holdings.position(slot)),
       absences: absences.map(({ agoMs, ...absence }) => ({ ...absence, endedAtMs: nowMs - agoMs })),
     });
-    const machine = this;
-    const ownView = {
-      host: self,
-      member: () => machine.#member,
-      mounted: (store: StoreId) => machine.#room.takesParcels(store),
-      get weightMiB() {
-        return machine.#room.weightMiB;
-      },
-      get version() {
-        return machine.#room.version;
-      },
-    };
-    this.#marks = new Marks({
-      table: this.#table,
-      holdings: this.#holdings,
-      wanted: this.#wanted,
-      nowMs: () => this.#nowMs,
-    });
+    const ownView = ownViewOf(self, this.#room, () => this.#member);
     const seen = { table: this.#table, holdings: this.#holdings, hosts: this.#hosts, self: ownView };
     this.#placement = new Placement({ ...seen, rules });
-    const shared = {
+    const kept = {
+      self,
       table: this.#table,
       holdings: this.#holdings,
       hosts: this.#hosts,
       placement: this.#placement,
+      wanted: this.#wanted,
       claims: this.#claims,
+      room: this.#room,
+      voice: this.#voice,
+      takingBack: this.#takingBack,
+      nowMs: () => this.#nowMs,
+    };
+    this.#marks = new Marks(kept);
+    const shared = {
+      ...kept,
+      marks: this.#marks,
+      heeding: new Heeding(kept),
+      here: new HeldHere(kept),
+      presences: new StorePresences(kept),
       others: new OtherHolders({
         ...seen,
         placement: this.#placement,
         copiesWanted: row => this.#wanted.copiesWanted(row),
       }),
-      wanted: this.#wanted,
-      nowMs: () => this.#nowMs,
-      heldIn: (row: Row) => this.#ownHoldings.heldIn(row),
-      isHeldToStay: (row: Row) => this.#ownHoldings.isHeldToStay(row),
-      isOurs: (row: Row) => this.#holdings.slotsOf(self).some(slot => this.#table.isHeldBy(row, slot)),
+      rests: new StoreRests(REMOVAL_RESTS),
+      rules,
+      chance,
+      nonces,
+      runMs: () => ranBeforeMs + this.#nowMs - nowMs,
+      config: () => this.#configured(),
+      member: () => this.#member,
       memberOf: (host: HostId) => (host === self ? this.#member : this.#hosts.believed(host)),
+      count: (row: Row, withHead?: HeadSeq) => this.#count(row, withHead),
       emit: (effect: Effect) => void this.#effects.push(effect),
-      mark: (row: Row) => this.#marks.mark(row),
-      lookAgain: (row: Row, atMs?: number) => this.#marks.lookAgain(row, atMs),
-      lookLater: (row: Row, atMs: number) => this.#marks.lookLater(row, atMs),
       sayNow: () => {
         this.#heartbeatDueMs = this.#nowMs;
       },
     };
-    this.#ownHoldings = new OwnHoldings({
+    // Each after those that it needs; where two need each other, one comes to the other by a function.
+    const relocating = new Relocating({ ...shared, pursuing: () => this.#pursuing });
+    const fitting = new Fitting({ ...shared, relocating });
+    const expiring = new Expiring({ ...shared, isBusy: row => this.#dropping.isBusy(row) });
+    const returnedAtMs = (host: HostId): number | undefined => this.#returnedAtMsOf(host);
+    const dropping = new Dropping({ ...shared, relocating, fitting, expiring, returnedAtMs });
+    const pursuing = new Pursuing({ ...shared, relocating, fitting });
+    const auditing = new Auditing({
       ...shared,
-      self,
-      room: this.#room,
-      takingBack: this.#takingBack,
-      voice: this.#voice,
-      marks: this.#marks,
-      config: () => this.#configured(),
-      fitting: () => this.#fitting,
-      logs: () => this.#logs,
-      expiring: () => this.#expiring,
-      pursuing: () => this.#pursuing,
-      dropping: () => this.#dropping,
-      relocating: () => this.#relocating,
-    });
-    const rests = new StoreRests(REMOVAL_RESTS);
-    this.#dropping = new Dropping({
-      ...shared,
-      self,
-      rests,
-      chance,
-      nonces,
-      rules,
-      config: () => this.#configured(),
-      storesOf: row => this.#ownHoldings.allThatHold(row),
-      isHeldTwice: row => this.#ownHoldings.isHeldTwice(row),
-      returnedAtMs: host => {
-        if (host !== self) return this.#hosts.get(host)?.returnedAtMs;
-        return Math.max(this.#returnedAtMs, this.#ownHoldings.returnedAtMs ?? Number.NEGATIVE_INFINITY);
-      },
-      isDraining: store => !this.#room.takesParcels(store),
-      isExpiring: row => this.#expiring.isExpiring(row),
-      isRelocated: row => this.#relocating.isLeaving(row),
-      keepUntilMs: row => this.#relocating.keepUntilMs(row),
-      // What finds no room because a disk does not answer has it when that does.
-      isPressed: store => (this.#fitting.lacksRoom && !this.#room.hangsAny()) || this.#room.isOver(store),
-      stores: () => this.#room.stores(),
-    });
-    this.#relocating = new Relocating({
-      ...shared,
-      self,
-      config: () => this.#configured(),
-      roomiest: () => this.#room.roomiest(),
-      heldIn: store => this.#ownHoldings.rowsIn(store),
-      isHeldHere: row => this.#ownHoldings.isHeld(row),
-      holds: (host, row) =>
-        this.#holdings.slotsOf(host).some(slot => this.#table.isHeldBy(row, slot) && this.#placement.storeCounts(slot)),
-      sayClaim: (row, store) => this.#voice.claim(store, this.#table.id(row), this.#configured().timing.claimMs),
-      withdrawClaim: (row, store) => {
-        if (!this.#pursuing.claims(row)) this.#voice.withdraw(store, this.#table.id(row));
-      },
-      reserve: (store, bytes) => this.#room.reserveIfFree(store, bytes),
-      release: (store, bytes) => this.#room.release(store, bytes),
-      take: row => this.#pursuing.takeOver(row),
-      giveUp: row => this.#pursuing.giveUp(row),
-      isTaking: row => this.#pursuing.isAfter(row),
-    });
-    const runMs = (): number => this.#ranBeforeMs + this.#nowMs - this.#startedMs;
-    this.#expiring = new Expiring({
-      ...shared,
-      rests,
-      runMs,
-      gcGraceMs: () => this.#configured().timing.gcGraceMs,
-      heardSeq: source => this.#heardSeq(source),
-      isBusy: row => this.#dropping.isBusy(row),
-    });
-    this.#fitting = new Fitting({
-      ...shared,
-      self,
-      room: this.#room,
-      relocating: () => this.#relocating,
-    });
-    this.#pursuing = new Pursuing({
-      ...shared,
-      self,
-      fitting: this.#fitting,
-      room: this.#room,
-      voice: this.#voice,
-      chance,
-      config: () => this.#configured(),
-      member: () => this.#member,
-      relocating: () => this.#relocating,
-      count: row => this.#count(row),
-    });
-    const presenceOf = (slot: StoreSlot): StorePresence => {
-      const view = this.#hosts.get(this.#holdings.hostOf(slot));
-      if (view === undefined || !mayHoldCopies(view.member)) return 'gone';
-      if (view.liveness === 'dead') return 'dead';
-      if (!this.#placement.storeCounts(slot)) return 'unlisted';
-      return view.liveness === 'live' ? 'there' : 'suspect';
-    };
-    this.#auditing = new Auditing({
-      ...shared,
-      self,
-      chance,
-      nonces,
-      runMs,
-      scrubMs: () => this.#configured().timing.scrubMs,
-      deadMaxMs: () => this.#configured().timing.deadMaxMs,
       isFromHere: row => this.#member?.trust === 'trusted' && this.#wanted.originsOf(row).includes(self),
       isWanted: row => this.#table.has(row, FLAG.wanted),
       askState: host => {
         const view = this.#hosts.get(host);
         if (view !== undefined) this.#listening.askState(view);
       },
-      presenceOf,
-      canBeAsked: slot =>
-        presenceOf(slot) === 'there' && this.#hosts.get(this.#holdings.hostOf(slot))?.connected === true,
     });
-    this.#logs = new LogReading({
+    const logs = new LogReading({
       ...shared,
-      self,
-      auditing: () => this.#auditing,
+      auditing,
+      pursuing,
       askState: writer => this.#listening.askState(writer),
-      taken: (host, row) => this.#pursuing.noteTaken(host, row),
       ownChanged: row => this.#ownHoldings.changed(row),
     });
-    this.#listening = new Listening({
-      ...shared,
-      auditing: () => this.#auditing,
-      logs: () => this.#logs,
-      config: () => this.#configured(),
-      isHeeded: (host, source) => this.#isHeeded(host, source),
-      markHeldBy: host => this.#marks.heldBy(host),
-      markFrom: host => this.#marks.from(host),
-      markShort: () => this.#marks.short(),
-    });
-    this.known = new Known({
-      ...shared,
-      self: ownView,
-      room: this.#room,
-      takingBack: this.#takingBack,
-      auditing: this.#auditing,
-      dropping: this.#dropping,
-      pursuing: this.#pursuing,
-      relocating: this.#relocating,
-      count: (row, withHead) => this.#count(row, withHead),
-    });
+    this.#listening = new Listening({ ...shared, auditing, logs });
+    this.#ownHoldings = new OwnHoldings({ ...shared, fitting, logs, expiring, pursuing, dropping, relocating });
+    this.known = new Known({ ...shared, self: ownView, auditing, dropping, pursuing, relocating });
+    this.#relocating = relocating;
+    this.#fitting = fitting;
+    this.#expiring = expiring;
+    this.#dropping = dropping;
+    this.#pursuing = pursuing;
+    this.#auditing = auditing;
+    this.#logs = logs;
     this.#configure(config);
   }
 
@@ -657,32 +554,28 @@ export class Machine {
     return this.#config;
   }
 
-  /**
-   * Whether a host's word of a source's newest head keeps what the one in force does not list: else any member could have
-   * everything kept for ever. Of its own sources an origin may say what it likes.
-   */
-  #isHeeded(host: HostId, source: SourceId): boolean {
-    if (host === this.#self) return true;
-    const member = this.#hosts.believed(host);
-    return member !== undefined && (mayHoldCopies(member) || splitSourceId(source).origin === host);
+  /** When the host came back after it had been taken for dead; undefined for one that was not. */
+  #returnedAtMsOf(host: HostId): number | undefined {
+    if (host !== this.#self) return this.#hosts.get(host)?.returnedAtMs;
+    return Math.max(this.#returnedAtMs, this.#ownHoldings.returnedAtMs ?? Number.NEGATIVE_INFINITY);
   }
 
-  /**
-   * The highest head of a source that a member spoke of who is heeded. Of a revoked origin the configuration says it; and by a later head
-   * that is in force here still nothing goes. Where it does not, only what members hold durably counts: what it signed after it was revoked
-   * nobody may ever get to see, and its copies would be kept for ever.
-   */
-  #heardSeq(source: SourceId): number {
-    const last = this.#wanted.lastSeq(source);
-    if (last !== undefined) return (this.#wanted.head(source)?.seq ?? 0) > last ? Number.POSITIVE_INFINITY : last;
-    const { origin } = splitSourceId(source);
-    const isMember = origin === this.#self || this.#hosts.get(origin) !== undefined;
-    const said = isMember ? this.#wanted.heardSeq(source) : 0;
-    const held = this.#holdings.highestHead(source, this.#wanted.credibleSeq(source), by => this.#isHeeded(by, source));
-    return Math.max(said, held);
-  }
-
-  #count(row: Row, withHead?: { readonly source: SourceId; readonly seq: number }): CopyCount {
+  #count(row: Row, withHead?: HeadSeq): CopyCount {
     return this.#placement.count(row, this.#wanted.originsOf(row), this.#nowMs, withHead);
   }
+}
+
+/** How placement sees this host itself. */
+function ownViewOf(host: HostId, room: Room, member: () => Member | undefined) {
+  return {
+    host,
+    member,
+    mounted: (store: StoreId) => room.takesParcels(store),
+    get weightMiB() {
+      return room.weightMiB;
+    },
+    get version() {
+      return room.version;
+    },
+  };
 }

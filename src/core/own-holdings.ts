@@ -34,12 +34,12 @@ export interface OwnHoldingsContext {
   readonly takingBack: Pick<TakingBack, 'storeGone'>;
   readonly voice: Pick<Voice, 'tell'>;
   readonly marks: Pick<Marks, 'heldBy' | 'short'>;
-  readonly fitting: () => Pick<Fitting, 'roomIsFree'>;
-  readonly logs: () => Pick<LogReading, 'apply'>;
-  readonly expiring: () => Pick<Expiring, 'left'>;
-  readonly pursuing: () => Pick<Pursuing, 'storeDrains' | 'storeGone' | 'storeHangs' | 'copiesChanged'>;
-  readonly dropping: () => Pick<Dropping, 'storeGone' | 'entered'>;
-  readonly relocating: () => Pick<Relocating, 'storeGone' | 'holdingsChanged'>;
+  readonly fitting: Pick<Fitting, 'roomIsFree'>;
+  readonly logs: Pick<LogReading, 'apply'>;
+  readonly expiring: Pick<Expiring, 'left'>;
+  readonly pursuing: Pick<Pursuing, 'storeDrains' | 'storeGone' | 'storeHangs' | 'copiesChanged'>;
+  readonly dropping: Pick<Dropping, 'storeGone' | 'entered'>;
+  readonly relocating: Pick<Relocating, 'storeGone' | 'holdingsChanged'>;
   readonly nowMs: () => number;
   readonly config: () => ClusterConfig;
   readonly emit: (effect: Effect) => void;
@@ -62,53 +62,7 @@ export class OwnHoldings {
     return this.#returnedAtMs;
   }
 
-  // ----------------------------------------------------------------------------------------------------- what stores hold
-
-  isHeld(row: Row): boolean {
-    return this.heldIn(row) !== undefined;
-  }
-
-  /** The first store of ours that holds the row. */
-  heldIn(row: Row): StoreId | undefined {
-    for (const { store } of this.#of.room.stores()) if (this.#holds(store, row)) return store;
-    return undefined;
-  }
-
-  /** Whether a store of ours that is not to be emptied holds the row. */
-  isHeldToStay(row: Row): boolean {
-    for (const { store, draining } of this.#of.room.stores()) if (!draining && this.#holds(store, row)) return true;
-    return false;
-  }
-
-  isHeldTwice(row: Row): boolean {
-    if (this.#of.room.size < 2) return false;
-    let holding = 0;
-    for (const { store } of this.#of.room.stores()) if (this.#holds(store, row)) holding += 1;
-    return holding > 1;
-  }
-
-  /** The stores of ours that hold the row, in the order in which they should keep it. */
-  allThatHold(row: Row): readonly StoreId[] {
-    const { room } = this.#of;
-    const holding = [...room.stores()].filter(({ store }) => this.#holds(store, row));
-    holding.sort((a, b) => Number(room.isBetterKept(b, a)) - Number(room.isBetterKept(a, b)));
-    return holding.map(({ store }) => store);
-  }
-
-  /** Every row in a store of ours. */
-  *rowsIn(store: StoreId): IterableIterator<Row> {
-    const { self, table, holdings } = this.#of;
-    const slot = holdings.slotOf(self, store);
-    if (slot !== undefined) yield* table.heldBy(slot);
-  }
-
-  #holds(store: StoreId, row: Row): boolean {
-    const { self, table, holdings } = this.#of;
-    const slot = holdings.slotOf(self, store);
-    return slot !== undefined && table.isHeldBy(row, slot);
-  }
-
-  // --------------------------------------------------------------------------------------------- what stores made durable
+  // -------------------------------------------------------------------------------------------------- what they made durable
 
   /**
    * Operations that one of our own stores has just made durable: they count from now on, and others must hear of them.
@@ -119,10 +73,10 @@ export class OwnHoldings {
     const { store, seq } = segment.end;
     const slot = holdings.slotOf(self, store);
     const knownSeq = slot === undefined ? 0 : holdings.position(slot).seq;
-    logs().apply(segment);
+    logs.apply(segment);
     if (seq <= knownSeq) return;
     const ops = segment.ops.slice(Math.max(0, knownSeq - (seq - segment.ops.length)));
-    for (const op of ops) if (op.op === 'del' || op.op === 'corrupt') expiring().left(table.rowOf(op.parcel));
+    for (const op of ops) if (op.op === 'del' || op.op === 'corrupt') expiring.left(table.rowOf(op.parcel));
     voice.tell(segment, ops, { nowMs: nowMs(), heartbeatMs: config().timing.heartbeatMs });
   }
 
@@ -130,14 +84,14 @@ export class OwnHoldings {
   removed(segment: LogSegment, usedBytes: number): void {
     this.#of.room.used(segment.end.store, usedBytes);
     this.wrote(segment);
-    this.#of.fitting().roomIsFree();
+    this.#of.fitting.roomIsFree();
   }
 
   /** A copy of our own has come or gone: whatever depends on the copies here must be decided again. */
   changed(row: Row): void {
-    this.#of.relocating().holdingsChanged();
-    this.#of.dropping().entered(row);
-    this.#of.pursuing().copiesChanged(row);
+    this.#of.relocating.holdingsChanged();
+    this.#of.dropping.entered(row);
+    this.#of.pursuing.copiesChanged(row);
   }
 
   // ---------------------------------------------------------------------------------------------- the state of the stores
@@ -147,7 +101,7 @@ export class OwnHoldings {
     const { isNew, isBack, isOther, grew } = room.measured(measured);
     if (isBack) this.#returnedAtMs = nowMs();
     // Copies in a store to be emptied no longer count, or count again.
-    if (isOther && measured.draining) pursuing().storeDrains(measured.store);
+    if (isOther && measured.draining) pursuing.storeDrains(measured.store);
     if (isNew || isOther) {
       marks.heldBy(self);
       sayNow();
@@ -166,18 +120,18 @@ export class OwnHoldings {
     const { room, pursuing, nowMs, sayNow } = this.#of;
     if (!room.hangs(store, hangs ? nowMs() : Number.POSITIVE_INFINITY)) return;
     sayNow();
-    if (hangs) pursuing().storeHangs(store);
+    if (hangs) pursuing.storeHangs(store);
     else this.moreRoom();
   }
 
   gone(store: StoreId): void {
     const { self, room, takingBack, marks, pursuing, dropping, relocating, sayNow } = this.#of;
     if (!room.remove(store)) return;
-    pursuing().storeGone(store);
-    dropping().storeGone(store);
+    pursuing.storeGone(store);
+    dropping.storeGone(store);
     // Their outcome may never be reported.
     for (const id of this.#keepingHead) if (id.startsWith(keepId(store, ''))) this.#keepingHead.delete(id);
-    relocating().storeGone(store);
+    relocating.storeGone(store);
     takingBack.storeGone(store);
     marks.heldBy(self);
     sayNow();

@@ -22,9 +22,11 @@ import type { Fitting } from './fitting.js';
 import { Givers } from './givers.js';
 import { claimTurnMs, decideGrab, type GrabVerdict, type GrabView } from './grab.js';
 import { GrabLooks } from './grab-looks.js';
+import type { HeldHere } from './held-here.js';
 import type { Holdings } from './holdings.js';
 import type { Hosts } from './hosts.js';
 import type { HostId, StoreId } from './ids.js';
+import type { Marks } from './marks.js';
 import type { OtherHolders } from './other-holders.js';
 import { Paces } from './paces.js';
 import { FLAG, type ParcelTable, type Row } from './parcel-table.js';
@@ -68,17 +70,11 @@ export interface PursuingContext {
   readonly config: () => ClusterConfig;
   /** This host as a member; undefined while it is none. */
   readonly member: () => Member | undefined;
-  readonly relocating: () => Pick<Relocating, 'giveRoomBack' | 'considerStuck'>;
-  /** One of our stores has the row and is not to be emptied. */
-  readonly isHeldToStay: (row: Row) => boolean;
+  readonly relocating: Pick<Relocating, 'giveRoomBack' | 'considerStuck'>;
+  readonly here: Pick<HeldHere, 'isHeldToStay'>;
   readonly count: (row: Row) => CopyCount;
   readonly emit: (effect: Effect) => void;
-  /** Looks at the row again in this step. */
-  readonly mark: (row: Row) => void;
-  /** Looks at the row again at `atMs`. */
-  readonly lookAgain: (row: Row, atMs: number) => void;
-  /** As `lookAgain`, but keeps only the earliest time; for callers that ask on every look. */
-  readonly lookLater: (row: Row, atMs: number) => void;
+  readonly marks: Pick<Marks, 'mark' | 'lookAgain' | 'lookLater'>;
   /** Makes the next heartbeat due now. */
   readonly sayNow: () => void;
 }
@@ -227,7 +223,7 @@ export class Pursuing {
 
   /** A source is gone: pursuits that only it could serve are given up, so that they keep nothing else waiting. */
   lookAtAll(): void {
-    for (const row of this.#pursuits.keys()) this.#of.mark(row);
+    for (const row of this.#pursuits.keys()) this.#of.marks.mark(row);
   }
 
   #reconsider(pursuit: Pursuit, verdict: GrabVerdict, { count, view }: Considered): void {
@@ -290,7 +286,7 @@ export class Pursuing {
       case 'wait': {
         this.#ready.remove(row);
         // While others fetch it, the end of a claim brings the row up again.
-        if (verdict.untilMs !== Number.POSITIVE_INFINITY) this.#of.lookLater(row, verdict.untilMs);
+        if (verdict.untilMs !== Number.POSITIVE_INFINITY) this.#of.marks.lookLater(row, verdict.untilMs);
         return;
       }
       case 'decline':
@@ -298,7 +294,7 @@ export class Pursuing {
         if (verdict.because !== 'no-room') return;
         this.#fitting.lacks(row);
         if (!this.#room.hangsAny())
-          this.#of.relocating().considerStuck(row, { copies: count.copies, claims: view.claims });
+          this.#of.relocating.considerStuck(row, { copies: count.copies, claims: view.claims });
         return;
       default:
         unreachable(verdict);
@@ -385,7 +381,7 @@ export class Pursuing {
       this.#ready.push(row, importanceNow, source);
       return;
     }
-    this.#of.relocating().giveRoomBack(row);
+    this.#of.relocating.giveRoomBack(row);
     // Reserved room was based on what is lent; the disk may have refused that much since.
     if (this.#fitting.placeFor(row) === undefined) {
       this.#act(row, { act: 'decline', because: 'no-room' }, { count, view });
@@ -424,7 +420,7 @@ export class Pursuing {
       this.#clearedVersion += 1;
       this.#sayClaim(pursuit);
     } else if (turnMs === 0) this.#say(pursuit);
-    else this.#of.lookAgain(row, pursuit.lookAgainMs);
+    else this.#of.marks.lookAgain(row, pursuit.lookAgainMs);
     this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + this.#configured().timing.claimMs / 3);
   }
 
@@ -433,15 +429,15 @@ export class Pursuing {
     pursuit.stage = 'claimed';
     pursuit.lookAgainMs = this.#nowMs + this.#configured().timing.claimWaitMs;
     this.#sayClaim(pursuit);
-    this.#of.lookAgain(pursuit.row, pursuit.lookAgainMs);
+    this.#of.marks.lookAgain(pursuit.row, pursuit.lookAgainMs);
   }
 
   /** Takes a parcel over from a host that is too full. @returns false when it cannot. */
   takeOver(row: Row): boolean {
-    if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#of.isHeldToStay(row)) return false;
+    if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#of.here.isHeldToStay(row)) return false;
     if (this.#member?.state !== 'active' || this.#member.trust !== 'trusted') return false;
     if (this.#wanted.originsOf(row).includes(this.#of.self) || this.#fitting.placeFor(row) === undefined) return false;
-    this.#of.relocating().giveRoomBack(row);
+    this.#of.relocating.giveRoomBack(row);
     this.#pursue(row, this.#givers.best(row) ?? this.#wanted.knownOriginOf(row), { relocated: true });
     return true;
   }
@@ -482,7 +478,7 @@ export class Pursuing {
   }
 
   #came(pursuit: Pursuit): void {
-    if (this.#isBegun(pursuit)) this.#of.mark(pursuit.row);
+    if (this.#isBegun(pursuit)) this.#of.marks.mark(pursuit.row);
     if (this.#paces.own >= PACE_NEWS * this.#toldPace && this.#paces.own > 0) this.#of.sayNow();
   }
 
@@ -543,7 +539,7 @@ export class Pursuing {
     for (const row of this.#failures.rows()) {
       if (!this.#givers.all(row).includes(host)) continue;
       this.#failures.restEnds(row, this.#nowMs);
-      this.#of.mark(row);
+      this.#of.marks.mark(row);
     }
   }
 
@@ -562,7 +558,7 @@ export class Pursuing {
     const untilMs = this.#nowMs + Math.max(leastMs, restMs);
     this.#failures.rest(pursuit.row, untilMs);
     this.#abandon(pursuit);
-    this.#of.lookAgain(pursuit.row, untilMs);
+    this.#of.marks.lookAgain(pursuit.row, untilMs);
   }
 
   /**
@@ -572,7 +568,7 @@ export class Pursuing {
     if (this.#fetching.cancel(pursuit)) this.#forget(pursuit);
     else this.#release(pursuit);
     if (pursuit.stage !== 'unsaid') this.#voice.withdraw(pursuit.store, this.#table.id(pursuit.row));
-    this.#of.mark(pursuit.row);
+    this.#of.marks.mark(pursuit.row);
   }
 
   #release(pursuit: Pursuit): void {
@@ -612,7 +608,7 @@ export class Pursuing {
   storeHangs(store: StoreId): void {
     this.#abandonNotBegun(store);
     for (const pursuit of this.#pursuits.values())
-      if (pursuit.store === store) this.#of.lookAgain(pursuit.row, this.#nowMs + FETCH_HANGS_MS);
+      if (pursuit.store === store) this.#of.marks.lookAgain(pursuit.row, this.#nowMs + FETCH_HANGS_MS);
   }
 
   /** Claims whose fetch has not begun are made again where the copy can stay. */

@@ -12,10 +12,13 @@
  */
 import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Effect, Input } from './effects.js';
+import type { HeldHere } from './held-here.js';
+import type { Holdings } from './holdings.js';
 import type { HostId, StoreId } from './ids.js';
+import type { Marks } from './marks.js';
 import type { OtherHolders } from './other-holders.js';
 import type { ParcelTable, Row } from './parcel-table.js';
-
+import type { Placement } from './placement.js';
 import {
   type ChosenMove,
   chooseMove,
@@ -24,6 +27,8 @@ import {
   type Family,
   RELOCATIONS_MAX,
 } from './relocate.js';
+import type { Room } from './room.js';
+import type { Voice } from './voice.js';
 import type { Wanted } from './wanted.js';
 
 /** A move may take this long, in ms, plus a second for each MB that moves. */
@@ -54,6 +59,18 @@ interface Move {
 }
 
 /** What relocating must know of its machine. */
+/** What pursuing does for it. */
+export interface Taking {
+  /** Begins to fetch the parcel whatever its copies. @returns false when there is no room for it, or it cannot be had. */
+  takeOver(row: Row): boolean;
+  /** … and not after all, though it has been taken. */
+  giveUp(row: Row): void;
+  /** The parcel is still on its way. */
+  isAfter(row: Row): boolean;
+  /** It has told others that it is about to fetch the parcel. */
+  claims(row: Row): boolean;
+}
+
 export interface RelocatingContext {
   readonly self: HostId;
   readonly table: ParcelTable;
@@ -62,30 +79,14 @@ export interface RelocatingContext {
   readonly nowMs: () => number;
   readonly config: () => ClusterConfig;
   readonly memberOf: (host: HostId) => Member | undefined;
-  /** Our store with the most free room, and how much that is. */
-  readonly roomiest: () => { readonly store: StoreId; readonly freeBytes: number } | undefined;
-  /** Every parcel in a store of ours. */
-  readonly heldIn: (store: StoreId) => Iterable<Row>;
-  readonly isHeldHere: (row: Row) => boolean;
-  readonly holds: (host: HostId, row: Row) => boolean;
-  readonly sayClaim: (row: Row, store: StoreId) => void;
-  readonly withdrawClaim: (row: Row, store: StoreId) => void;
-  /** Reserves room in the store for the row. @returns false when there is none */
-  readonly reserve: (store: StoreId, bytes: number) => boolean;
-  readonly release: (store: StoreId, bytes: number) => void;
-  /**
-   * Begins to fetch the parcel regardless of its copies. @returns false when there is no room for it, or it cannot be
-   * fetched
-   */
-  readonly take: (row: Row) => boolean;
-  /** Gives up a parcel that was begun with `take`. */
-  readonly giveUp: (row: Row) => void;
-  /** An incoming parcel of an accepted offer is still on its way. */
-  readonly isTaking: (row: Row) => boolean;
+  readonly holdings: Pick<Holdings, 'slotsOf'>;
+  readonly placement: Pick<Placement, 'storeCounts'>;
+  readonly here: Pick<HeldHere, 'rowsIn' | 'isHeld'>;
+  readonly room: Pick<Room, 'roomiest' | 'reserveIfFree' | 'release'>;
+  readonly voice: Pick<Voice, 'claim' | 'withdraw'>;
+  readonly pursuing: () => Taking;
   readonly emit: (effect: Effect) => void;
-  readonly lookAgain: (row: Row, atMs?: number) => void;
-  /** As `lookAgain`, but keeps only the earliest time; for callers that ask on every look. */
-  readonly lookLater: (row: Row, atMs: number) => void;
+  readonly marks: Pick<Marks, 'lookAgain' | 'lookLater'>;
 }
 
 export class Relocating {
@@ -139,14 +140,14 @@ export class Relocating {
     const kept = this.#kept.get(row);
     if (kept === undefined) return;
     this.#kept.delete(row);
-    this.#of.release(kept.store, kept.bytes);
+    this.#of.room.release(kept.store, kept.bytes);
   }
 
   // ------------------------------------------------------------------------------------------------------------ outgoing
 
   /** A row that is short of copies and does not fit here. */
   considerStuck(row: Row, { copies, claims }: { readonly copies: number; readonly claims: number }): void {
-    const { table, others, wanted, config, nowMs, lookAgain, lookLater } = this.#of;
+    const { table, others, wanted, config, nowMs, marks } = this.#of;
     const copiesWanted = wanted.copiesWanted(row);
     if (copiesWanted === undefined || this.#byRow.has(row)) return;
     const { timing } = config();
@@ -167,14 +168,14 @@ export class Relocating {
     // The costly search for a move is made only if everything else says yes.
     const verdict = decideRelocate({ ...view, hasMove: true });
     const move = verdict.act === 'relocate' ? this.#chooseMove(row) : undefined;
-    if (verdict.act === 'wait') lookAgain(row, verdict.untilMs);
-    else if (move === undefined) lookLater(row, nowMs() + restOf(timing.relocateMs, view));
+    if (verdict.act === 'wait') marks.lookAgain(row, verdict.untilMs);
+    else if (move === undefined) marks.lookLater(row, nowMs() + restOf(timing.relocateMs, view));
     else this.#begin(row, move);
   }
 
   #chooseMove(row: Row): (ChosenMove<Row, HostId> & { readonly store: StoreId }) | undefined {
-    const { table, others, wanted, roomiest } = this.#of;
-    const place = roomiest();
+    const { table, others, wanted, room } = this.#of;
+    const place = room.roomiest();
     if (place === undefined) return undefined;
     const chosen = chooseMove({
       needBytes: table.bytes(row) - place.freeBytes,
@@ -196,7 +197,7 @@ export class Relocating {
   #familiesIn(store: StoreId): readonly Family<Row>[] {
     if (this.#families?.store === store) return this.#families.list;
     const byKey = new Map<number, { rows: Row[]; bytes: number }>();
-    for (const row of this.#of.heldIn(store)) {
+    for (const row of this.#of.here.rowsIn(store)) {
       const key = this.#of.table.familyNumber(row);
       const family = byKey.get(key) ?? { rows: [], bytes: 0 };
       family.rows.push(row);
@@ -210,7 +211,7 @@ export class Relocating {
   }
 
   #begin(row: Row, { store, families, to }: ChosenMove<Row, HostId> & { readonly store: StoreId }): void {
-    const { table, config, nowMs, sayClaim, emit, lookAgain } = this.#of;
+    const { table, config, nowMs, emit, marks } = this.#of;
     const rows = families.flatMap(family => family.rows);
     const bytes = families.reduce((sum, family) => sum + family.bytes, 0);
     const move: Move = {
@@ -232,8 +233,8 @@ export class Relocating {
       rows: [first],
     } of families)
       if (first !== undefined) this.#rests.set(first, nowMs() + FAMILY_REST_MS);
-    sayClaim(row, store);
-    lookAgain(row, Math.min(move.renewClaimMs, move.untilMs));
+    this.#sayClaim(row, store);
+    marks.lookAgain(row, Math.min(move.renewClaimMs, move.untilMs));
     emit({ do: 'offer-relocation', offer: move.offer, to, parcels: rows.map(each => table.id(each)) });
   }
 
@@ -243,13 +244,13 @@ export class Relocating {
     if (!accepted) this.#end(move);
     else {
       move.stage = 'moving';
-      for (const row of move.rows) this.#of.lookAgain(row);
+      for (const row of move.rows) this.#of.marks.lookAgain(row);
     }
   }
 
   /** Looks at a row that may need room or be moving away. `isShort`: it still needs a copy. */
   consider(row: Row, isShort: boolean): void {
-    const { nowMs, config, sayClaim, lookAgain, isHeldHere, holds, table } = this.#of;
+    const { nowMs, config, marks, here, table } = this.#of;
     if (nowMs() >= (this.#taken.get(row) ?? Number.POSITIVE_INFINITY)) this.#taken.delete(row);
     const kept = this.#kept.get(row);
     if (kept !== undefined && (!isShort || nowMs() >= kept.untilMs)) this.giveRoomBack(row);
@@ -259,22 +260,22 @@ export class Relocating {
       else {
         if (nowMs() >= own.renewClaimMs) {
           own.renewClaimMs = nowMs() + config().timing.claimMs / 3;
-          sayClaim(row, own.store);
+          this.#sayClaim(row, own.store);
         }
-        lookAgain(row, Math.min(own.renewClaimMs, own.untilMs));
+        marks.lookAgain(row, Math.min(own.renewClaimMs, own.untilMs));
       }
     }
     const move = this.#moving.get(row);
     if (move === undefined) return;
-    if (!isHeldHere(row)) {
+    if (!here.isHeld(row)) {
       this.#moving.delete(row);
       move.rows.delete(row);
       if (move.rows.size === 0) this.#finish(move);
-    } else if (move.stage === 'moving' && [...move.rows].every(each => holds(move.to, each))) {
+    } else if (move.stage === 'moving' && [...move.rows].every(each => this.#holds(move.to, each))) {
       move.stage = 'leaving';
       for (const each of move.rows) {
         table.setSurplusSince(each, Number.NaN);
-        lookAgain(each);
+        marks.lookAgain(each);
       }
     } else if (move.stage === 'leaving' && !this.#mayLeave(row)) {
       // Another holder dropped its copy first. It has the room now, and our claim would keep it from using it.
@@ -292,22 +293,38 @@ export class Relocating {
 
   /** All of it has left: its room is reserved for the parcel. */
   #finish(move: Move): void {
-    const { table, reserve, nowMs, lookAgain } = this.#of;
+    const { table, room, nowMs, marks } = this.#of;
     const { row, store } = move;
     const bytes = table.bytes(row);
     this.#end(move);
-    if (!reserve(store, bytes)) return;
+    if (!room.reserveIfFree(store, bytes)) return;
     const untilMs = nowMs() + KEEP_ROOM_MS;
     this.#kept.set(row, { store, bytes, untilMs });
-    lookAgain(row, untilMs);
+    marks.lookAgain(row, untilMs);
   }
 
   #end(move: Move): void {
     this.#byRow.delete(move.row);
     this.#byOffer.delete(move.offer);
     for (const row of move.rows) this.#moving.delete(row);
-    this.#of.withdrawClaim(move.row, move.store);
-    this.#of.lookAgain(move.row);
+    this.#withdrawClaim(move);
+    this.#of.marks.lookAgain(move.row);
+  }
+
+  #sayClaim(row: Row, store: StoreId): void {
+    const { voice, table, config } = this.#of;
+    voice.claim(store, table.id(row), config().timing.claimMs);
+  }
+
+  #withdrawClaim({ row, store }: Move): void {
+    const { voice, table, pursuing } = this.#of;
+    if (!pursuing().claims(row)) voice.withdraw(store, table.id(row));
+  }
+
+  /** In a store of the host that counts. */
+  #holds(host: HostId, row: Row): boolean {
+    const { holdings, table, placement } = this.#of;
+    return holdings.slotsOf(host).some(slot => table.isHeldBy(row, slot) && placement.storeCounts(slot));
   }
 
   storeGone(store: StoreId): void {
@@ -319,32 +336,34 @@ export class Relocating {
 
   /** Accepts all parcels or none. */
   offered({ ask, from, parcels }: Extract<Input, { is: 'relocation-offered' }>): void {
-    const { table, wanted, config, nowMs, isHeldHere, isTaking, emit, lookAgain } = this.#of;
-    for (const [known, rows] of this.#incoming) if (!rows.some(isTaking)) this.#incoming.delete(known);
+    const { table, wanted, config, nowMs, here, emit, marks } = this.#of;
+    const pursuing = this.#of.pursuing();
+    for (const [known, rows] of this.#incoming)
+      if (!rows.some(row => pursuing.isAfter(row))) this.#incoming.delete(known);
     const rows = parcels.slice(0, OFFERED_PARCELS_MAX).flatMap(parcel => table.find(parcel) ?? []);
     const acceptable =
       this.#mayHandOver(from) &&
       this.#incoming.size < RELOCATIONS_MAX &&
       rows.length === parcels.length &&
-      rows.every(row => wanted.copiesWanted(row) !== undefined && !isHeldHere(row) && !isTaking(row));
+      rows.every(row => wanted.copiesWanted(row) !== undefined && !here.isHeld(row) && !pursuing.isAfter(row));
     const accepted = acceptable && this.#takesAll(rows);
     if (accepted) {
       this.#incoming.set(ask, rows);
       for (const row of rows) {
         const untilMs = nowMs() + config().timing.regrabMs + Math.ceil(table.bytes(row) / MOVE_BYTES_PER_MS);
         this.#taken.set(row, untilMs);
-        lookAgain(row, untilMs);
+        marks.lookAgain(row, untilMs);
       }
     }
     emit({ do: 'answer-relocation', ask, to: from, accepted });
   }
 
   #takesAll(rows: readonly Row[]): boolean {
-    const { take, giveUp } = this.#of;
-    const refused = rows.findIndex(row => !take(row));
+    const pursuing = this.#of.pursuing();
+    const refused = rows.findIndex(row => !pursuing.takeOver(row));
     if (refused < 0) return true;
     // No host will drop these.
-    for (const row of rows.slice(0, refused)) giveUp(row);
+    for (const row of rows.slice(0, refused)) pursuing.giveUp(row);
     return false;
   }
 

@@ -2,9 +2,10 @@
 import test from 'ava';
 import type { AuditAnswer } from '../../src/core/audit.js';
 import { decideAudit } from '../../src/core/audit.js';
-import { Auditing, type StorePresence } from '../../src/core/auditing.js';
+import { Auditing } from '../../src/core/auditing.js';
 import { Chance } from '../../src/core/chance.js';
 import { ContentsChain, contentsOf } from '../../src/core/checkpoint.js';
+import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import type { Effect } from '../../src/core/effects.js';
 import { HOLDINGS_LIMITS, Holdings } from '../../src/core/holdings.js';
 import { type Epoch, type LogOp, logAfterAll, logStart } from '../../src/core/holdings-log.js';
@@ -20,6 +21,7 @@ import {
 } from '../../src/core/ids.js';
 import { ParcelTable, type StoreSlot } from '../../src/core/parcel-table.js';
 import { RULES } from '../../src/core/rules.js';
+import type { StorePresence } from '../../src/core/store-presence.js';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -67,19 +69,19 @@ class Fixture {
       nonces: () => parseNonce((++this.#nonces).toString(16).padStart(32, '0')),
       nowMs: () => this.nowMs,
       runMs: () => ranBeforeMs + this.nowMs,
-      scrubMs: () => 30 * DAY_MS,
-      heldIn: row => {
-        const slot = this.holdings.slotOf(this.self, storeOf(this.self));
-        return slot !== undefined && this.table.isHeldBy(row, slot) ? storeOf(this.self) : undefined;
+      config: () => ({ timing: { ...DEFAULT_TIMING, scrubMs: 30 * DAY_MS, deadMaxMs: 3 * DAY_MS } }),
+      here: {
+        heldIn: row => {
+          const slot = this.holdings.slotOf(this.self, storeOf(this.self));
+          return slot !== undefined && this.table.isHeldBy(row, slot) ? storeOf(this.self) : undefined;
+        },
       },
       isFromHere: row => this.fromHere.has(this.table.id(row)),
       isWanted: () => true,
-      deadMaxMs: () => 3 * DAY_MS,
-      presenceOf: slot => this.#presenceOf(slot),
-      canBeAsked: slot => this.#presenceOf(slot) === 'there',
+      presences: { of: slot => this.#presenceOf(slot), canBeAsked: slot => this.#presenceOf(slot) === 'there' },
       askState: host => void this.asked.push(host),
       emit: effect => void this.effects.push(effect),
-      lookAgain: () => undefined,
+      marks: { mark: () => undefined },
     });
     this.auditing.configured();
   }

@@ -353,29 +353,37 @@ function droppingOf(
     config: () => config,
     memberOf: host => ({ ...member, host, domain: host }),
     returnedAtMs: () => undefined,
-    heldIn: row => (table.isHeldBy(row, slots.own) ? store : undefined),
-    isOurs: row => table.isHeldBy(row, slots.own),
-    storesOf: row =>
-      [...(table.isHeldBy(row, slots.own) ? [store] : []), ...(table.isHeldBy(row, slots.second) ? [second] : [])].sort(
-        (a, b) => Number(draining.has(a)) - Number(draining.has(b)),
-      ),
-    isDraining: id => draining.has(id),
-    isExpiring: () => false,
-    isRelocated: () => false,
-    keepUntilMs: () => Number.NEGATIVE_INFINITY,
+    here: {
+      heldIn: row => (table.isHeldBy(row, slots.own) ? store : undefined),
+      isOurs: row => table.isHeldBy(row, slots.own),
+      allThatHold: row =>
+        [
+          ...(table.isHeldBy(row, slots.own) ? [store] : []),
+          ...(table.isHeldBy(row, slots.second) ? [second] : []),
+        ].sort((a, b) => Number(draining.has(a)) - Number(draining.has(b))),
+      isHeldTwice: row => table.isHeldBy(row, slots.own) && table.isHeldBy(row, slots.second),
+    },
+    room: {
+      takesParcels: id => !draining.has(id),
+      isOver: () => isPressed,
+      hangsAny: () => false,
+      stores: () => [{ store }, { store: second }],
+    },
+    fitting: { lacksRoom: false },
+    expiring: { isExpiring: () => false },
+    relocating: { isLeaving: () => false, keepUntilMs: () => Number.NEGATIVE_INFINITY },
     rests: new StoreRests(REMOVAL_RESTS),
-    isHeldTwice: row => table.isHeldBy(row, slots.own) && table.isHeldBy(row, slots.second),
-    isPressed: () => isPressed,
-    stores: () => [{ store }, { store: second }],
     emit: effect => {
       effects.push(effect);
       const row = effect.do === 'prove-own' ? table.find(effect.parcel) : undefined;
       if (effect.do === 'prove-own' && row !== undefined) attempts.push({ row, nonce: effect.attempt });
     },
-    lookAgain: (row, atMs) => {
-      if (atMs === undefined) marked.add(row);
+    marks: {
+      lookAgain: (row, atMs) => {
+        if (atMs === undefined) marked.add(row);
+      },
+      lookLater: () => undefined,
     },
-    lookLater: () => undefined,
   });
   const look = (): void => {
     for (let row = marked.take(); row !== undefined; row = marked.take()) dropping.consider(row);

@@ -1,5 +1,6 @@
 /** What expiring remembers, and when it looks again: found by simulated hosts that restart, and whose disks refuse. */
 import test from 'ava';
+import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import type { Effect } from '../../src/core/effects.js';
 import { Expiring, type ExpiringContext } from '../../src/core/expiring.js';
 import { type ParcelId, parseHostId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
@@ -24,17 +25,18 @@ function expiringOf({ runMs = 1_000, mounted = true }: { readonly runMs?: number
     wanted,
     nowMs: () => now.ms,
     runMs: () => now.runMs,
-    gcGraceMs: () => 1_000,
-    heardSeq: () => {
-      now.asked += 1;
-      return 1;
+    config: () => ({ timing: { ...DEFAULT_TIMING, gcGraceMs: 1_000 } }),
+    heeding: {
+      heardSeq: () => {
+        now.asked += 1;
+        return 1;
+      },
     },
-    heldIn: () => (now.mounted ? STORE : undefined),
-    isOurs: () => true,
+    here: { heldIn: () => (now.mounted ? STORE : undefined), isOurs: () => true },
     isBusy: () => false,
     rests: new StoreRests(REMOVAL_RESTS),
     emit: effect => void effects.push(effect),
-    lookLater: (_, atMs) => void looks.push(atMs),
+    marks: { lookLater: (_, atMs) => void looks.push(atMs) },
   };
   return { expiring: new Expiring(context), row, now, effects, looks };
 }

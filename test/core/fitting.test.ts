@@ -23,16 +23,15 @@ function aFitting() {
     table,
     room,
     holdings: new Holdings(table, { ...RULES, self, isListed: () => true, onGivenUp: () => undefined }),
-    relocating: () => ({
+    relocating: {
       roomFor: () => {
         state.looks += 1;
         return undefined;
       },
-    }),
+    },
     nowMs: () => 0,
     emit: () => undefined,
-    mark: row => void marked.push(row),
-    lookAgain: () => undefined,
+    marks: { mark: row => void marked.push(row), lookAgain: () => undefined },
   });
   const rows = Array.from({ length: 100 }, (_, i) => {
     const id = parseParcelId(i.toString(16).padStart(64, '0'));
