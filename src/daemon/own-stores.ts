@@ -1,6 +1,7 @@
 /**
  * Own stores: the stores of this host, as the configuration names them: made once, mounted when their disks are there, and measured
- * every minute. How their logs come to be told stands in store-log.ts, how their disks are watched in store-disks.ts.
+ * every minute (mounted-store.ts). How their logs come to be told stands in store-log.ts, how their disks are watched in store-disks.ts,
+ * what people hear of those that are not there in missing-stores.ts, and how one is read again after doubt in store-rescans.ts.
  *
  * A store's marker is made once, in a folder that exists, and never again: a disk that is not plugged in looks like an
  * empty folder, and must not become a second, empty store.
@@ -19,8 +20,8 @@ import type { ClusterId, HostId, StoreId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import { RememberedLogs } from '../core/remembered-logs.js';
 import type { Signer } from '../core/signed.js';
-import { DOUBT_RESTS, type RestTimes, StoreRests } from '../core/store-rests.js';
-import type { Lending, StoreSetting } from '../membership/policy.js';
+import { DOUBT_RESTS, StoreRests } from '../core/store-rests.js';
+import type { StoreSetting } from '../membership/policy.js';
 import type { Disk, Patience } from '../platform/disk.js';
 import { createStore } from '../store/create-store.js';
 import type { IndexDatabase } from '../store/index-database.js';
@@ -33,16 +34,16 @@ import type { Unstamped } from './driver.js';
 import { HANGS } from './hanging.js';
 import { doubtOf } from './log-doubt.js';
 import { MadeStores } from './made-stores.js';
+import { MissingStores } from './missing-stores.js';
+import { MountedStore } from './mounted-store.js';
 import { openOwnStore } from './open-own-store.js';
 import type { AbsentStore } from './service.js';
 import { StoreDisks } from './store-disks.js';
-import { gone, StoreLog } from './store-log.js';
-import { makeRoom } from './store-room.js';
+import { gone } from './store-log.js';
+import { StoreRescans } from './store-rescans.js';
 
 /** A `reserve` store looks at its disk's free room this often, in ms; a missing disk is looked for as often. */
 const MEASURE_EVERY_MS = 60_000;
-/** From the end of a rescan that was not through to the next, which hashes only what does not count yet. */
-const RESCAN_RESTS: RestTimes = { leastMs: 60_000, mostMs: 60 * 60_000 };
 const GIVEN_UP = `${HANGS}; what it holds is untouched, and counts again when it answers`;
 const HANGS_YET = 'a disk does not answer; nothing new is put there until it does';
 const ANSWERS_AGAIN = 'a disk answers again';
@@ -75,21 +76,6 @@ export interface OwnStoresOptions {
   readonly onMount: (store: Store) => void;
 }
 
-interface Mounted {
-  /** As the configuration has it. */
-  readonly path: string;
-  readonly store: Store;
-  lends: Lending;
-  draining: boolean;
-  lentBytes: number;
-  /** Without its trash. */
-  usedBytes: number;
-  readonly log: StoreLog;
-  /** As the machine was told. */
-  hangs: boolean;
-  isRescanned: boolean;
-}
-
 /** What people are told of a store that the configuration names. */
 export interface OwnStoreReport {
   readonly path: string;
@@ -105,16 +91,16 @@ export interface OwnStoreReport {
 
 export class OwnStores {
   readonly #options: OwnStoresOptions;
-  readonly #mounted = new Map<StoreId, Mounted>();
+  readonly #mounted = new Map<StoreId, MountedStore>();
   readonly #made: MadeStores;
   #settings: readonly StoreSetting[] = [];
-  readonly #missing = new Map<string, string>();
+  readonly #missing: MissingStores;
   #looked = false;
   readonly #turns = new Turns<string>();
   readonly #remembered = new RememberedLogs();
   /** Of stores that were opened anew for what others remember of their logs. */
   readonly #doubts = new StoreRests(DOUBT_RESTS);
-  readonly #rescans = new StoreRests(RESCAN_RESTS);
+  readonly #rescans: StoreRescans;
   readonly #disks: StoreDisks;
   /** By path, as they were found last. */
   readonly #folders = new Map<string, ForbiddenFolder>();
@@ -124,6 +110,8 @@ export class OwnStores {
   constructor(options: OwnStoresOptions) {
     this.#options = options;
     this.#made = new MadeStores(options.stateDir);
+    this.#missing = new MissingStores(options);
+    this.#rescans = new StoreRescans({ ...options, tellOps: (id, completion) => this.tellOps(id, completion) });
     this.#disks = new StoreDisks({
       ...options,
       onHanging: (path, disk) => this.#giveUp(path, disk),
@@ -167,7 +155,7 @@ export class OwnStores {
     }
   }
 
-  #tellWhetherItHangs(mounted: Mounted, hangs: boolean): void {
+  #tellWhetherItHangs(mounted: MountedStore, hangs: boolean): void {
     const { path, store } = mounted;
     const { log, tell } = this.#options;
     mounted.hangs = hangs;
@@ -182,14 +170,14 @@ export class OwnStores {
     disk.giveUp();
     const mounted = this.#mountedAt(path);
     if (mounted !== undefined) this.#forget(mounted);
-    this.#isMissing(path, GIVEN_UP);
+    this.#missing.isMissing(path, GIVEN_UP);
     const closed = this.#inTurn(path, async () => {
-      if (mounted !== undefined) await this.#closedOrWarn(mounted);
+      await mounted?.closeOrWarn();
     });
     void closed.then(() => disk.settled()).then(() => this.#inTurn(path, () => this.#lookAt(path)));
   }
 
-  #mountedAt(path: string): Mounted | undefined {
+  #mountedAt(path: string): MountedStore | undefined {
     return [...this.#mounted.values()].find(mounted => mounted.path === path);
   }
 
@@ -235,7 +223,7 @@ export class OwnStores {
     return this.#settings.flatMap(({ path }) => (this.#made.at(path) === id ? [path] : []));
   }
 
-  async #isDoubted({ store }: Mounted): Promise<boolean> {
+  async #isDoubted({ store }: MountedStore): Promise<boolean> {
     if (this.#options.clock.nowMs() < this.#doubts.untilMs(store.id)) return false;
     return (await doubtOf(store, this.#remembered)) !== undefined;
   }
@@ -248,13 +236,13 @@ export class OwnStores {
       const mounted = this.#mountedAt(path);
       if (mounted !== undefined) await this.#unmount(mounted.store.id);
       this.#options.alarms.clear('STORE_DOUBT', path);
-      this.#found(path);
+      this.#missing.found(path);
       return;
     }
     const disk = this.#disks.setApart(path);
     if (disk.isGivenUp) {
       // Something that was under way there has not ended yet.
-      if (disk.isBusy) return this.#isMissing(path, GIVEN_UP);
+      if (disk.isBusy) return this.#missing.isMissing(path, GIVEN_UP);
       disk.takeUp();
     }
     await this.#lookAtFolder(path);
@@ -263,8 +251,8 @@ export class OwnStores {
     } catch (error) {
       if (disk.isGivenUp) return;
       const because = error instanceof Error ? error.message : String(error);
-      if (this.#mountedAt(path) === undefined) this.#isMissing(path, because, error);
-      else this.#isUnmeasured(path, because);
+      if (this.#mountedAt(path) === undefined) this.#missing.isMissing(path, because, error);
+      else this.#missing.isUnmeasured(path, because);
     }
   }
 
@@ -279,23 +267,6 @@ export class OwnStores {
   /** The stores' folders, for who walks a source: as they were found when they were looked at last, so that nobody else waits for their disks. */
   forbidden(): readonly ForbiddenFolder[] {
     return this.#settings.map(({ path }) => this.#folders.get(path) ?? unseen(path));
-  }
-
-  #isMissing(path: string, because: string, error?: unknown): void {
-    const { alarms, log } = this.#options;
-    if (this.#missing.get(path) !== because)
-      log.error({ code: 'STORE_NOT_MOUNTED', path, because, err: error }, 'a store is not mounted');
-    this.#missing.set(path, because);
-    alarms.raise('STORE_MISSING', path, `store ${path} is not mounted: ${because}`);
-  }
-
-  /** It is mounted, and what its log says holds: only its room is not known anew. */
-  #isUnmeasured(path: string, because: string): void {
-    this.#options.alarms.raise(
-      'STORE_MISSING',
-      path,
-      `store ${path} is mounted, but could not be measured: ${because}`,
-    );
   }
 
   mounted(id: StoreId): Store | undefined {
@@ -319,7 +290,7 @@ export class OwnStores {
   /** Every configured store has been looked for, is mounted and is not being read again: what is in none of their logs is on no disk of ours. */
   get logsTellAll(): boolean {
     const isRead = [...this.#mounted.values()].every(({ store }) => !store.rescanDue);
-    return this.#looked && this.#missing.size === 0 && isRead;
+    return this.#looked && this.#missing.isEmpty && isRead;
   }
 
   positions(): readonly LogPosition[] {
@@ -336,9 +307,9 @@ export class OwnStores {
         id: mounted?.store.id ?? this.#made.at(path),
         mounted: mounted !== undefined,
         parcels: mounted?.store.presentCount ?? 0,
-        lentBytes: mounted?.lentBytes ?? 0,
-        usedBytes: mounted?.usedBytes ?? 0,
-        because: mounted === undefined ? (this.#missing.get(path) ?? 'not looked at yet') : undefined,
+        lentBytes: mounted?.room.lentBytes ?? 0,
+        usedBytes: mounted?.room.usedBytes ?? 0,
+        because: mounted === undefined ? (this.#missing.why(path) ?? 'not looked at yet') : undefined,
       };
     });
   }
@@ -357,26 +328,12 @@ export class OwnStores {
 
   /** What the store uses now, its trash apart; also for those who ask for a report. */
   async usedBytes(id: StoreId): Promise<number> {
-    const mounted = this.#mounted.get(id);
-    if (mounted === undefined) return 0;
-    const { usedBytes, trashBytes } = await mounted.store.usage();
-    mounted.usedBytes = usedBytes - trashBytes;
-    return mounted.usedBytes;
+    return (await this.#mounted.get(id)?.usedBytes()) ?? 0;
   }
 
   /** Before something is written that the machine has reserved room for: trash that is in its way goes. */
   async makeRoom(id: StoreId): Promise<void> {
-    const mounted = this.#mounted.get(id);
-    if (mounted !== undefined) await this.#makeRoom(mounted);
-  }
-
-  /** One look at a time, or two would remove twice what is in the way. */
-  #makeRoom(mounted: Mounted): Promise<void> {
-    const { store, lends } = mounted;
-    return this.#turns.take(`room ${store.id}`, async () => {
-      const reservedBytes = (): number => this.#options.reservedBytes(store.id);
-      Object.assign(mounted, await makeRoom(store, { lends, reservedBytes }));
-    });
+    await this.#mounted.get(id)?.makeRoom();
   }
 
   /** The service is to end: from now on a disk is waited for only so long. */
@@ -394,7 +351,7 @@ export class OwnStores {
         const mounted = this.#mountedAt(path);
         if (mounted === undefined) return;
         this.#mounted.delete(mounted.store.id);
-        await this.#closed(mounted);
+        await mounted.close();
       }),
     );
     const failures = (await Promise.allSettled(closed)).flatMap(end => (end.status === 'rejected' ? [end.reason] : []));
@@ -412,29 +369,22 @@ export class OwnStores {
     }
     if (known === undefined) {
       await this.#mount(setting);
-      this.#found(setting.path);
+      this.#missing.found(setting.path);
       return;
     }
-    known.lends = setting.lends;
-    known.draining = setting.draining;
-    const gone = await known.store.whyGone();
-    if (gone !== undefined) {
+    known.configure(setting);
+    const whyGone = await known.store.whyGone();
+    if (whyGone !== undefined) {
       await this.#unmount(known.store.id);
-      throw new ClusterError('STORE_MISSING', gone, { blame: 'operator' });
+      throw new ClusterError('STORE_MISSING', whyGone, { blame: 'operator' });
     }
-    this.#rescanIfDue(known);
-    await this.#measure(known);
-    this.#found(setting.path);
-  }
-
-  /** Nothing is missing there (any more). */
-  #found(path: string): void {
-    this.#missing.delete(path);
-    this.#options.alarms.clear('STORE_MISSING', path);
+    this.#rescans.beginIfDue(known);
+    await known.measure();
+    this.#missing.found(setting.path);
   }
 
   async #mount(setting: StoreSetting): Promise<void> {
-    const { cluster, host, boot, clock, log } = this.#options;
+    const { log, onMount } = this.#options;
     const { path } = setting;
     const there = await readMarker(path);
     if (there.kind === 'found' && this.#mounted.has(there.marker.store)) {
@@ -444,41 +394,24 @@ export class OwnStores {
         { blame: 'operator' },
       );
     }
-    if (this.#made.at(path) === undefined) {
-      // One that was made just before we were killed, or lay elsewhere before, is taken as it is if it is ours.
-      const isOurs = there.kind === 'found' && there.marker.cluster === cluster && there.marker.host === host;
-      if (isOurs) await this.#made.remember(path, there.marker.store);
-      else if (there.kind === 'absent') {
-        const creating = { cluster, host, boot, nowMs: clock.wallMs(), random: () => randomBytes(16) };
-        await this.#made.remember(path, await createStore(path, creating));
-      }
-    }
+    if (this.#made.at(path) === undefined) await this.#makeOnce(path, there);
     const store = await openOwnStore(path, {
       ...this.#options,
       remembered: this.#remembered,
       doubts: this.#doubts,
     });
     if (this.#made.at(path) !== store.id) await this.#made.remember(path, store.id);
-    const mounted: Mounted = {
-      path,
-      store,
-      lends: setting.lends,
-      draining: setting.draining,
-      lentBytes: 0,
-      usedBytes: 0,
-      log: new StoreLog(store, {
-        ...this.#options,
-        isMounted: () => this.#mounted.get(store.id) === mounted,
-        mountedStores: () => new Set(this.#mounted.keys()),
-        usedBytes: () => this.usedBytes(store.id),
-      }),
-      hangs: false,
-      isRescanned: false,
-    };
+    const mounted = new MountedStore(store, setting, {
+      ...this.#options,
+      turns: this.#turns,
+      isMounted: asked => this.#mounted.get(store.id) === asked,
+      usedBytes: () => this.usedBytes(store.id),
+      mountedStores: () => new Set(this.#mounted.keys()),
+    });
     this.#mounted.set(store.id, mounted);
     try {
       await mounted.log.tellAll();
-      await this.#measure(mounted);
+      await mounted.measure();
     } catch (error) {
       // The machine would take a log of which it has heard a part for the whole.
       await this.#unmount(store.id);
@@ -486,85 +419,32 @@ export class OwnStores {
     }
     log.info({ code: 'STORE_MOUNTED', path, store: store.id }, 'store mounted');
     mounted.log.checkpointIfDue();
-    this.#options.onMount(store);
-    this.#rescans.forget(store.id);
-    this.#rescanIfDue(mounted);
+    onMount(store);
+    this.#rescans.mounted(mounted);
+    this.#rescans.beginIfDue(mounted);
   }
 
-  /** After doubt about a log: every copy is read again before it counts. Runs beside everything else. */
-  #rescanIfDue(mounted: Mounted): void {
-    const { store } = mounted;
-    const { clock, log, signal } = this.#options;
-    if (!store.rescanDue || mounted.isRescanned || clock.nowMs() < this.#rescans.untilMs(store.id)) return;
-    mounted.isRescanned = true;
-    const run = async (): Promise<void> => {
-      try {
-        await this.#rescan(mounted);
-      } catch (error) {
-        if (signal.aborted) return;
-        this.#rescans.begin(store.id, clock.nowMs());
-        log.error(
-          { code: 'RESCAN_FAILED', store: store.id, err: error },
-          'a store could not be read again to its end; it is tried again',
-        );
-      } finally {
-        mounted.isRescanned = false;
-      }
-    };
-    void run();
-  }
-
-  async #rescan({ store, path }: Mounted): Promise<void> {
-    const { alarms, log, signal } = this.#options;
-    for await (const _ of store.rescan(signal)) await this.tellOps(store.id, segment => ({ is: 'log', segment }));
-    if (store.rescanDue)
-      throw new ClusterError('STORE_UNREAD', 'some of its parcels could not be hashed', { blame: 'passing' });
-    log.info({ code: 'STORE_RESCANNED', store: store.id }, 'every copy of the store has been read again');
-    alarms.clear('STORE_DOUBT', path);
-  }
-
-  async #measure(mounted: Mounted): Promise<void> {
-    const { store } = mounted;
-    await store.sweepIncoming(this.#options.clock.wallMs() - this.#options.partialMs());
-    await store.emptyTrash({ olderThanMs: this.#options.trashMs() });
-    await this.#makeRoom(mounted);
-    this.#options.tell({
-      is: 'store',
-      store: store.id,
-      lentBytes: mounted.lentBytes,
-      usedBytes: mounted.usedBytes,
-      draining: mounted.draining,
-    });
+  async #makeOnce(path: string, there: Awaited<ReturnType<typeof readMarker>>): Promise<void> {
+    const { cluster, host, boot, clock } = this.#options;
+    // One that was made just before we were killed, or lay elsewhere before, is taken as it is if it is ours.
+    const isOurs = there.kind === 'found' && there.marker.cluster === cluster && there.marker.host === host;
+    if (isOurs) await this.#made.remember(path, there.marker.store);
+    else if (there.kind === 'absent') {
+      const creating = { cluster, host, boot, nowMs: clock.wallMs(), random: () => randomBytes(16) };
+      await this.#made.remember(path, await createStore(path, creating));
+    }
   }
 
   async #unmount(id: StoreId): Promise<void> {
     const mounted = this.#mounted.get(id);
     if (mounted === undefined) return;
     this.#forget(mounted);
-    await this.#closedOrWarn(mounted);
+    await mounted.closeOrWarn();
   }
 
-  #forget({ store }: Mounted): void {
+  #forget({ store }: MountedStore): void {
     this.#mounted.delete(store.id);
     this.#options.tell({ is: 'store-gone', store: store.id });
-  }
-
-  async #closedOrWarn(mounted: Mounted): Promise<void> {
-    try {
-      await this.#closed(mounted);
-    } catch (error) {
-      // Its disk may be gone already, and nothing of it is used any more.
-      this.#options.log.warn(
-        { code: 'STORE_NOT_CLOSED', store: mounted.store.id, err: error },
-        'a store did not close cleanly',
-      );
-    }
-  }
-
-  /** Also what is being told of it has ended. */
-  async #closed({ store, log }: Mounted): Promise<void> {
-    await store.close();
-    await log.toldEnds();
   }
 }
 

@@ -1,0 +1,40 @@
+/** Missing stores: which of the configured stores are not mounted, why, and what people are told of it. Driven by own-stores.ts. */
+import type { Logger } from 'pino';
+import type { Alarms } from './alarms.js';
+
+export class MissingStores {
+  readonly #because = new Map<string, string>();
+  readonly #alarms: Alarms;
+  readonly #log: Logger;
+
+  constructor({ alarms, log }: { readonly alarms: Alarms; readonly log: Logger }) {
+    this.#alarms = alarms;
+    this.#log = log;
+  }
+
+  get isEmpty(): boolean {
+    return this.#because.size === 0;
+  }
+
+  why(path: string): string | undefined {
+    return this.#because.get(path);
+  }
+
+  isMissing(path: string, because: string, error?: unknown): void {
+    if (this.#because.get(path) !== because)
+      this.#log.error({ code: 'STORE_NOT_MOUNTED', path, because, err: error }, 'a store is not mounted');
+    this.#because.set(path, because);
+    this.#alarms.raise('STORE_MISSING', path, `store ${path} is not mounted: ${because}`);
+  }
+
+  /** It is mounted, and what its log says holds: only its room is not known anew. */
+  isUnmeasured(path: string, because: string): void {
+    this.#alarms.raise('STORE_MISSING', path, `store ${path} is mounted, but could not be measured: ${because}`);
+  }
+
+  /** Nothing is missing there (any more). */
+  found(path: string): void {
+    this.#because.delete(path);
+    this.#alarms.clear('STORE_MISSING', path);
+  }
+}
