@@ -2,21 +2,14 @@
  * Origin: this host's own sources, and the runs that take their snapshots. Whatever is done to a source (a run, an unlisting, a re-cut,
  * a look at its folder) is done in its turn, one at a time; here is who gets the turn, and when.
  *
- * How a head comes to list a snapshot stands in own-heads.ts, what is unlisted in unlisting.ts, what becomes of a file that can no
- * longer be given to anybody in torn-files.ts.
+ * What a run does stands in snapshot-runs.ts, when one is due in due-runs.ts, how a head comes to list a snapshot in own-heads.ts, what is
+ * unlisted in unlisting.ts, what becomes of a file that can no longer be given to anybody in torn-files.ts.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { Logger } from 'pino';
-import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
 import type { ListedSnapshot } from '../catalog/head.js';
 import { diffLive, type LiveDifference, type LiveDiffOrder } from '../catalog/live-diff.js';
 import type { KeepCounts } from '../catalog/retention.js';
-import type { ScanCache } from '../catalog/scan-cache.js';
-import { isPartial } from '../catalog/snapshot.js';
-import type { SourceHistory } from '../catalog/source-history.js';
-import { type SnapshotRefusal, type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
 import { ClusterError } from '../core/fault.js';
-import { HOLD_DAYS_FIRST, HOLD_DAYS_OTHER, SEEN_MAX } from '../core/hold.js';
 import {
   type HostId,
   type ObjectId,
@@ -27,38 +20,33 @@ import {
   splitSourceId,
 } from '../core/ids.js';
 import type { Known } from '../core/known.js';
-import type { ObjectReader, ObjectWriter } from '../core/objects.js';
-import type { Signer } from '../core/signed.js';
+import type { ObjectReader } from '../core/objects.js';
 import type { SourceSetting } from '../membership/policy.js';
-import { scheduleText } from '../membership/schedule.js';
-import { DiskHangs } from '../platform/disk.js';
 import { Turns } from '../store/turns.js';
-import type { AlarmCode } from './alarm-codes.js';
-import type { Alarms } from './alarms.js';
 import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
-import type { Clock } from './clock.js';
+import { CopiedLooks } from './copied-looks.js';
+import { DueRuns } from './due-runs.js';
 import type { Forgotten } from './forgotten.js';
-import { HANGS } from './hanging.js';
-import { holdText } from './hold-text.js';
 import { clearHookAlarms, runWithHooks } from './hooked-run.js';
 import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
 import { MassChanges } from './mass-changes.js';
 import type { OnceCopied } from './once-copied.js';
 import { OwnHeads } from './own-heads.js';
-import { fromFuture, type Retainer, type Retention } from './retention.js';
-import { SourceSchedule } from './source-schedule.js';
+import type { Retainer, Retention } from './retention.js';
+import {
+  type RunOptions,
+  type RunSource,
+  SnapshotRuns,
+  type SnapshotRunsOptions,
+  type Taken,
+} from './snapshot-runs.js';
+import { refusalText, unlessHanging } from './source-reading.js';
 import { SourceWatch } from './source-watch.js';
 import { TornFiles } from './torn-files.js';
-import { tellUnentered, UNENTERED } from './unentered.js';
+import { UNENTERED } from './unentered.js';
 import { Unlisting } from './unlisting.js';
-
-/** Between two looks at which snapshots have come to be copied, in ms. A look ends at the first parcel that nobody has. */
-const COPIED_LOOK_MS = 10 * 60_000;
-/** After a run that failed, in ms. */
-const RETRY_MS = 5 * 60_000;
-const DAY_MS = 86_400_000;
 
 /** Of one source of ours: they end when it leaves the policy. */
 const ALARMS: readonly AlarmCode[] = [
@@ -73,59 +61,24 @@ const ALARMS: readonly AlarmCode[] = [
   UNENTERED,
 ];
 
-export type Taken = Extract<SnapshotVerdict, { kind: 'taken' }> & {
-  readonly timeMs: number;
-  /** It has set the source's brake off. */
-  readonly braked: boolean;
-};
-
-interface Own {
+interface Own extends RunSource {
   setting: SourceSetting;
-  readonly source: SourceId;
-  readonly schedule: SourceSchedule;
-  /** Under way or waiting: the schedule goes on from the last of them. */
-  dueRuns: number;
+  readonly due: DueRuns;
   /** Where the policy wants it. */
   watch: SourceWatch | undefined;
-  /** Why no snapshot can be taken. */
-  missing: string | undefined;
   readonly torn: TornFiles;
-  /** While some wanted snapshot is not known to have been copied. */
-  copiedTimer: NodeJS.Timeout | undefined;
+  readonly copied: CopiedLooks;
 }
 
-interface RunOptions {
-  readonly acceptChanges: boolean;
-  /** It takes the place of listed snapshots from the future. */
-  readonly unlistFuture?: boolean;
-  /** That of the moment when the run was asked for. */
-  readonly watch: SourceWatch | undefined;
-}
-
-export interface OriginOptions {
+export interface OriginOptions extends Omit<SnapshotRunsOptions, 'heads' | 'unlisting' | 'massChanges'> {
   readonly host: HostId;
-  readonly signer: Signer;
-  readonly history: SourceHistory;
   readonly catalog: CatalogKeeper;
   readonly forgotten: Pick<Forgotten, 'isVoid' | 'seqOf'>;
-  /** The catalog here; what is missing of it is read from those who have it. */
-  readonly objects: ObjectWriter;
   readonly known: Pick<Known, 'isClaimed'>;
-  readonly cache: ScanCache;
-  /** Before the cache is used for a scan. @returns is called when that has ended */
-  readonly beginScan: (source: SourceId) => () => void;
-  readonly clock: Clock;
-  readonly alarms: Alarms;
   readonly brakes: Brakes;
   readonly hooks: Hooks;
   readonly retainer: Retainer;
   readonly onceCopied: OnceCopied;
-  readonly log: Logger;
-  readonly signal: AbortSignal;
-  /** For a run's temporary file: on the state's disk, as the system's own folder for such may be memory. */
-  readonly scratchFolder: string;
-  /** Stores and state folders: never scanned. */
-  readonly forbidden: () => readonly ForbiddenFolder[];
   /** Why nothing of a source can be read now: its disk does not answer. */
   readonly hanging: (source: SourceId) => string | undefined;
   /** Asks every reachable member for its state, so that their heads of our sources are here. */
@@ -138,13 +91,14 @@ export class Origin {
   readonly #turns = new Turns<SourceId>();
   readonly #heads: OwnHeads;
   readonly #unlisting: Unlisting;
-  readonly #massChanges: MassChanges;
+  readonly #runs: SnapshotRuns;
 
   constructor(options: OriginOptions) {
     this.#options = options;
     this.#heads = new OwnHeads(options);
     this.#unlisting = new Unlisting({ ...options, heads: this.#heads });
-    this.#massChanges = new MassChanges(options);
+    const massChanges = new MassChanges(options);
+    this.#runs = new SnapshotRuns({ ...options, heads: this.#heads, unlisting: this.#unlisting, massChanges });
   }
 
   /** A head of a source of ours that a peer, or a store of ours, remembers. */
@@ -178,10 +132,10 @@ export class Origin {
       own.setting = setting;
       this.#own.set(source, own);
       if (!isWatchedAsBefore) this.#watch(own);
-      this.#tellDamage(own);
+      this.#runs.tellDamage(own);
       this.#unlisting.tellFuture(source, setting.name);
-      this.#schedule(source);
-      this.#lookForCopies(own);
+      own.due.configure(setting);
+      own.copied.begin();
     }
   }
 
@@ -210,8 +164,7 @@ export class Origin {
     watch?.runComes();
     const run = () => this.#runWithHooks(source, { ...options, watch });
     const taken = await this.#turns.take(source, () => (watch === undefined ? run() : watch.run(run)));
-    const own = this.#own.get(source);
-    if (own !== undefined) this.#lookForCopies(own);
+    this.#own.get(source)?.copied.begin();
     this.#retain(source);
     return taken;
   }
@@ -319,7 +272,7 @@ export class Origin {
   }
 
   #begin(source: SourceId, setting: SourceSetting): Own {
-    const { catalog, clock, log } = this.#options;
+    const { log, signal } = this.#options;
     const torn = new TornFiles({ ...this.#options, heads: this.#heads }, () => {
       this.cutOutTorn(source).catch((error: unknown) => {
         log.error(
@@ -328,83 +281,16 @@ export class Origin {
         );
       });
     });
-    const schedule = new SourceSchedule({
-      source,
-      lastMs: () => catalog.get(source)?.head.snapshots.at(-1)?.timeMs,
-      wallMs: () => clock.wallMs(),
-      onDue: () => this.#takeDue(source),
-    });
-    return {
-      setting,
-      source,
-      schedule,
-      dueRuns: 0,
-      watch: undefined,
-      missing: undefined,
-      torn,
-      copiedTimer: undefined,
-    };
+    const due = new DueRuns({ ...this.#options, source, run: () => this.backup(source, { acceptChanges: false }) });
+    const copied = new CopiedLooks({ source, look: () => this.noteCopied(source), log, signal });
+    return { setting, source, due, watch: undefined, missing: undefined, torn, copied };
   }
 
-  #end({ schedule, torn, copiedTimer, watch }: Own): void {
-    schedule.rest();
+  #end({ due, torn, copied, watch }: Own): void {
+    due.close();
     torn.close();
-    clearTimeout(copiedTimer);
+    copied.close();
     watch?.close();
-  }
-
-  /** After a while, and until all are. */
-  #lookForCopies(own: Own): void {
-    const { log, signal } = this.#options;
-    if (signal.aborted) return;
-    own.copiedTimer ??= setTimeout(() => {
-      own.copiedTimer = undefined;
-      this.noteCopied(own.source)
-        .catch((error: unknown) => {
-          if (signal.aborted) return true;
-          log.warn(
-            { code: 'COPIED_NOT_NOTED', source: own.source, err: error },
-            'which snapshots are copied could not be noted; it is tried again',
-          );
-          return false;
-        })
-        .then(areAllCopied => {
-          if (!areAllCopied && this.#own.get(own.source) === own) this.#lookForCopies(own);
-        });
-    }, COPIED_LOOK_MS).unref();
-  }
-
-  #schedule(source: SourceId, notBeforeMs = 0): void {
-    const own = this.#own.get(source);
-    if (own === undefined || own.dueRuns > 0 || this.#options.signal.aborted) return;
-    const { alarms } = this.#options;
-    const { name } = own.setting;
-    if (own.schedule.arm(own.setting, notBeforeMs)) alarms.clear('NEVER_DUE', source);
-    else
-      alarms.raise(
-        'NEVER_DUE',
-        source,
-        `source ${name}: none of its times in the policy (\`at\`) ever comes, so that no snapshot is taken by itself; write them in another way, or \`every\` in their place`,
-      );
-  }
-
-  /** The schedule goes on from this snapshot. */
-  #takeDue(source: SourceId): void {
-    const own = this.#own.get(source);
-    if (own === undefined) return;
-    own.schedule.rest();
-    own.dueRuns += 1;
-    this.backup(source, { acceptChanges: false }).then(
-      () => {
-        own.dueRuns -= 1;
-        this.#schedule(source);
-      },
-      (error: unknown) => {
-        own.dueRuns -= 1;
-        this.#options.log.warn({ code: 'BACKUP_FAILED', source, err: error }, 'a snapshot that was due was not taken');
-        this.#schedule(source, this.#options.clock.wallMs() + RETRY_MS);
-      },
-    );
   }
 
   /** As its setting has it. */
@@ -422,7 +308,7 @@ export class Origin {
       alarms,
       listed: () => catalog.get(source)?.head.snapshots.length ?? 0,
       room: () => this.#heads.room(source),
-      onDue: () => this.#takeDue(source),
+      onDue: () => own.due.take(),
     });
   }
 
@@ -432,101 +318,9 @@ export class Origin {
     const { setting } = this.#ownOf(source);
     const unheard: Pick<Hooks, 'run'> =
       watch === undefined ? hooks : { run: (call, until) => watch.deafDuring(() => hooks.run(call, until)) };
-    return runWithHooks({ source, setting, hooks: unheard, alarms, log, signal }, () => this.#run(source, options));
-  }
-
-  async #run(source: SourceId, { acceptChanges, unlistFuture = false, watch }: RunOptions): Promise<Taken> {
-    const { cache, clock, alarms, signer, signal, log } = this.#options;
-    const own = this.#ownOf(source);
-    await this.#heads.knowAll();
-    this.#tellDamage(own);
-    await this.#heads.bringIntoForce(source);
-    this.#mustHaveRoom(own);
-    await watch?.scanBegins();
-    const { setting } = own;
-    const listed = this.#heads.listed(source);
-    const wallMs = clock.wallMs();
-    const leaving = new Set(unlistFuture ? fromFuture(listed, wallMs).map(({ id }) => id) : []);
-    const lastStaying = listed.findLast(({ id }) => !leaving.has(id));
-    const timeMs = Math.max(wallMs, (lastStaying?.timeMs ?? 0) + 1);
-    const scanEnds = this.#options.beginScan(source);
-    const taking = takeSnapshot({
-      path: setting.path,
-      source,
-      previous: listed.at(-1)?.id,
-      objects: this.#options.objects,
-      cache,
-      exclude: setting.exclude,
-      crossMounts: setting.crossMounts,
-      forbidden: this.#options.forbidden(),
-      nowMs: timeMs,
-      holdDays: setting.holdDays ?? holdDaysOf(wallMs, listed),
-      signer,
-      acceptChanges,
-      scratchFolder: this.#options.scratchFolder,
-      signal,
-    }).finally(scanEnds);
-    const verdict = await unlessHanging(setting, taking);
-    if (verdict.kind === 'refused') {
-      const why = refusalText(verdict, setting.path);
-      own.missing = why;
-      alarms.raise('SOURCE_MISSING', source, `source ${setting.name}: ${why}; its earlier snapshots are kept`);
-      throw new ClusterError(
-        'SOURCE_MISSING',
-        `source ${setting.name} was not backed up: ${why}; its earlier snapshots are kept`,
-        { blame: 'operator' },
-      );
-    }
-    own.missing = undefined;
-    alarms.clear('SOURCE_MISSING', source);
-    tellUnentered(alarms, source, { name: setting.name, unentered: verdict.unentered });
-    if (verdict.lastUnread !== undefined)
-      log.warn(
-        { code: 'LAST_SNAPSHOT_UNREAD', source, why: verdict.lastUnread },
-        'not all that the last snapshot lists could be read, here or from others: what is in the folder was listed anew',
-      );
-    const complete = !isPartial(verdict);
-    const { snapshot, filesBefore, filesGone, filesChanged } = verdict;
-    const { brakePercent } = setting;
-    const wanted = this.#heads.wanted(source);
-    const change = { snapshot, timeMs, filesBefore, filesGone, filesChanged, brakePercent, wanted };
-    if (acceptChanges) await this.#massChanges.accept(source, timeMs);
-    const braked = !acceptChanges && (await this.#massChanges.look(source, change, signal));
-    if (leaving.size > 0) await this.#unlisting.readyToReplace(source, setting, leaving);
-    await this.#heads.publish(source, snapshots => [
-      ...snapshots.filter(({ id }) => !leaving.has(id)),
-      { id: snapshot, timeMs, complete },
-    ]);
-    log.info(
-      { code: 'SNAPSHOT_TAKEN', source, snapshot: verdict.snapshot, files: verdict.files, bytes: verdict.bytes },
-      'snapshot taken',
+    return runWithHooks({ source, setting, hooks: unheard, alarms, log, signal }, () =>
+      this.#runs.run(this.#ownOf(source), options),
     );
-    return { ...verdict, timeMs, braked };
-  }
-
-  /** Whether the file of its last head is understood. */
-  #tellDamage({ source, setting }: Own): void {
-    const { history, alarms } = this.#options;
-    const damage = history.damage(source);
-    if (damage === undefined) alarms.clear('HEAD_DAMAGED', source);
-    else alarms.raise('HEAD_DAMAGED', source, `source ${setting.name}: ${damage.message}`);
-  }
-
-  /**
-   * Before anything is read: what cannot be listed is not to be taken, again and again.
-   * @throws ClusterError HOLDS_FULL
-   */
-  #mustHaveRoom({ source, setting }: Own): void {
-    const { alarms } = this.#options;
-    if (this.#heads.room(source) > 0) {
-      alarms.clear('HOLDS_FULL', source);
-      return;
-    }
-    const { name, schedule, watch, holdDays } = setting;
-    const how = `${scheduleText(schedule)}${watch ? ' and at each change' : ''}`;
-    const text = `source ${name} was not backed up: ${SEEN_MAX} snapshots of it are listed or in their hold, and more cannot be. They are taken ${how}, and each is held for ${holdText(holdDays)}: take them less often, or with a shorter \`hold\`. The next is taken when a hold has run out; 'cluster forget ${name} --now --yes' ends holds of what is unlisted. All snapshots are kept`;
-    alarms.raise('HOLDS_FULL', source, text);
-    throw new ClusterError('HOLDS_FULL', text, { blame: 'operator' });
   }
 
   /** Behind the run that asks for it. */
@@ -550,17 +344,6 @@ export class Origin {
   }
 }
 
-/** @throws ClusterError SOURCE_MISSING when the source's disk is given up, or was before */
-async function unlessHanging<T>({ name }: SourceSetting, reading: Promise<T>): Promise<T> {
-  try {
-    return await reading;
-  } catch (cause) {
-    if (!(cause instanceof DiskHangs)) throw cause;
-    const text = `source ${name} could not be read: ${HANGS}; its snapshots are kept, and more are taken when it answers`;
-    throw new ClusterError('SOURCE_MISSING', text, { blame: 'operator', cause });
-  }
-}
-
 /** What of a setting the watching depends on. */
 const watchingOf = ({ watch, path, exclude, crossMounts, schedule, holdDays }: SourceSetting): object => ({
   watch,
@@ -570,28 +353,3 @@ const watchingOf = ({ watch, path, exclude, crossMounts, schedule, holdDays }: S
   schedule,
   holdDays,
 });
-
-/** By the wall clock: those that are dated after one from the future are of no day. */
-function holdDaysOf(wallMs: number, listed: readonly ListedSnapshot[]): number {
-  const day = Math.floor(wallMs / DAY_MS);
-  return listed.some(snapshot => Math.floor(snapshot.timeMs / DAY_MS) === day) ? HOLD_DAYS_OTHER : HOLD_DAYS_FIRST;
-}
-
-/** For people, who know their folders better than their errno. */
-function refusalText(
-  { because, detail }: { readonly because: SnapshotRefusal; readonly detail: string },
-  path: string,
-): string {
-  switch (because) {
-    case 'missing-source':
-      return `${path} is missing (${detail})`;
-    case 'unreadable-source':
-      return `${path} cannot be read (${detail})`;
-    case 'not-a-folder':
-      return `${path} is not a folder`;
-    case 'inside-store':
-      return `${path} lies in the store ${detail}`;
-    default:
-      return `${path}: ${detail}`;
-  }
-}

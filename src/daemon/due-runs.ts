@@ -1,0 +1,87 @@
+/**
+ * Due runs: the snapshots of one source that are taken by themselves, at its times and at its changes. The schedule goes on from the last
+ * of them, and after one that failed it waits a little.
+ */
+import type { Logger } from 'pino';
+import type { SourceId } from '../core/ids.js';
+import type { SourceSetting } from '../membership/policy.js';
+import type { Alarms } from './alarms.js';
+import type { CatalogKeeper } from './catalog-keeper.js';
+import type { Clock } from './clock.js';
+import { SourceSchedule } from './source-schedule.js';
+
+/** After a run that failed, in ms. */
+const RETRY_MS = 5 * 60_000;
+
+export interface DueRunsOptions {
+  readonly source: SourceId;
+  readonly catalog: Pick<CatalogKeeper, 'get'>;
+  readonly clock: Clock;
+  readonly alarms: Alarms;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  /** Takes a snapshot, after any run that is under way. */
+  readonly run: () => Promise<unknown>;
+}
+
+export class DueRuns {
+  readonly #options: DueRunsOptions;
+  readonly #schedule: SourceSchedule;
+  #setting: SourceSetting | undefined;
+  /** Under way or waiting: the schedule goes on from the last of them. */
+  #underWay = 0;
+
+  constructor(options: DueRunsOptions) {
+    this.#options = options;
+    const { source, catalog, clock } = options;
+    this.#schedule = new SourceSchedule({
+      source,
+      lastMs: () => catalog.get(source)?.head.snapshots.at(-1)?.timeMs,
+      wallMs: () => clock.wallMs(),
+      onDue: () => this.take(),
+    });
+  }
+
+  configure(setting: SourceSetting): void {
+    this.#setting = setting;
+    this.#arm();
+  }
+
+  /** One is due now. */
+  take(): void {
+    const { source, clock, log, run } = this.#options;
+    if (this.#setting === undefined) return;
+    this.#schedule.rest();
+    this.#underWay += 1;
+    run().then(
+      () => {
+        this.#underWay -= 1;
+        this.#arm();
+      },
+      (error: unknown) => {
+        this.#underWay -= 1;
+        log.warn({ code: 'BACKUP_FAILED', source, err: error }, 'a snapshot that was due was not taken');
+        this.#arm(clock.wallMs() + RETRY_MS);
+      },
+    );
+  }
+
+  /** Of a source that is not configured any more. */
+  close(): void {
+    this.#setting = undefined;
+    this.#schedule.rest();
+  }
+
+  #arm(notBeforeMs = 0): void {
+    const { source, alarms, signal } = this.#options;
+    const setting = this.#setting;
+    if (setting === undefined || this.#underWay > 0 || signal.aborted) return;
+    if (this.#schedule.arm(setting, notBeforeMs)) alarms.clear('NEVER_DUE', source);
+    else
+      alarms.raise(
+        'NEVER_DUE',
+        source,
+        `source ${setting.name}: none of its times in the policy (\`at\`) ever comes, so that no snapshot is taken by itself; write them in another way, or \`every\` in their place`,
+      );
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * Snapshot runs: how one snapshot of a source of this host is taken: the last head is known and there is room for another one, the folder
+ * is scanned, the brake looks at what has changed, and a head lists it. Each in the source's turn, which origin.ts gives.
+ */
+import type { Logger } from 'pino';
+import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
+import type { ListedSnapshot } from '../catalog/head.js';
+import type { ScanCache } from '../catalog/scan-cache.js';
+import { isPartial } from '../catalog/snapshot.js';
+import type { SourceHistory } from '../catalog/source-history.js';
+import { type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
+import { ClusterError } from '../core/fault.js';
+import { HOLD_DAYS_FIRST, HOLD_DAYS_OTHER, SEEN_MAX } from '../core/hold.js';
+import type { ObjectId, SourceId } from '../core/ids.js';
+import type { ObjectWriter } from '../core/objects.js';
+import type { Signer } from '../core/signed.js';
+import type { SourceSetting } from '../membership/policy.js';
+import { scheduleText } from '../membership/schedule.js';
+import type { Alarms } from './alarms.js';
+import type { Clock } from './clock.js';
+import { holdText } from './hold-text.js';
+import type { MassChanges } from './mass-changes.js';
+import type { OwnHeads } from './own-heads.js';
+import { fromFuture } from './retention.js';
+import { refusalText, unlessHanging } from './source-reading.js';
+import type { SourceWatch } from './source-watch.js';
+import { tellUnentered } from './unentered.js';
+import type { Unlisting } from './unlisting.js';
+
+const DAY_MS = 86_400_000;
+
+type Scanned = Extract<SnapshotVerdict, { kind: 'taken' }>;
+
+export type Taken = Scanned & {
+  readonly timeMs: number;
+  /** It has set the source's brake off. */
+  readonly braked: boolean;
+};
+
+export interface RunOptions {
+  readonly acceptChanges: boolean;
+  /** It takes the place of listed snapshots from the future. */
+  readonly unlistFuture?: boolean;
+  /** That of the moment when the run was asked for. */
+  readonly watch: SourceWatch | undefined;
+}
+
+/** A source of this host, as its configuration is when it is looked at. */
+export interface RunSource {
+  readonly source: SourceId;
+  readonly setting: SourceSetting;
+  /** Why no snapshot can be taken. */
+  missing: string | undefined;
+}
+
+export interface SnapshotRunsOptions {
+  readonly signer: Signer;
+  readonly history: SourceHistory;
+  /** The catalog here; what is missing of it is read from those who have it. */
+  readonly objects: ObjectWriter;
+  readonly cache: ScanCache;
+  /** Before the cache is used for a scan. @returns is called when that has ended */
+  readonly beginScan: (source: SourceId) => () => void;
+  readonly clock: Clock;
+  readonly alarms: Alarms;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  /** For a run's temporary file: on the state's disk, as the system's own folder for such may be memory. */
+  readonly scratchFolder: string;
+  /** Stores and state folders: never scanned. */
+  readonly forbidden: () => readonly ForbiddenFolder[];
+  readonly heads: OwnHeads;
+  readonly unlisting: Unlisting;
+  readonly massChanges: MassChanges;
+}
+
+/** What a run begins with. */
+interface Begun {
+  readonly setting: SourceSetting;
+  readonly listed: readonly ListedSnapshot[];
+  /** Listed snapshots that this one takes the place of. */
+  readonly leaving: ReadonlySet<ObjectId>;
+  readonly wallMs: number;
+  /** Of the snapshot: later than all that stay. */
+  readonly timeMs: number;
+}
+
+export class SnapshotRuns {
+  readonly #options: SnapshotRunsOptions;
+
+  constructor(options: SnapshotRunsOptions) {
+    this.#options = options;
+  }
+
+  /** @throws ClusterError HOLDS_FULL, SOURCE_MISSING, HEAD_DAMAGED, …; then no snapshot was listed */
+  async run(own: RunSource, { acceptChanges, unlistFuture = false, watch }: RunOptions): Promise<Taken> {
+    const { heads } = this.#options;
+    const { source } = own;
+    await heads.knowAll();
+    this.tellDamage(own);
+    await heads.bringIntoForce(source);
+    this.#mustHaveRoom(own);
+    await watch?.scanBegins();
+    const begun = this.#begin(own, unlistFuture);
+    const scanned = await this.#scan(own, begun, acceptChanges);
+    this.#tellScanned(own, begun, scanned);
+    const braked = await this.#look(source, begun, { scanned, acceptChanges });
+    await this.#list(source, begun, scanned);
+    return { ...scanned, timeMs: begun.timeMs, braked };
+  }
+
+  /** Whether the file of its last head is understood. */
+  tellDamage({ source, setting }: RunSource): void {
+    const { history, alarms } = this.#options;
+    const damage = history.damage(source);
+    if (damage === undefined) alarms.clear('HEAD_DAMAGED', source);
+    else alarms.raise('HEAD_DAMAGED', source, `source ${setting.name}: ${damage.message}`);
+  }
+
+  /**
+   * Before anything is read: what cannot be listed is not to be taken, again and again.
+   * @throws ClusterError HOLDS_FULL
+   */
+  #mustHaveRoom({ source, setting }: RunSource): void {
+    const { heads, alarms } = this.#options;
+    if (heads.room(source) > 0) {
+      alarms.clear('HOLDS_FULL', source);
+      return;
+    }
+    const { name, schedule, watch, holdDays } = setting;
+    const how = `${scheduleText(schedule)}${watch ? ' and at each change' : ''}`;
+    const text = `source ${name} was not backed up: ${SEEN_MAX} snapshots of it are listed or in their hold, and more cannot be. They are taken ${how}, and each is held for ${holdText(holdDays)}: take them less often, or with a shorter \`hold\`. The next is taken when a hold has run out; 'cluster forget ${name} --now --yes' ends holds of what is unlisted. All snapshots are kept`;
+    alarms.raise('HOLDS_FULL', source, text);
+    throw new ClusterError('HOLDS_FULL', text, { blame: 'operator' });
+  }
+
+  #begin({ source, setting }: RunSource, unlistFuture: boolean): Begun {
+    const { heads, clock } = this.#options;
+    const listed = heads.listed(source);
+    const wallMs = clock.wallMs();
+    const leaving = new Set(unlistFuture ? fromFuture(listed, wallMs).map(({ id }) => id) : []);
+    const lastStaying = listed.findLast(({ id }) => !leaving.has(id));
+    return { setting, listed, leaving, wallMs, timeMs: Math.max(wallMs, (lastStaying?.timeMs ?? 0) + 1) };
+  }
+
+  /** @throws ClusterError SOURCE_MISSING */
+  async #scan(own: RunSource, { setting, listed, wallMs, timeMs }: Begun, acceptChanges: boolean): Promise<Scanned> {
+    const { objects, cache, beginScan, forbidden, signer, scratchFolder, alarms, signal } = this.#options;
+    const { source } = own;
+    const scanEnds = beginScan(source);
+    const taking = takeSnapshot({
+      path: setting.path,
+      source,
+      previous: listed.at(-1)?.id,
+      objects,
+      cache,
+      exclude: setting.exclude,
+      crossMounts: setting.crossMounts,
+      forbidden: forbidden(),
+      nowMs: timeMs,
+      holdDays: setting.holdDays ?? holdDaysOf(wallMs, listed),
+      signer,
+      acceptChanges,
+      scratchFolder,
+      signal,
+    }).finally(scanEnds);
+    const verdict = await unlessHanging(setting, taking);
+    if (verdict.kind === 'taken') return verdict;
+    const why = refusalText(verdict, setting.path);
+    own.missing = why;
+    alarms.raise('SOURCE_MISSING', source, `source ${setting.name}: ${why}; its earlier snapshots are kept`);
+    throw new ClusterError(
+      'SOURCE_MISSING',
+      `source ${setting.name} was not backed up: ${why}; its earlier snapshots are kept`,
+      { blame: 'operator' },
+    );
+  }
+
+  #tellScanned(own: RunSource, { setting }: Begun, { unentered, lastUnread }: Scanned): void {
+    const { alarms, log } = this.#options;
+    const { source } = own;
+    own.missing = undefined;
+    alarms.clear('SOURCE_MISSING', source);
+    tellUnentered(alarms, source, { name: setting.name, unentered });
+    if (lastUnread !== undefined)
+      log.warn(
+        { code: 'LAST_SNAPSHOT_UNREAD', source, why: lastUnread },
+        'not all that the last snapshot lists could be read, here or from others: what is in the folder was listed anew',
+      );
+  }
+
+  /** @returns whether so much has changed that it sets the brake off */
+  async #look(
+    source: SourceId,
+    { setting, timeMs }: Begun,
+    { scanned, acceptChanges }: { readonly scanned: Scanned; readonly acceptChanges: boolean },
+  ): Promise<boolean> {
+    const { heads, massChanges, signal } = this.#options;
+    const { snapshot, filesBefore, filesGone, filesChanged } = scanned;
+    const { brakePercent } = setting;
+    const wanted = heads.wanted(source);
+    const change = { snapshot, timeMs, filesBefore, filesGone, filesChanged, brakePercent, wanted };
+    if (!acceptChanges) return massChanges.look(source, change, signal);
+    await massChanges.accept(source, timeMs);
+    return false;
+  }
+
+  async #list(source: SourceId, { setting, leaving, timeMs }: Begun, scanned: Scanned): Promise<void> {
+    const { heads, unlisting, log } = this.#options;
+    const { snapshot, files, bytes } = scanned;
+    const complete = !isPartial(scanned);
+    if (leaving.size > 0) await unlisting.readyToReplace(source, setting, leaving);
+    await heads.publish(source, snapshots => [
+      ...snapshots.filter(({ id }) => !leaving.has(id)),
+      { id: snapshot, timeMs, complete },
+    ]);
+    log.info({ code: 'SNAPSHOT_TAKEN', source, snapshot, files, bytes }, 'snapshot taken');
+  }
+}
+
+/** By the wall clock: those that are dated after one from the future are of no day. */
+function holdDaysOf(wallMs: number, listed: readonly ListedSnapshot[]): number {
+  const day = Math.floor(wallMs / DAY_MS);
+  return listed.some(snapshot => Math.floor(snapshot.timeMs / DAY_MS) === day) ? HOLD_DAYS_OTHER : HOLD_DAYS_FIRST;
+}
