@@ -161,92 +161,73 @@ export function readVersion(raw: Uint8Array): UncheckedVersion {
     item.isNothing() ? undefined : item.bytesUpTo('text', POLICY_BYTES_MAX),
   );
   outer.end();
+  const fields = readBody(body);
+  checkBody(fields);
+  const { partHeads, ...read } = fields;
+  return { ...read, hash: hashHex(body), parts: readParts(partHeads, texts), body, signature, raw };
+}
 
+type PartHead = Omit<ConfigurationPart, 'text'>;
+
+interface Body extends Omit<UncheckedVersion, 'hash' | 'parts' | 'body' | 'signature' | 'raw'> {
+  readonly partHeads: readonly PartHead[];
+}
+
+function readBody(body: Uint8Array): Body {
   const fields = readSignable('configuration', DOMAIN, body, VERSION_BYTES_MAX);
-  const cluster = fields.isNothing() ? undefined : parseClusterId(fields.hex('cluster', ID_BYTES));
-  const version = fields.integer('version', 1);
-  const previous = fields.isNothing() ? undefined : fields.hex('previous', HASH_BYTES);
-  const signedMs = fields.integer('signedMs', 0, TIME_MS_MAX);
-  const signer = fields.hex('signer', KEY_BYTES);
-  const members = fields.list('members', MEMBERS_MAX, readMember);
-  const admins = fields.list('admins', ADMINS_MAX, item => ({
-    key: item.hex('key', KEY_BYTES),
-    host: parseHostId(item.hex('host', ID_BYTES)),
-  }));
-  const partHeads = fields.list('parts', HOSTS_MAX + 2, item => ({
-    name: item.text('name', /^(?:head|tail|host:[a-z0-9][a-z0-9-]{0,62})$/) as PolicyPartName,
-    hash: item.hex('hash', HASH_BYTES),
-  }));
-  const revoked = fields.list('revoked', MEMBERS_MAX, readRevocation);
-  const archived = fields.list('archived', ARCHIVED_MAX, item => ({
-    source: readSource(item),
-    copies: item.integer('copies', 1, COPIES_MAX),
-  }));
-  // Versions in which nothing was ever forgotten end here.
-  const forgotten = fields.isAtEnd() ? [] : fields.list('forgotten', ARCHIVED_MAX, readForgotten);
-  const released = fields.isAtEnd() ? [] : fields.list('released', RELEASED_MAX, readReleased);
+  // In the order in which they stand there.
+  const read = {
+    cluster: fields.isNothing() ? undefined : parseClusterId(fields.hex('cluster', ID_BYTES)),
+    version: fields.integer('version', 1),
+    previous: fields.isNothing() ? undefined : fields.hex('previous', HASH_BYTES),
+    signedMs: fields.integer('signedMs', 0, TIME_MS_MAX),
+    signer: fields.hex('signer', KEY_BYTES),
+    members: fields.list('members', MEMBERS_MAX, readMember),
+    admins: fields.list('admins', ADMINS_MAX, readAdmin),
+    partHeads: fields.list('parts', HOSTS_MAX + 2, readPartHead),
+    revoked: fields.list('revoked', MEMBERS_MAX, readRevocation),
+    archived: fields.list('archived', ARCHIVED_MAX, readArchived),
+    // Versions in which nothing was ever forgotten end here.
+    forgotten: fields.isAtEnd() ? [] : fields.list('forgotten', ARCHIVED_MAX, readForgotten),
+    released: fields.isAtEnd() ? [] : fields.list('released', RELEASED_MAX, readReleased),
+  };
   fields.end();
+  return read;
+}
 
+/** What must be there once at the most. */
+const UNIQUE: readonly (readonly [what: string, of: (body: Body) => readonly string[]])[] = [
+  ['member host', ({ members }) => members.map(({ host }) => host)],
+  ['member name', ({ members }) => members.map(({ name }) => name)],
+  ['member peer', ({ members }) => members.map(({ peer }) => peer)],
+  ['admin key', ({ admins }) => admins.map(({ key }) => key)],
+  ['part', ({ partHeads }) => partHeads.map(({ name }) => name)],
+  ['archived source', ({ archived }) => archived.map(({ source }) => source)],
+  ['forgotten source', ({ forgotten }) => forgotten.map(({ source }) => source)],
+  ['released snapshot', ({ released }) => released],
+];
+
+function checkBody(body: Body): void {
+  const { version, cluster, previous, admins, partHeads } = body;
   if ((version === 1) !== (cluster === undefined) || (version === 1) !== (previous === undefined)) {
     throw malformed('configuration: version 1, and it alone, names no cluster and no version before it');
   }
   if (admins.length === 0) throw malformed('configuration: no admins');
   if (partHeads[0]?.name !== 'head') throw malformed('configuration: the first part is not the head');
-  if (texts.length !== partHeads.length) throw malformed('version: not one text a part');
-  unique(
-    'member host',
-    members.map(member => member.host),
-  );
-  unique(
-    'member name',
-    members.map(member => member.name),
-  );
-  unique(
-    'member peer',
-    members.map(member => member.peer),
-  );
-  unique(
-    'admin key',
-    admins.map(admin => admin.key),
-  );
-  unique(
-    'part',
-    partHeads.map(part => part.name),
-  );
-  unique(
-    'archived source',
-    archived.map(({ source }) => source),
-  );
-  unique(
-    'forgotten source',
-    forgotten.map(({ source }) => source),
-  );
-  unique('released snapshot', released);
+  for (const [what, of] of UNIQUE) {
+    const values = of(body);
+    if (new Set(values).size !== values.length) throw malformed(`configuration: one ${what} twice`);
+  }
+}
 
-  const parts = partHeads.map((part, index): ConfigurationPart => {
+function readParts(heads: readonly PartHead[], texts: readonly (Uint8Array | undefined)[]): ConfigurationPart[] {
+  if (texts.length !== heads.length) throw malformed('version: not one text a part');
+  return heads.map((head, index) => {
     const bytes = texts[index];
-    if (bytes === undefined) return { ...part, text: undefined };
-    if (hashHex(bytes) !== part.hash) throw malformed(`version: the text of part ${part.name} is not the signed one`);
-    return { ...part, text: readUtf8(part.name, bytes) };
+    if (bytes === undefined) return { ...head, text: undefined };
+    if (hashHex(bytes) !== head.hash) throw malformed(`version: the text of part ${head.name} is not the signed one`);
+    return { ...head, text: readUtf8(head.name, bytes) };
   });
-  return {
-    version,
-    hash: hashHex(body),
-    previous,
-    cluster,
-    signedMs,
-    signer,
-    members,
-    admins,
-    revoked,
-    archived,
-    forgotten,
-    released,
-    parts,
-    body,
-    signature,
-    raw,
-  };
 }
 
 function readMember(item: Fields): ConfigurationMember {
@@ -273,6 +254,21 @@ function readRevocation(item: Fields): Revocation {
   };
 }
 
+const readAdmin = (item: Fields): Admin => ({
+  key: item.hex('key', KEY_BYTES),
+  host: parseHostId(item.hex('host', ID_BYTES)),
+});
+
+const readPartHead = (item: Fields): PartHead => ({
+  name: item.text('name', /^(?:head|tail|host:[a-z0-9][a-z0-9-]{0,62})$/) as PolicyPartName,
+  hash: item.hex('hash', HASH_BYTES),
+});
+
+const readArchived = (item: Fields): ArchivedSource => ({
+  source: readSource(item),
+  copies: item.integer('copies', 1, COPIES_MAX),
+});
+
 const readForgotten = (item: Fields): ForgottenSource => ({ source: readSource(item), seq: item.integer('seq', 0) });
 
 const readReleased = (item: Fields): ObjectId => parseObjectId(item.hex('snapshot', HASH_BYTES));
@@ -286,10 +282,6 @@ function readUtf8(what: string, bytes: Uint8Array): string {
   } catch (cause) {
     throw malformed(`version: part ${what} is no UTF-8`, cause);
   }
-}
-
-function unique(what: string, values: readonly string[]): void {
-  if (new Set(values).size !== values.length) throw malformed(`configuration: one ${what} twice`);
 }
 
 /** The id of the cluster that a version 1 founds. */
