@@ -8,7 +8,7 @@
  * The record is not cut again: an old version of 8 MiB or more may so stand in a run until the next snapshot.
  * Driven by the daemon at the origin, with what `readSourceFile` called gone; the next head lists the result instead.
  */
-import type { ParcelId } from '../core/ids.js';
+import type { ParcelId, SourceId } from '../core/ids.js';
 import type { ObjectWriter } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
 import type { Signer } from '../core/signed.js';
@@ -47,41 +47,8 @@ export async function recut({
   readonly signer: Signer;
 }): Promise<Recut> {
   const before = await readSnapshot(objects, snapshot);
-  const tornPaths = new Map<ParcelId, Set<string>>();
-  for (const { parcel, path } of torn) {
-    const paths = tornPaths.get(parcel) ?? new Set();
-    paths.add(Buffer.from(path).toString('latin1'));
-    tornPaths.set(parcel, paths);
-  }
-  const change = { stale: 0, missed: 0, files: 0, bytes: 0 };
-
-  const mended = async (entry: Entry): Promise<Entry | undefined> => {
-    const old = previous === undefined ? undefined : (await findEntry(objects, previous, entry.path))?.entry;
-    // The same blob in the snapshot before is just as lost.
-    const isUsable = old !== undefined && old.kind === 'file' && old.blob !== entry.blob;
-    if (!entry.stale) change[isUsable ? 'stale' : 'missed'] += 1;
-    else if (!isUsable) {
-      change.stale -= 1;
-      change.missed += 1;
-    }
-    change.bytes += (isUsable ? old.size : 0) - entry.size;
-    if (!isUsable) change.files -= 1;
-    return isUsable ? { ...old, stale: true } : undefined;
-  };
-
-  const mendParcel = async (ref: ParcelRef, paths: ReadonlySet<string>): Promise<ParcelRef | undefined> => {
-    const entries: Entry[] = [];
-    for (const entry of await readRecord(objects, ref)) {
-      const isTorn = entry.kind === 'file' && paths.has(entry.path.toString('latin1'));
-      const kept = isTorn ? await mended(entry) : entry;
-      if (kept !== undefined) entries.push(kept);
-    }
-    if (entries.length === 0) return undefined;
-    const record = encodeRecord({ source: before.source, key: ref.key, entries });
-    await objects.put(record);
-    return parcelRefOf(record);
-  };
-
+  const tornPaths = pathsByParcel(torn);
+  const mending = new Mending(before.source, { previous, objects });
   const pages = [];
   for (const page of before.pages) {
     const refs = await readPage(objects, page);
@@ -92,20 +59,20 @@ export async function recut({
     const kept: ParcelRef[] = [];
     for (const ref of refs) {
       const paths = tornPaths.get(ref.id);
-      const now = paths === undefined ? ref : await mendParcel(ref, paths);
+      const now = paths === undefined ? ref : await mending.parcel(ref, paths);
       if (now !== undefined) kept.push(now);
     }
     if (kept.length > 0) pages.push(await objects.put(encodePage(kept)));
   }
-
+  const { stale, missed, files, bytes } = mending.change;
   const id = await objects.put(
     encodeSnapshot(
       {
         ...before,
-        stale: before.stale + change.stale,
-        missed: before.missed + change.missed,
-        files: before.files + change.files,
-        bytes: before.bytes + change.bytes,
+        stale: before.stale + stale,
+        missed: before.missed + missed,
+        files: before.files + files,
+        bytes: before.bytes + bytes,
         recutOf: snapshot,
         pages,
       },
@@ -113,5 +80,65 @@ export async function recut({
     ),
   );
   await objects.flush();
-  return { snapshot: id, stale: change.stale, missed: change.missed };
+  return { snapshot: id, stale, missed };
+}
+
+/** Paths as latin1. */
+function pathsByParcel(torn: readonly TornEntry[]): ReadonlyMap<ParcelId, ReadonlySet<string>> {
+  const byParcel = new Map<ParcelId, Set<string>>();
+  for (const { parcel, path } of torn) {
+    const paths = byParcel.get(parcel) ?? new Set();
+    paths.add(Buffer.from(path).toString('latin1'));
+    byParcel.set(parcel, paths);
+  }
+  return byParcel;
+}
+
+/** Makes parcels without what is torn, and counts what the snapshot becomes by it. */
+class Mending {
+  /** More than the snapshot has, or less. */
+  readonly change = { stale: 0, missed: 0, files: 0, bytes: 0 };
+  readonly #source: SourceId;
+  readonly #previous: SnapshotId | undefined;
+  readonly #objects: ObjectWriter;
+
+  constructor(
+    source: SourceId,
+    { previous, objects }: { readonly previous: SnapshotId | undefined; readonly objects: ObjectWriter },
+  ) {
+    this.#source = source;
+    this.#previous = previous;
+    this.#objects = objects;
+  }
+
+  /** `undefined` when nothing is left of it. */
+  async parcel(ref: ParcelRef, paths: ReadonlySet<string>): Promise<ParcelRef | undefined> {
+    const entries: Entry[] = [];
+    for (const entry of await readRecord(this.#objects, ref)) {
+      const isTorn = entry.kind === 'file' && paths.has(entry.path.toString('latin1'));
+      const kept = isTorn ? await this.#entry(entry) : entry;
+      if (kept !== undefined) entries.push(kept);
+    }
+    if (entries.length === 0) return undefined;
+    const record = encodeRecord({ source: this.#source, key: ref.key, entries });
+    await this.#objects.put(record);
+    return parcelRefOf(record);
+  }
+
+  /** As in the snapshot before, or nothing. */
+  async #entry(entry: Entry): Promise<Entry | undefined> {
+    const { change } = this;
+    const previous = this.#previous;
+    const old = previous === undefined ? undefined : (await findEntry(this.#objects, previous, entry.path))?.entry;
+    // The same blob in the snapshot before is just as lost.
+    const isUsable = old !== undefined && old.kind === 'file' && old.blob !== entry.blob;
+    if (!entry.stale) change[isUsable ? 'stale' : 'missed'] += 1;
+    else if (!isUsable) {
+      change.stale -= 1;
+      change.missed += 1;
+    }
+    change.bytes += (isUsable ? old.size : 0) - entry.size;
+    if (!isUsable) change.files -= 1;
+    return isUsable ? { ...old, stale: true } : undefined;
+  }
 }

@@ -107,89 +107,135 @@ export async function takeSnapshot(order: SnapshotOrder): Promise<SnapshotVerdic
 
 /** `lastUnread`: what of the last snapshot cannot be read is done without. */
 async function take(order: SnapshotOrder, lastUnread: string | undefined): Promise<SnapshotVerdict> {
-  const { source, previous, objects, signal, acceptChanges = false } = order;
-  const last = previous === undefined ? undefined : await readSnapshot(objects, previous);
-  if (last !== undefined && last.source !== source) {
-    throw new Error(`bug: ${previous} is a snapshot of ${last.source} and cannot be the last one of ${source}`);
-  }
-  order.cache?.flush();
-  const readableOnly = lastUnread !== undefined;
-  const parcelsBefore =
-    previous === undefined ? undefined : await SnapshotParcels.open(objects, previous, { signal, readableOnly });
+  const { objects, acceptChanges = false } = order;
+  const before = await openLast(order, lastUnread !== undefined);
+  const { last, readableOnly } = before;
   const isLeftOut = leftOutBy({ path: order.path, exclude: order.exclude ?? [], forbidden: order.forbidden });
-  const merge = new ScanMerge({ previous: parcelsBefore, acceptChanges, isLeftOut });
+  const merge = new ScanMerge({ previous: before.parcels, acceptChanges, isLeftOut });
   const builder = await ParcelBuilder.create({
-    source,
+    source: order.source,
     objects,
-    previous: parcelsBefore,
+    previous: before.parcels,
     // Not the cache's own, which is that of the service's start.
     day: dayAt(order.nowMs),
     scratchFolder: order.scratchFolder ?? tmpdir(),
-    signal,
+    signal: order.signal,
   });
   try {
-    let device = 0n;
-    const isLarge = last !== undefined && last.files >= DIVIDED_FILES_MIN;
-    const middle = isLarge ? await parcelsBefore?.middle() : undefined;
-    const divide = availableParallelism() > 1 ? (middle ?? WHEN_BUSY) : undefined;
-    // A section would be taken over unread.
-    const sectionsOf = readableOnly ? undefined : previous;
-    for await (const event of scan({ ...scanOptions(order), previous: sectionsOf, divide })) {
-      if (event.kind === 'refused') return event;
-      if (event.kind === 'root') {
-        device = event.device;
-        continue;
-      }
-      if (event.kind === 'latecomers') {
-        merge.miss(event.paths);
-        continue;
-      }
-      for await (const merged of merge.merge(event.items)) await builder.add(merged);
-    }
-    for await (const merged of merge.end()) await builder.add(merged);
+    const scanned = await addScanned(order, { before, merge, builder });
+    if (scanned.kind === 'refused') return scanned;
+    const { device } = scanned;
     const tally = readableOnly && last !== undefined ? withAllOf(last, merge.tally) : merge.tally;
     const braked = acceptChanges
       ? undefined
       : decideBrake({ tally, sameDevice: last === undefined || last.device === device });
     if (braked !== undefined) return { kind: 'refused', ...braked };
-    const { pages, parcels, reused, sections } = await builder.end();
-    if (pages.length > SNAPSHOT_PAGES_MAX) throw tooLarge(source, parcels);
-    const snapshot: Snapshot = {
-      source,
-      timeMs: order.nowMs,
-      holdDays: order.holdDays,
-      stale: tally.stale,
-      missed: tally.missed,
-      files: tally.files,
-      bytes: tally.bytes,
-      device,
-      recutOf: undefined,
-      pages,
-    };
-    const id = await objects.put(encodeSnapshot(snapshot, order.signer));
-    await objects.flush();
-    order.cache?.putSections(source, id, sections);
-    const { files, bytes, stale, missed, unread, unentered, filesBefore, filesGone, filesChanged } = tally;
-    return {
-      kind: 'taken',
-      snapshot: id,
-      files,
-      bytes,
-      stale,
-      missed,
-      unread,
-      unentered,
-      parcels,
-      reused,
-      filesBefore,
-      filesGone,
-      filesChanged,
-      lastUnread,
-    };
+    const built = await builder.end();
+    return { kind: 'taken', ...(await seal(order, { tally, device, built })), lastUnread };
   } finally {
     await builder.close();
     await merge.close();
   }
+}
+
+/** The snapshot before this one, as far as it is read. */
+interface Last {
+  readonly last: Snapshot | undefined;
+  readonly parcels: SnapshotParcels | undefined;
+  /** What of it cannot be read is done without. */
+  readonly readableOnly: boolean;
+}
+
+async function openLast(
+  { source, previous, objects, cache, signal }: SnapshotOrder,
+  readableOnly: boolean,
+): Promise<Last> {
+  const last = previous === undefined ? undefined : await readSnapshot(objects, previous);
+  if (last !== undefined && last.source !== source) {
+    throw new Error(`bug: ${previous} is a snapshot of ${last.source} and cannot be the last one of ${source}`);
+  }
+  cache?.flush();
+  const parcels =
+    previous === undefined ? undefined : await SnapshotParcels.open(objects, previous, { signal, readableOnly });
+  return { last, parcels, readableOnly };
+}
+
+/** What the scan finds, merged with what was there before. */
+async function addScanned(
+  order: SnapshotOrder,
+  {
+    before: { last, parcels, readableOnly },
+    merge,
+    builder,
+  }: { readonly before: Last; readonly merge: ScanMerge; readonly builder: ParcelBuilder },
+): Promise<Extract<SnapshotVerdict, { kind: 'refused' }> | { readonly kind: 'scanned'; readonly device: bigint }> {
+  let device = 0n;
+  const isLarge = last !== undefined && last.files >= DIVIDED_FILES_MIN;
+  const middle = isLarge ? await parcels?.middle() : undefined;
+  const divide = availableParallelism() > 1 ? (middle ?? WHEN_BUSY) : undefined;
+  // A section would be taken over unread.
+  const sectionsOf = readableOnly ? undefined : order.previous;
+  for await (const event of scan({ ...scanOptions(order), previous: sectionsOf, divide })) {
+    if (event.kind === 'refused') return event;
+    if (event.kind === 'root') {
+      device = event.device;
+      continue;
+    }
+    if (event.kind === 'latecomers') {
+      merge.miss(event.paths);
+      continue;
+    }
+    for await (const merged of merge.merge(event.items)) await builder.add(merged);
+  }
+  for await (const merged of merge.end()) await builder.add(merged);
+  return { kind: 'scanned', device };
+}
+
+/** Puts the snapshot there, durably: from then on it may be listed. @throws ClusterError SOURCE_TOO_LARGE */
+async function seal(
+  order: SnapshotOrder,
+  {
+    tally,
+    device,
+    built: { pages, parcels, reused, sections },
+  }: {
+    readonly tally: Tally;
+    readonly device: bigint;
+    readonly built: Awaited<ReturnType<ParcelBuilder['end']>>;
+  },
+): Promise<Omit<Extract<SnapshotVerdict, { kind: 'taken' }>, 'kind' | 'lastUnread'>> {
+  const { source, objects, cache } = order;
+  if (pages.length > SNAPSHOT_PAGES_MAX) throw tooLarge(source, parcels);
+  const { files, bytes, stale, missed, unread, unentered, filesBefore, filesGone, filesChanged } = tally;
+  const made: Snapshot = {
+    source,
+    timeMs: order.nowMs,
+    holdDays: order.holdDays,
+    stale,
+    missed,
+    files,
+    bytes,
+    device,
+    recutOf: undefined,
+    pages,
+  };
+  const snapshot = await objects.put(encodeSnapshot(made, order.signer));
+  await objects.flush();
+  cache?.putSections(source, snapshot, sections);
+  return {
+    snapshot,
+    files,
+    bytes,
+    stale,
+    missed,
+    unread,
+    unentered,
+    parcels,
+    reused,
+    filesBefore,
+    filesGone,
+    filesChanged,
+  };
 }
 
 /** Where not all that was there is known, it is taken for gone as far as there is less now, so that the brakes hold; and something for missed. */

@@ -21,7 +21,7 @@ import { ClusterError } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
 import type { BlobId, HostId, ParcelId, PeerName } from '../core/ids.js';
 import type { Known } from '../core/known.js';
-import { askFetch, type FetchPart, type FetchRequest } from '../net/fetch-protocol.js';
+import { askFetch, type FetchPart, type FetchRequest, type PackedBlob } from '../net/fetch-protocol.js';
 import { FetchSessions } from '../net/fetch-session.js';
 import { malformed } from '../net/malformed.js';
 import type { Net } from '../net/net.js';
@@ -317,12 +317,26 @@ export class BlobSource {
     });
   }
 
+  /** @returns for how long it is busy, in ms */
   async *#from(peer: PeerName, asking: Asking): AsyncGenerator<ContentFrame, number | undefined> {
-    const { parcel, open, ask } = asking;
+    const { parcel, open } = asking;
     // A range beyond its end would be an offence of ours: a size that somebody made up is not asked with. What is not alone in its
     // parcel is small, and is begun anew.
     if (asking.begun?.bytes !== this.#known.bytesOf(parcel)) giveUp(asking);
     const rest = asking.begun;
+    const busyMs = yield* this.#ask(peer, asking, rest);
+    if (rest === undefined || asking.begun !== undefined || open.size === 0) return busyMs;
+    // The rest does not go with what came before it, and nobody knows which of them is wrong: this one is asked for all of it.
+    return yield* this.#ask(peer, asking, undefined);
+  }
+
+  /** … for all that is open, or for the rest of the one that is. */
+  async *#ask(
+    peer: PeerName,
+    asking: Asking,
+    rest: Begun | undefined,
+  ): AsyncGenerator<ContentFrame, number | undefined> {
+    const { parcel, open, ask } = asking;
     const request = { parcel, blobs: [...open], purpose: 'restore' as const, ...(rest && { ranges: [restOf(rest)] }) };
     let busyMs: number | undefined;
     let isWrong = false;
@@ -332,49 +346,13 @@ export class BlobSource {
           busyMs = part.retryAfterMs;
           break;
         case 'blob':
-          if (rest !== undefined) {
-            if (part.bytes !== restOf(rest).bytes)
-              throw malformed('fetch answer: another size than that of its ranges');
-            if (rest.check === undefined)
-              yield { kind: 'start', blob: rest.blob, bytes: rest.bytes, from: rest.passedBytes };
-            break;
-          }
-          giveUp(asking);
-          asking.begun = { blob: part.blob, bytes: part.bytes, passedBytes: 0, check: new BlobCheck(part.blob) };
-          yield { kind: 'start', blob: part.blob, bytes: part.bytes };
+          yield* this.#begin(part, asking, rest);
           break;
-        case 'data': {
-          yield { kind: 'data', data: part.data };
-          const { begun } = asking;
-          if (begun === undefined) break;
-          begun.passedBytes += part.data.length;
-          begun.check?.update(part.data);
-          if (begun.passedBytes < begun.bytes) break;
-          asking.begun = undefined;
-          // Bytes that are not the blob's are left without an end: the next peer may have the right ones.
-          if (begun.check?.isRight() === false) {
-            if (rest === undefined) {
-              isWrong = true;
-              this.#changed(peer, begun.blob);
-            }
-            break;
-          }
-          open.delete(begun.blob);
-          yield { kind: 'end' };
+        case 'data':
+          if (yield* this.#passOn(part.data, { peer, asking, rest })) isWrong = true;
           break;
-        }
         case 'pack':
-          for (const { blob, content } of part.blobs) {
-            yield { kind: 'start', blob, bytes: content.length };
-            yield { kind: 'data', data: content };
-            if (hashHex(content) !== blob) {
-              isWrong = true;
-              this.#changed(peer, blob);
-              continue;
-            }
-            open.delete(blob);
-            yield { kind: 'end' };
-          }
+          if (yield* this.#passOnPack(part.blobs, { peer, open })) isWrong = true;
           break;
         case 'gone':
           break;
@@ -384,9 +362,65 @@ export class BlobSource {
     }
     // Of its other parcels, too, the next ones have the right bytes more likely.
     if (isWrong) this.#givers.failed(peer);
-    // The rest does not go with what came before it, and nobody knows which of them is wrong: this one is asked for all of it.
-    if (rest !== undefined && asking.begun === undefined && open.size > 0) return yield* this.#from(peer, asking);
     return busyMs;
+  }
+
+  *#begin(
+    { blob, bytes }: { readonly blob: BlobId; readonly bytes: number },
+    asking: Asking,
+    rest: Begun | undefined,
+  ): Generator<ContentFrame> {
+    if (rest === undefined) {
+      giveUp(asking);
+      asking.begun = { blob, bytes, passedBytes: 0, check: new BlobCheck(blob) };
+      yield { kind: 'start', blob, bytes };
+      return;
+    }
+    if (bytes !== restOf(rest).bytes) throw malformed('fetch answer: another size than that of its ranges');
+    if (rest.check === undefined) yield { kind: 'start', blob: rest.blob, bytes: rest.bytes, from: rest.passedBytes };
+  }
+
+  /** @returns whether the peer gave all of a blob, and it is not what its name says */
+  *#passOn(
+    data: Uint8Array,
+    { peer, asking, rest }: { readonly peer: PeerName; readonly asking: Asking; readonly rest: Begun | undefined },
+  ): Generator<ContentFrame, boolean> {
+    yield { kind: 'data', data };
+    const { begun } = asking;
+    if (begun === undefined) return false;
+    begun.passedBytes += data.length;
+    begun.check?.update(data);
+    if (begun.passedBytes < begun.bytes) return false;
+    asking.begun = undefined;
+    if (begun.check?.isRight() !== false) {
+      asking.open.delete(begun.blob);
+      yield { kind: 'end' };
+      return false;
+    }
+    // Bytes that are not the blob's are left without an end: the next peer may have the right ones.
+    if (rest !== undefined) return false;
+    this.#changed(peer, begun.blob);
+    return true;
+  }
+
+  /** @returns whether some blob is not what its name says */
+  *#passOnPack(
+    blobs: readonly PackedBlob[],
+    { peer, open }: { readonly peer: PeerName; readonly open: Set<BlobId> },
+  ): Generator<ContentFrame, boolean> {
+    let isWrong = false;
+    for (const { blob, content } of blobs) {
+      yield { kind: 'start', blob, bytes: content.length };
+      yield { kind: 'data', data: content };
+      if (hashHex(content) !== blob) {
+        isWrong = true;
+        this.#changed(peer, blob);
+        continue;
+      }
+      open.delete(blob);
+      yield { kind: 'end' };
+    }
+    return isWrong;
   }
 
   #changed(peer: PeerName, blob: BlobId): void {

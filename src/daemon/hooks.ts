@@ -7,12 +7,11 @@
  * into the log, and the end of that into the error when it fails. It and all that it started are ended when its time is up, but for
  * what it started as another user, which this service may not end: then it is not waited for any longer, and a person is told.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
-import { longTimer } from '../platform/long-timer.js';
+import { type ProgramEnd, runToEnd } from './program-run.js';
 
 export type HookMoment = 'before' | 'after' | 'onFailure';
 
@@ -27,13 +26,8 @@ export interface HookCall {
   readonly more?: Readonly<Record<string, string>>;
 }
 
-/** The end of what a hook printed that is kept, in bytes, and of that what stands in an error. */
-const OUTPUT_BYTES_KEPT = 64 * 1024;
+/** Of the end of what a hook printed, what stands in an error. */
 const OUTPUT_CHARACTERS_TOLD = 500;
-/** Between being asked to end and being ended, in ms. */
-const KILL_AFTER_MS = 10_000;
-/** What it printed last may come a little after its end; what it left running may keep its output open for ever. In ms. */
-const LAST_OUTPUT_MS = 1_000;
 /** Of our own environment a hook gets these: no service's secrets. */
 const PASSED_ON = ['PATH', 'HOME', 'USER', 'LOGNAME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'];
 const GROUP_OR_OTHERS_WRITE = 0o022;
@@ -53,7 +47,7 @@ export class Hooks {
     signal.throwIfAborted();
     const file = await this.#programOf(call);
     const started = performance.now();
-    const ended = await runToEnd({ file, call, signal });
+    const ended = await runToEnd({ file, environment: environmentOf(call), timeoutMs: call.timeoutMs, signal });
     const spentMs = Math.round(performance.now() - started);
     const { name, moment, source } = call;
     this.#log.info({ code: 'HOOK_RAN', source, hook: name, moment, spentMs, ...ended }, 'a hook has ended');
@@ -84,118 +78,6 @@ export class Hooks {
   }
 }
 
-interface HookEnd {
-  readonly exitCode: number | null;
-  readonly killedBy: NodeJS.Signals | null;
-  readonly timedOut: boolean;
-  readonly output: string;
-  /** It was to be ended, and something of it is of another user. */
-  readonly leftRunning: boolean;
-  /** It could not be started. */
-  readonly fault: string | undefined;
-}
-
-async function runToEnd({
-  file,
-  call,
-  signal,
-}: {
-  readonly file: string;
-  readonly call: HookCall;
-  readonly signal: AbortSignal;
-}): Promise<HookEnd> {
-  const notStarted = (fault: string): HookEnd => ({
-    exitCode: null,
-    killedBy: null,
-    timedOut: false,
-    output: '',
-    leftRunning: false,
-    fault,
-  });
-  let child: ChildProcess;
-  try {
-    // A group of its own, so that all that it started can be ended with it.
-    child = spawn(file, [], {
-      cwd: '/',
-      env: environmentOf(call),
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
-    });
-  } catch (error) {
-    return notStarted(error instanceof Error ? error.message : String(error));
-  }
-  let fault: string | undefined;
-  child.once('error', error => {
-    fault = error.message;
-  });
-  const output = new Tail();
-  // Neither is there when all descriptors are used up.
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => output.add(chunk));
-  return new Promise(resolve => {
-    let timedOut = false;
-    let leftRunning = false;
-    let killTimer: NodeJS.Timeout | undefined;
-    const endGroup = (by: 'SIGTERM' | 'SIGKILL'): void => {
-      leftRunning = signalGroup(child, by) === 'not-allowed';
-    };
-    const end = (): void => {
-      if (killTimer !== undefined) return;
-      endGroup('SIGTERM');
-      killTimer = setTimeout(() => {
-        endGroup('SIGKILL');
-        // The hook itself is of another user by now: its end may never come.
-        if (leftRunning) done(null, null);
-      }, KILL_AFTER_MS);
-    };
-    const timer = longTimer(call.timeoutMs, () => {
-      timedOut = true;
-      end();
-    });
-    signal.addEventListener('abort', end, { once: true });
-    let outputTimer: NodeJS.Timeout | undefined;
-    const done = (exitCode: number | null, killedBy: NodeJS.Signals | null): void => {
-      child.off('exit', exited);
-      child.off('close', done);
-      timer.stop();
-      clearTimeout(killTimer);
-      clearTimeout(outputTimer);
-      signal.removeEventListener('abort', end);
-      if (timedOut || signal.aborted) endGroup('SIGKILL');
-      child.stdout?.destroy();
-      child.stderr?.destroy();
-      child.unref();
-      resolve({ exitCode, killedBy, timedOut, output: output.text(), leftRunning, fault });
-    };
-    const exited = (exitCode: number | null, killedBy: NodeJS.Signals | null): void => {
-      timer.stop();
-      outputTimer = setTimeout(done, LAST_OUTPUT_MS, exitCode, killedBy);
-    };
-    child.once('exit', exited);
-    child.once('close', done);
-  });
-}
-
-/**
- * `gone`: nothing of the group is left. `not-allowed`: all that is left of it is of another user, as what `sudo` started; where one
- * of it is ours the call does well, and does not tell of the others.
- */
-function signalGroup(child: ChildProcess, signal: NodeJS.Signals): 'told' | 'gone' | 'not-allowed' {
-  if (child.pid === undefined) return 'gone';
-  try {
-    process.kill(-child.pid, signal);
-    return 'told';
-  } catch (error) {
-    switch ((error as NodeJS.ErrnoException).code) {
-      case 'ESRCH':
-        return 'gone';
-      case 'EPERM':
-        return 'not-allowed';
-      default:
-        throw error;
-    }
-  }
-}
-
 function environmentOf({ source, path, moment, more = {} }: HookCall): Record<string, string> {
   const passed = PASSED_ON.flatMap(name => {
     const value = process.env[name];
@@ -204,22 +86,8 @@ function environmentOf({ source, path, moment, more = {} }: HookCall): Record<st
   return { ...Object.fromEntries(passed), CLUSTER_SOURCE: source, CLUSTER_PATH: path, CLUSTER_HOOK: moment, ...more };
 }
 
-/** The last bytes of a stream. */
-class Tail {
-  #bytes = Buffer.alloc(0);
-
-  add(chunk: Buffer): void {
-    const joined = Buffer.concat([this.#bytes, chunk]);
-    this.#bytes = Buffer.from(joined.subarray(Math.max(0, joined.length - OUTPUT_BYTES_KEPT)));
-  }
-
-  text(): string {
-    return this.#bytes.toString('utf8').trim();
-  }
-}
-
 function whatWentWrong(
-  { exitCode, killedBy, timedOut, leftRunning, fault }: HookEnd,
+  { exitCode, killedBy, timedOut, leftRunning, fault }: ProgramEnd,
   timeoutMs: number,
 ): string | undefined {
   if (fault !== undefined) return `it could not be started: ${fault}`;
