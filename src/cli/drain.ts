@@ -1,14 +1,15 @@
 /**
- * `cluster drain` and `cluster revoke`: how a host, or one of its stores, leaves. Drained, its copies are made again elsewhere while it still
- * serves them, and then go; revoked, it is shut out at once, and what only it had is gone with it.
+ * `cluster drain`: how a host, or one of its stores, leaves without a loss: its copies are made again elsewhere while it still serves them,
+ * and then go.
  */
 import { Command, Option } from 'commander';
 import { ClusterError } from '../core/fault.js';
-import type { ConfigReport, DrainRequest } from '../daemon/service.js';
+import type { DrainRequest } from '../daemon/service.js';
 import { absolutePathArgument, durationArgument } from './arguments.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { leftText } from './hosts.js';
+import { tellNew } from './new-configuration.js';
 import { hostRecord } from './records.js';
 import type { Run } from './run.js';
 import { spanText } from './text.js';
@@ -22,13 +23,6 @@ export const drainCommand = (run: Run): Command =>
     .option('--wait', 'until nothing that is wanted is left on the host')
     .option('--timeout <duration>', 'with --wait: give up after this long, with exit code 20', durationArgument)
     .action(run(drain));
-
-export const revokeCommand = (run: Run): Command =>
-  new Command('revoke')
-    .description('shut a host out, at once and for good, and close the token that it joined by')
-    .argument('<host>', 'its name')
-    .option('--yes', 'also when its copies are still needed')
-    .action(run(revoke));
 
 type Drained = Pick<DrainRequest, 'host' | 'path'>;
 
@@ -46,15 +40,18 @@ interface DrainOptions {
 
 async function drain(context: Context, drained: Drained, { undo, wait, timeout }: DrainOptions): Promise<ExitCode> {
   const { host, path } = drained;
-  if (timeout !== undefined && !wait) throw badArgument('--timeout says how long to --wait: give --wait too');
+  if (timeout !== undefined && !wait)
+    throw new ClusterError('BAD_ARGUMENT', '--timeout says how long to --wait: give --wait too', { blame: 'operator' });
   // How much is left in one store its own host alone knows.
   if (wait && path !== undefined)
-    throw badArgument(`--wait is for a whole host; 'cluster hosts' on ${host} tells of a store`);
+    throw new ClusterError('BAD_ARGUMENT', `--wait is for a whole host; 'cluster hosts' on ${host} tells of a store`, {
+      blame: 'operator',
+    });
   const report = await context.service().drain({ ...drained, undo: undo === true }, context.signal);
   const who = path === undefined ? host : `${host}:${path}`;
   const where = path === undefined ? "'cluster hosts'" : `'cluster hosts' on ${host}`;
   const what = undo === true ? 'holds copies again' : `is draining; ${where} shows what is still there`;
-  await tell(context, report, `${who} ${what}`);
+  await tellNew(context, report, `${who} ${what}`);
   if (wait) await waitForEmpty(context, host, timeout);
   return EXIT.ok;
 }
@@ -86,22 +83,4 @@ async function waitForEmpty(context: Context, name: string, timeout: number | un
     `${name} is ${left} after ${spanText(timeout ?? 0)}; it goes on draining, and the hosts go on copying`,
     { blame: 'passing' },
   );
-}
-
-const badArgument = (text: string): ClusterError => new ClusterError('BAD_ARGUMENT', text, { blame: 'operator' });
-
-async function revoke(context: Context, host: string, { yes }: { readonly yes?: boolean }): Promise<ExitCode> {
-  const report = await context.service().revoke({ host, yes: yes === true }, context.signal);
-  await tell(
-    context,
-    report,
-    `${host} is revoked: no byte is served to it or taken from it any more, and nobody joins by its token`,
-  );
-  return EXIT.ok;
-}
-
-async function tell(context: Context, { version, hash, warnings = [] }: ConfigReport, text: string): Promise<void> {
-  for (const warning of warnings) context.note(warning);
-  if (context.json) await context.record({ message_type: 'config', version, hash, warnings });
-  else await context.print(`${text} (configuration ${version})`);
 }
