@@ -15,6 +15,7 @@
  * them, since parcels are listed in the order of their first paths (entries-in-order.ts).
  */
 import { hashHex } from '../core/hash.js';
+import { SLASH } from '../platform/slash.js';
 import type { Entry } from './entry.js';
 import { entryBytesBound } from './entry.js';
 import { RECORD_BYTES_MAX, RECORD_ENTRIES_MAX, RECORD_HEAD_BYTES_MAX } from './record.js';
@@ -33,8 +34,6 @@ const MARK_PER_BYTE = 2 ** 32 / (16 * 1024 * 1024);
 
 /** 32 bits. */
 const MARK_DIGITS = 8;
-
-const SLASH = 0x2f;
 
 /** The first 32 bits of BLAKE3 of the path; for everything but a file with content, of the last name in it. */
 export function cutMarkOf({ path, size }: { readonly path: Uint8Array; readonly size: number }): number {

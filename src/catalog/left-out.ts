@@ -4,11 +4,10 @@
  * longer in the folder: only what the scan would have found is missing.
  */
 import { resolve } from 'node:path';
+import { SLASH } from '../platform/slash.js';
 import { Exclusion } from './exclude.js';
 import { type ForbiddenFolder, pathsBelow } from './forbidden-folder.js';
 import { isAtOrUnder } from './path-order.js';
-
-const SLASH = 0x2f;
 
 export function leftOutBy({
   path,

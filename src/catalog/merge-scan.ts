@@ -15,6 +15,8 @@
  *
  * Driven by take-snapshot.ts.
  */
+
+import { SLASH } from '../platform/slash.js';
 import { cutMarkOf } from './cut.js';
 import type { WalkedEntry } from './entries-in-order.js';
 import { type Entry, sameEntry } from './entry.js';
@@ -88,8 +90,6 @@ const UNREAD_LISTED_MAX = 100;
 export const UNENTERED_LISTED_MAX = 20;
 /** Entries given at once while much is carried over. */
 const STRETCH = 1000;
-
-const SLASH = 0x2f;
 
 export class ScanMerge {
   readonly #previous: Pick<SnapshotParcels, 'stretchesFrom'> | undefined;

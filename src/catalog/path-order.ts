@@ -4,8 +4,7 @@
  * Byte order, with `/` below every other byte, so that a folder stands right before its content and its content before
  * the folder's next neighbour (`a`, `a/x`, `a.b`). A walk that sorts each folder's names by bytes meets paths in this order.
  */
-
-const SLASH = 0x2f;
+import { SLASH } from '../platform/slash.js';
 
 /** Negative, zero or positive, as Array.prototype.sort wants it. */
 export function comparePaths(a: Uint8Array, b: Uint8Array): number {

@@ -10,7 +10,7 @@ import { type BigIntStats, lstatSync } from 'node:fs';
 import type { Entry } from './entry.js';
 import { isUnder } from './path-order.js';
 import { NAME_TAKEN } from './restore-existing.js';
-import { messageOf } from './restore-failure.js';
+import { pathlessMessageOf } from './restore-failure.js';
 import { NO_FOLDER_IN_PLACE } from './restore-folders.js';
 import { sameTime } from './restore-metadata.js';
 import { NO_FOLDER_ABOVE, NoFolder, type RestorePlaces } from './restore-places.js';
@@ -59,7 +59,7 @@ export class Rehearsal {
       return this.#next(entry, path);
     } catch (error) {
       if (entry.kind === 'directory') this.#closed = { path, because: 'the folder it lies in could not be made' };
-      return { act: 'fail', because: messageOf(error) };
+      return { act: 'fail', because: pathlessMessageOf(error) };
     }
   }
 

@@ -24,7 +24,7 @@ import { EMPTY_BLOB } from '../core/hash.js';
 import type { BlobId, ParcelId } from '../core/ids.js';
 import type { ContentFrame, ContentRequest } from './restore-content.js';
 import { alreadyThere, type ExistingContext, ExistingLook } from './restore-existing.js';
-import { messageOf, rethrow, throwIfStopping } from './restore-failure.js';
+import { pathlessMessageOf, rethrow, throwIfStopping } from './restore-failure.js';
 import type { RestoreFlush } from './restore-flush.js';
 import { type Begun, Incoming, type Part, removePart } from './restore-incoming.js';
 import { HardLinks } from './restore-links.js';
@@ -322,7 +322,7 @@ export class FileWriter {
 
   #failFor(files: readonly WantedFile[], error: unknown): void {
     throwIfStopping(error);
-    this.#fail(files, messageOf(error), false);
+    this.#fail(files, pathlessMessageOf(error), false);
   }
 
   async #guarded(files: readonly WantedFile[], work: () => Promise<boolean>): Promise<boolean> {

@@ -13,6 +13,7 @@
  * Driven by restore-tree.ts, in each pass.
  */
 import { closeSync, constants, lstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { SLASH } from '../platform/slash.js';
 import { isAtOrUnder } from './path-order.js';
 import { NAME_TAKEN } from './restore-existing.js';
 import { throwIfStopping } from './restore-failure.js';
@@ -21,7 +22,6 @@ import { below } from './restore-places.js';
 import { namesFolder } from './restore-target.js';
 
 const { O_WRONLY, O_CREAT, O_NOFOLLOW } = constants;
-const SLASH = 0x2f;
 
 /**
  * Pairs of names, each the same under one of the rules by which file systems fold: case, unicode form, dots at the end.

@@ -8,7 +8,7 @@
 import { closeSync, constants, openSync, read } from 'node:fs';
 import { createHasher, type Hasher } from '../core/hash.js';
 import { hexOf } from '../core/ids.js';
-import { messageOf } from './restore-failure.js';
+import { pathlessMessageOf } from './restore-failure.js';
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 const READ_BYTES = 1024 * 1024;
@@ -21,7 +21,7 @@ const readFrom = (fd: number, buffer: Buffer): Promise<number> =>
 /** The file in the target cannot be read. */
 export class Unreadable extends Error {
   constructor(cause: unknown) {
-    super(`the file in the target cannot be read: ${messageOf(cause)}`, { cause });
+    super(`the file in the target cannot be read: ${pathlessMessageOf(cause)}`, { cause });
   }
 }
 

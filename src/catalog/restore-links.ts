@@ -9,7 +9,7 @@
 import { linkSync, lstatSync } from 'node:fs';
 import type { Entry } from './entry.js';
 import { pathKey } from './path-order.js';
-import { messageOf } from './restore-failure.js';
+import { pathlessMessageOf } from './restore-failure.js';
 import { type NotSet, sameTime } from './restore-metadata.js';
 import type { WantedFile } from './restore-outcome.js';
 import type { RestoreParts } from './restore-parts.js';
@@ -76,7 +76,7 @@ export class HardLinks {
     } catch (error) {
       const [here, first] = [lstatSync(place), lstatSync(anchor, { throwIfNoEntry: false })];
       if (here.ino === first?.ino && here.dev === first.dev) return undefined;
-      return { what: 'hard link', because: `it is a separate file instead: ${messageOf(error)}` };
+      return { what: 'hard link', because: `it is a separate file instead: ${pathlessMessageOf(error)}` };
     }
   }
 

@@ -9,7 +9,7 @@
 import { type BigIntStats, fchmodSync, fchownSync, fstatSync, lchownSync, lstatSync, lutimesSync } from 'node:fs';
 import { lutimes, posixFault } from '../platform/posix.js';
 import { type Entry, MTIME_SAME_NS } from './entry.js';
-import { messageOf } from './restore-failure.js';
+import { pathlessMessageOf } from './restore-failure.js';
 import { hasXattrsOf, setXattrs } from './restore-xattrs.js';
 
 /** Something about a restored entry that differs from the snapshot: which part, and why. */
@@ -123,6 +123,6 @@ function attempt(faults: NotSet[], what: NotSet['what'], set: () => void): void 
   try {
     set();
   } catch (error) {
-    faults.push({ what, because: messageOf(error) });
+    faults.push({ what, because: pathlessMessageOf(error) });
   }
 }

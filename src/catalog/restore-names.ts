@@ -6,6 +6,8 @@
  * folder before its content (`RestoreOrder`). With memory bounded by the depth of the tree, the order ensures that no
  * path comes twice and that everything above an entry is a folder of this same restore and never one of its symlinks.
  */
+
+import { SLASH } from '../platform/slash.js';
 import { type Entry, PATH_BYTES_MAX } from './entry.js';
 import { comparePaths, isAtOrUnder, isUnder } from './path-order.js';
 
@@ -13,8 +15,6 @@ import { comparePaths, isAtOrUnder, isUnder } from './path-order.js';
 export const MARK_FOLDER = '.scatterhoard-restore';
 /** NAME_MAX of every common file system; it also keeps the reason readable where the file system's own limit is lower. */
 export const COMPONENT_BYTES_MAX = 255;
-
-const SLASH = 0x2f;
 
 /** Why `path` must not be written below a target, as a phrase; `undefined` when it may be. */
 export function nameFault(path: Buffer): string | undefined {

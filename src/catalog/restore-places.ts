@@ -14,13 +14,13 @@
  */
 import { chmodSync, closeSync, constants, lchownSync, lstatSync, openSync, statSync } from 'node:fs';
 import { descriptorPath, hasDescriptorPaths } from '../platform/descriptor-path.js';
+import { SLASH } from '../platform/slash.js';
 import { errorCode } from './error-code.js';
 import { isRoot } from './restore-metadata.js';
 
 const { O_DIRECTORY, O_NOFOLLOW } = constants;
 /** Linux's O_PATH, which Node does not define: opens a place without any right to its content. */
 const O_PATH = 0o10000000;
-const SLASH = 0x2f;
 
 export const NO_FOLDER_ABOVE = 'a path above it should be a folder and is something else';
 const NOT_MADE = 'the folder it lies in could not be made';

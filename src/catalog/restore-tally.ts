@@ -7,7 +7,7 @@
 import type { Entry } from './entry.js';
 import { pathKey } from './path-order.js';
 import type { LackingEntries } from './restore-content.js';
-import { messageOf, throwIfStopping } from './restore-failure.js';
+import { pathlessMessageOf, throwIfStopping } from './restore-failure.js';
 import type { NotSet } from './restore-metadata.js';
 import type { Outcome } from './restore-outcome.js';
 
@@ -154,7 +154,7 @@ export class RestoreTally {
       work();
     } catch (error) {
       throwIfStopping(error);
-      this.fail(entry.path, messageOf(error), { retry: false });
+      this.fail(entry.path, pathlessMessageOf(error), { retry: false });
     }
   }
 

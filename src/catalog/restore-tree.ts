@@ -23,7 +23,7 @@ import { PlacedEntries } from './placed-entries.js';
 import { readBack } from './read-back.js';
 import { Rehearsal } from './rehearse.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from './restore-content.js';
-import { messageOf, rethrow } from './restore-failure.js';
+import { pathlessMessageOf, rethrow } from './restore-failure.js';
 import { FileWriter } from './restore-files.js';
 import { RestoreFlush } from './restore-flush.js';
 import { RestoreFolders } from './restore-folders.js';
@@ -268,7 +268,7 @@ class Restore {
       const fault = await readBack(entry, { path, places: this.#places, signal, onRead }).catch(error => {
         signal.throwIfAborted();
         // Nothing is written in this pass: an unreadable file fails alone.
-        return messageOf(error);
+        return pathlessMessageOf(error);
       });
       if (fault === undefined) this.#tally.count('verified');
       else this.#tally.fail(entry.path, `read back: ${fault}`, { retry: false });

@@ -15,6 +15,8 @@
  *
  * Pure: same view, same verdict, with the reasons. Driven by the daemon after each snapshot, and by `forget`.
  */
+
+import { DAY_MS } from '../core/day.js';
 import type { SnapshotId } from './snapshot.js';
 
 export const KEEP_KINDS = ['last', 'hourly', 'daily', 'weekly', 'monthly', 'yearly'] as const;
@@ -135,8 +137,6 @@ function isoWeek(time: Date): string {
   const days = Math.round((thursday.getTime() - newYear.getTime()) / DAY_MS);
   return `${thursday.getFullYear()}-W${Math.floor(days / 7) + 1}`;
 }
-
-const DAY_MS = 86_400_000;
 
 export interface ChangeView {
   /** Files of the last snapshot, and how many of them are gone or have other content now. */

@@ -26,7 +26,8 @@
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
-import { assert, ClusterError } from '../core/fault.js';
+import { DAY_MS } from '../core/day.js';
+import { assert, ClusterError, messageOf } from '../core/fault.js';
 import { hash } from '../core/hash.js';
 import { type BlobId, bytesOf, hexOf, type ObjectId, type SourceId } from '../core/ids.js';
 import {
@@ -95,7 +96,6 @@ const RACY_COARSE_NS = 2_100_000_000n;
 const SECOND_NS = 1_000_000_000n;
 /** An entry's day is renewed when it is older than this, and the entry goes when it is twice as old. */
 const RENEW_DAYS = 30;
-const DAY_MS = 86_400_000;
 
 /**
  * Of the sections' value: the day, the snapshot, a BLAKE3 of the sections, and these themselves. LMDB checks nothing that it reads:
@@ -298,7 +298,7 @@ export class ScanCache {
     const { bavail, bsize } = statfsSync(dirname(this.path));
     return new ClusterError(
       'STATE_UNWRITABLE',
-      `what was read could not be noted in ${this.path} (${cause instanceof Error ? cause.message : String(cause)}): its disk has ${bavail * bsize} bytes left`,
+      `what was read could not be noted in ${this.path} (${messageOf(cause)}): its disk has ${bavail * bsize} bytes left`,
       { blame: 'passing', cause },
     );
   }

@@ -6,7 +6,7 @@
  * (platform/disk.ts), and no other is begun there until it has ended.
  */
 import type { Worker } from 'node:worker_threads';
-import { ClusterError } from '../core/fault.js';
+import { ClusterError, messageOf } from '../core/fault.js';
 import { DiskHangs, diskOf, type Visit } from '../platform/disk.js';
 import {
   ALL_WALKED,
@@ -165,7 +165,7 @@ export class ScanPart {
   #failed(cause: unknown): ClusterError {
     return new ClusterError(
       'SCAN_FAILED',
-      `the scan of ${this.#path} failed: ${cause instanceof Error ? cause.message : String(cause)}; earlier snapshots are as they were`,
+      `the scan of ${this.#path} failed: ${messageOf(cause)}; earlier snapshots are as they were`,
       { blame: 'passing', cause },
     );
   }

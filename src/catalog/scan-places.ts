@@ -15,6 +15,7 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync } from 'node:fs';
 import { descriptorPath, hasDescriptorPaths } from '../platform/descriptor-path.js';
 import { posix } from '../platform/posix.js';
+import { SLASH } from '../platform/slash.js';
 import type { NameStat } from '../platform/stat-calls.js';
 import { errorCode } from './error-code.js';
 import { type ReadXattrs, readXattrs } from './read-xattrs.js';
@@ -23,7 +24,6 @@ import { type ReadXattrs, readXattrs } from './read-xattrs.js';
 const HELD_MAX = 64;
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
-const SLASH = 0x2f;
 
 /** Another folder has its name now, or something that is none. */
 export class LostFolder extends Error {

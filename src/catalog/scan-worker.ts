@@ -21,6 +21,7 @@ import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isMainThread, parentPort } from 'node:worker_threads';
 import { assert } from '../core/fault.js';
+import { SLASH } from '../platform/slash.js';
 import type { NameStat } from '../platform/stat-calls.js';
 import { readAccountNames } from './account-names.js';
 import { PATH_BYTES_MAX } from './entry.js';
@@ -38,8 +39,6 @@ import { Cancelled, ScanSender } from './scan-sender.js';
 import { ScanShare } from './scan-share.js';
 import { decodeSections, ownerText, type Section } from './section.js';
 import { SectionTrial } from './section-trial.js';
-
-const SLASH = 0x2f;
 
 class Scan {
   readonly #order: ScanOrder;

@@ -12,7 +12,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { assert, ClusterError } from '../core/fault.js';
+import { assert, ClusterError, messageOf } from '../core/fault.js';
 import { type SourceId, splitSourceId } from '../core/ids.js';
 import { type Adoption, decideAdoption, listAgain, nextSeq } from '../core/own-heads.js';
 import type { Signer } from '../core/signed.js';
@@ -218,7 +218,7 @@ export class SourceHistory {
 const fileOf = (source: SourceId): string => `${splitSourceId(source).source}${SUFFIX}`;
 
 function headDamaged(path: string, cause: unknown): ClusterError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   return new ClusterError(
     'HEAD_DAMAGED',
     `${path} is damaged (${why}): it says which snapshots are listed, and under which number, which must not be used twice. Until this is resolved, no snapshot of this source is taken or unlisted; all are kept, and the other sources go on. Switch on all other hosts and mount the missing stores, because they remember the list; then move the file away: the source continues from the newest list that they, or the catalog here, have`,

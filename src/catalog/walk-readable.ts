@@ -6,6 +6,7 @@
 import type { ParcelId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
+import { SLASH } from '../platform/slash.js';
 import { PARCEL_FILE_BYTES } from './cut.js';
 import { inPathOrder } from './entries-in-order.js';
 import type { Entry } from './entry.js';
@@ -147,7 +148,6 @@ class OpenFolders {
   }
 }
 
-const SLASH = 0x2f;
 const NO_PATH = Buffer.alloc(0);
 
 /** Closed to others, since nobody knows to whom it was open. */

@@ -9,7 +9,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { snapshotRecord } from './records.js';
 import type { Run } from './run.js';
 import { countText, shortId, sizeText, spanText } from './text.js';
-import { timeLimit } from './time-limit.js';
+import { limitsOnlyWaiting, timeLimit } from './time-limit.js';
 
 interface BackupOptions {
   readonly wait?: boolean;
@@ -31,9 +31,7 @@ async function backup(
   source: string,
   { wait, timeout, acceptChanges }: BackupOptions,
 ): Promise<ExitCode> {
-  if (timeout !== undefined && !wait) {
-    throw new ClusterError('BAD_ARGUMENT', '--timeout says how long to --wait: give --wait too', { blame: 'operator' });
-  }
+  limitsOnlyWaiting({ wait, timeout });
   const service = context.service();
   const taken = await service.backup({ source, acceptChanges: acceptChanges === true }, context.signal);
   tellUnread(context, taken);
@@ -62,7 +60,7 @@ async function backup(
     const under =
       last === undefined
         ? ''
-        : `: ${countText(last.parcels.under, 'parcel')} of ${last.parcels.wanted} short of ${countText(last.copies, 'copy').replace(/ys$/, 'ies')}`;
+        : `: ${countText(last.parcels.under, 'parcel')} of ${last.parcels.wanted} short of ${countText(last.copies, 'copy', 'copies')}`;
     throw new ClusterError(
       'WAIT_TIMEOUT',
       `snapshot ${shortId(now.id)} of ${now.source} is not protected after ${spanText(timeout ?? 0)}${under}. It is kept, and the hosts go on copying.`,

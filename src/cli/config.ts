@@ -1,7 +1,7 @@
 /** `cluster config …`: the fleet's policy, shown and changed. Changes need this host's admin key. */
 import { readFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
-import { ClusterError } from '../core/fault.js';
+import { ClusterError, messageOf } from '../core/fault.js';
 import type { ConfigReport } from '../daemon/service.js';
 import { absolutePathArgument, countArgument } from './arguments.js';
 import type { Context } from './context.js';
@@ -62,7 +62,7 @@ async function readPolicy(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new ClusterError('FILE_UNREADABLE', `cannot read the policy: ${why}. Nothing was changed.`, {
       blame: 'operator',
       cause,

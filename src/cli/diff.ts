@@ -121,7 +121,7 @@ class ToldDifferences {
       return;
     }
     this.#context.note(
-      `${countText(added, 'entry').replace(/ys$/, 'ies')} new, ${removed} gone, ${content + type} changed; ` +
+      `${countText(added, 'entry', 'entries')} new, ${removed} gone, ${content + type} changed; ` +
         `${sizeText(addedBytes)} new, ${sizeText(removedBytes)} gone`,
     );
   }

@@ -13,7 +13,7 @@ import { tellNew } from './new-configuration.js';
 import { hostRecord } from './records.js';
 import type { Run } from './run.js';
 import { spanText } from './text.js';
-import { timeLimit } from './time-limit.js';
+import { limitsOnlyWaiting, timeLimit } from './time-limit.js';
 
 export const drainCommand = (run: Run): Command =>
   new Command('drain')
@@ -40,8 +40,7 @@ interface DrainOptions {
 
 async function drain(context: Context, drained: Drained, { undo, wait, timeout }: DrainOptions): Promise<ExitCode> {
   const { host, path } = drained;
-  if (timeout !== undefined && !wait)
-    throw new ClusterError('BAD_ARGUMENT', '--timeout says how long to --wait: give --wait too', { blame: 'operator' });
+  limitsOnlyWaiting({ wait, timeout });
   // How much is left in one store its own host alone knows.
   if (wait && path !== undefined)
     throw new ClusterError('BAD_ARGUMENT', `--wait is for a whole host; 'cluster hosts' on ${host} tells of a store`, {

@@ -11,7 +11,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ClusterError } from '../core/fault.js';
+import { ClusterError, messageOf } from '../core/fault.js';
 import { createHasher, type Hasher } from '../core/hash.js';
 import { type BlobId, hexOf } from '../core/ids.js';
 
@@ -88,7 +88,7 @@ export class HeldBack {
       throw new ClusterError(
         'NO_ROOM_TO_VERIFY',
         `what comes is held back in ${tmpdir()} until all of it is verified, and that could not be written: ` +
-          `${error instanceof Error ? error.message : String(error)}. Nothing was printed: set TMPDIR to a folder with ` +
+          `${messageOf(error)}. Nothing was printed: set TMPDIR to a folder with ` +
           `${this.#expectedBytes} bytes of room.`,
         { blame: 'operator', cause: error },
       );

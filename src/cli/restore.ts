@@ -285,7 +285,7 @@ async function tell(
   await context.print(
     `${done} ${source}@${shortId(snapshot.id)} of ${timeText(snapshot.timeMs)} into ${options.target}: ${parts.join(', ')}`,
   );
-  if (failed > 0) context.note(`${countText(failed, 'entry').replace(/ys$/, 'ies')} could not be restored`);
+  if (failed > 0) context.note(`${countText(failed, 'entry', 'entries')} could not be restored`);
   if (notSet > 0)
     context.note(`${countText(notSet, 'thing')} could not be set as ${notSet === 1 ? 'it was' : 'they were'}`);
   if (stale > 0) {

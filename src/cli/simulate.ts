@@ -225,7 +225,7 @@ function checkNames({ hosts, changes }: PlanInput, { here }: SimulateOptions): v
 // ------------------------------------------------------------------------------------------------------------------- text
 
 const headline = ({ hosts, parcels, bytes, copies }: PlanReport): string =>
-  `${countText(hosts.filter(({ gone }) => !gone).length, 'host')}, ${countText(parcels, 'parcel')}, ${sizeText(bytes)}, ${countText(copies, 'cop').replace(/cops?$/, copies === 1 ? 'copy' : 'copies')} wanted`;
+  `${countText(hosts.filter(({ gone }) => !gone).length, 'host')}, ${countText(parcels, 'parcel')}, ${sizeText(bytes)}, ${countText(copies, 'copy', 'copies')} wanted`;
 
 async function show(context: Context, report: PlanReport, { seed, rate }: SimulateOptions): Promise<void> {
   await context.print(`${headline(report)} · links of ${sizeText(rate)}/s · seed ${seed}`);
@@ -269,7 +269,7 @@ function phaseLines(phase: Phase): string[] {
     );
   } else lines.push(`  moved ${sizeText(movedBytes)} in ${longSpan(tookMs)}; there is not room for all`);
   lines.push(
-    `  worst moment: ${countText(worst.parcels, 'parcel')} with ${worst.copies === 0 ? 'no copy' : worst.copies === 1 ? '1 copy' : `${worst.copies} copies`}, ${longSpan(worst.atMs - phase.startMs)} after the start`,
+    `  worst moment: ${countText(worst.parcels, 'parcel')} with ${worst.copies === 0 ? 'no copy' : countText(worst.copies, 'copy', 'copies')}, ${longSpan(worst.atMs - phase.startMs)} after the start`,
   );
   if (short.parcels > 0) {
     lines.push(coloured('red', `  in the end copies of ${countText(short.parcels, 'parcel')} are missing:`));

@@ -15,7 +15,7 @@ import { hostsTable } from './hosts.js';
 import { statusRecord } from './records.js';
 import type { Run } from './run.js';
 import { coloured, countText, printable, shortId, spanText, tableText } from './text.js';
-import { timeLimit } from './time-limit.js';
+import { limitsOnlyWaiting, timeLimit } from './time-limit.js';
 
 interface StatusOptions {
   readonly wait?: 'protected' | 'settled';
@@ -48,15 +48,7 @@ export const statusCommand = (run: Run): Command =>
     .action(run(showStatus));
 
 async function showStatus(context: Context, { wait, timeout, watch, check }: StatusOptions): Promise<ExitCode> {
-  if (timeout !== undefined && wait === undefined) {
-    throw new ClusterError(
-      'BAD_ARGUMENT',
-      '--timeout says how long to --wait: give --wait protected or --wait settled too',
-      {
-        blame: 'operator',
-      },
-    );
-  }
+  limitsOnlyWaiting({ wait, timeout }, '--wait protected or --wait settled');
   const service = context.service();
   if (watch) {
     // A pipe gets every change. People read no faster, and see how old all is also while nothing changes.
@@ -153,7 +145,7 @@ async function show(context: Context, status: StatusReport): Promise<void> {
 
 /** Fetches and claims always, for nothing of either is news too; what is rare only where there is some. */
 function pendingText({ fetches, claims, drops, relocations }: StatusReport['pending']): string {
-  const parts = [`${countText(fetches, 'fetch').replace(/s$/, 'es')} here`, countText(claims, 'claim')];
+  const parts = [`${countText(fetches, 'fetch', 'fetches')} here`, countText(claims, 'claim')];
   if (drops > 0) parts.push(countText(drops, 'drop'));
   if (relocations > 0) parts.push(countText(relocations, 'relocation'));
   return parts.join(', ');

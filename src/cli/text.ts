@@ -18,7 +18,9 @@ export const printable = (text: string): string =>
 
 export const sizeText = (bytes: number): string => prettyBytes(bytes);
 
-export const countText = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+/** @param plural default: with an s */
+export const countText = (count: number, noun: string, plural = `${noun}s`): string =>
+  `${count} ${count === 1 ? noun : plural}`;
 
 /** RFC 3339 in UTC, for JSON. */
 export const timeRecord = (timeMs: number | undefined): string | null =>

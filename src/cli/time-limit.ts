@@ -1,4 +1,6 @@
 /** Time limit: a signal that is aborted with another or when the time is up, and knows which it was. */
+
+import { ClusterError } from '../core/fault.js';
 import { abortWith } from '../platform/abort-with.js';
 import { longTimer } from '../platform/long-timer.js';
 
@@ -28,4 +30,14 @@ export function timeLimit(outer: AbortSignal, limitMs: number | undefined): Time
       undo();
     },
   };
+}
+
+/** @param how what to give for it. @throws ClusterError BAD_ARGUMENT */
+export function limitsOnlyWaiting(
+  { wait, timeout }: { readonly wait?: unknown; readonly timeout?: number | undefined },
+  how = '--wait',
+): void {
+  if (timeout === undefined || wait) return;
+  const text = `--timeout says how long to --wait: give ${how} too`;
+  throw new ClusterError('BAD_ARGUMENT', text, { blame: 'operator' });
 }

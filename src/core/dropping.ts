@@ -34,6 +34,7 @@ import type { Marks } from './marks.js';
 import type { OtherHolders } from './other-holders.js';
 import type { ParcelTable, Row } from './parcel-table.js';
 import type { Placement } from './placement.js';
+import { READ_BYTES_PER_MS } from './read-rate.js';
 import type { Relocating } from './relocating.js';
 import type { Room } from './room.js';
 import type { Rules } from './rules.js';
@@ -42,11 +43,6 @@ import type { Wanted } from './wanted.js';
 
 /** Parcels in DROPPING at once: others can get our grant for none of them. */
 const ATTEMPTS_MAX = 64;
-/**
- * The slowest disk that is planned for, in bytes per ms: the time for a read, ours or a holder's, grows with the
- * parcel.
- */
-const READ_BYTES_PER_MS = 20_000;
 /** No back-off is longer, in ms. */
 const BACK_OFF_MS_MAX = 30 * 60_000;
 const BACK_OFF_JITTER_PERCENT = 50;

@@ -20,6 +20,9 @@ export class ClusterError extends Error {
   }
 }
 
+/** What was thrown, in words: it need not be an Error. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 /** A broken invariant of our own is a bug: stop rather than guess. On in production. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`bug: ${message}`);

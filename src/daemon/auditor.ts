@@ -12,6 +12,7 @@ import type { Logger } from 'pino';
 import type { AuditAnswer } from '../core/audit.js';
 import type { Effect, ReadFailure } from '../core/effects.js';
 import type { HostId, Nonce, ParcelId, PeerName, Possession, StoreId } from '../core/ids.js';
+import { READ_BYTES_PER_MS } from '../core/read-rate.js';
 import { type AuditAsk, askAudit, serveAudits } from '../net/audit-protocol.js';
 import { withDeadline } from '../net/deadline.js';
 import type { Net } from '../net/net.js';
@@ -22,9 +23,8 @@ import type { Unstamped } from './driver.js';
 import type { LiveParcels } from './live-parcels.js';
 import type { Roster } from './roster.js';
 
-/** The time for an answer that needs no reading, in ms; a parcel adds the time to read it at 20 MB/s. */
+/** The time for an answer that needs no reading, in ms; a parcel adds the time to read it. */
 const ANSWER_MS = 60_000;
-const READ_BYTES_PER_MS = 20_000;
 /** Audits of all peers answered at once; each waits for its turn at a disk. Further peers are told to come back. */
 const ANSWERED_MAX = 16;
 

@@ -18,7 +18,7 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import { CONTENT_BLOBS_MAX, type ContentRequest } from '../catalog/restore-content.js';
 import { KEEP_KINDS, type KeepKind } from '../catalog/retention.js';
-import { ClusterError } from '../core/fault.js';
+import { ClusterError, messageOf } from '../core/fault.js';
 import { parseBlobId, parseObjectId, parseParcelId, parseSourceId } from '../core/ids.js';
 import { abortWith } from '../platform/abort-with.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
@@ -169,7 +169,7 @@ function checked<Id>(parse: (text: string) => Id): (text: string, context: z.Ref
     try {
       return parse(text);
     } catch (error) {
-      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+      context.addIssue({ code: 'custom', message: messageOf(error) });
       return z.NEVER;
     }
   };

@@ -12,7 +12,7 @@
  * (`control-server.ts`), because the socket is open to a whole group.
  */
 import { dirname } from 'node:path';
-import { type Blame, ClusterError } from '../core/fault.js';
+import { type Blame, ClusterError, messageOf } from '../core/fault.js';
 import type { Service } from './service.js';
 import { notRunningText } from './state-owner.js';
 
@@ -87,7 +87,7 @@ export interface ErrorRecord {
 
 /** Also for errors that carry a code without being a `ClusterError` (ENOSPC, MALFORMED_ID …). */
 export function toErrorRecord(error: unknown): ErrorRecord {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'INTERNAL';
   const blame = error instanceof ClusterError ? error.blame : undefined;
   return { message_type: 'error', code, message, ...(blame && { blame }) };

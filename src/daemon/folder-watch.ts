@@ -22,6 +22,7 @@ import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
 import { identityOf } from '../catalog/scan-places.js';
 import { diskOf } from '../platform/disk.js';
 import { lstat, readdir, realpath, stat } from '../platform/disk-calls.js';
+import { SLASH } from '../platform/slash.js';
 
 export interface FolderWatchOptions {
   /** A symlink to a folder is followed. */
@@ -60,8 +61,6 @@ const PAUSE_MS = 100;
 
 /** Errors for a limit of the user or of the machine. */
 const LIMITS = ['ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM'];
-
-const SLASH = Buffer.from('/');
 
 export class FolderWatch {
   readonly #options: FolderWatchOptions;
@@ -270,12 +269,12 @@ export class FolderWatch {
   }
 
   #full(path: Buffer): Buffer {
-    return path.length === 0 ? this.#root : Buffer.concat([this.#root, SLASH, path]);
+    return path.length === 0 ? this.#root : Buffer.concat([this.#root, Buffer.of(SLASH), path]);
   }
 }
 
 const below = (folder: Buffer, name: Buffer): Buffer =>
-  folder.length === 0 ? name : Buffer.concat([folder, SLASH, name]);
+  folder.length === 0 ? name : Buffer.concat([folder, Buffer.of(SLASH), name]);
 
 const nameOf = (full: Buffer): Buffer => full.subarray(full.lastIndexOf(SLASH) + 1);
 

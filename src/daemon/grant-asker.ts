@@ -15,6 +15,7 @@ import type { Timing } from '../core/cluster-config.js';
 import type { Effect } from '../core/effects.js';
 import type { GrantAnswer } from '../core/grant.js';
 import type { HostId, Nonce, ParcelId } from '../core/ids.js';
+import { READ_BYTES_PER_MS } from '../core/read-rate.js';
 import { withDeadline } from '../net/deadline.js';
 import { ASKS_PER_MESSAGE_MAX, askGrants, type ParcelAsk } from '../net/drop-protocol.js';
 import type { Net } from '../net/net.js';
@@ -30,8 +31,6 @@ type AskEffect = Extract<Effect, { do: 'ask-grants' }>;
 const STREAMS_PER_HOLDER_MAX = 6;
 /** Questions that wait for one holder. With more, it is taken to be out of reach. */
 const WAITING_MAX = 4_096;
-/** The slowest that a holder may read, as attempts reckon: 20 MB/s. */
-const READ_BYTES_PER_MS = 20_000;
 
 interface Question extends ParcelAsk {
   /** After this no answer is of use. */

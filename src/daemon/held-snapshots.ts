@@ -8,6 +8,7 @@
 import type { Logger } from 'pino';
 import type { Head } from '../catalog/head.js';
 import { readSnapshot } from '../catalog/read-object.js';
+import { DAY_MS } from '../core/day.js';
 import { ClusterError } from '../core/fault.js';
 import { decideHold, SEEN_MAX } from '../core/hold.js';
 import type { ObjectId, ParcelId, SourceId } from '../core/ids.js';
@@ -16,8 +17,6 @@ import type { Alarms } from './alarms.js';
 import type { Forgotten } from './forgotten.js';
 import { headChange, type WantedSnapshots } from './head-change.js';
 import { readSeen, type SeenListed, writeSeen } from './seen-snapshots.js';
-
-const DAY_MS = 86_400_000;
 
 export interface HeldSnapshotsOptions {
   readonly fileOf: (source: SourceId) => string;

@@ -10,7 +10,7 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { ClusterError } from '../core/fault.js';
+import { ClusterError, messageOf } from '../core/fault.js';
 import { type ProgramEnd, runToEnd } from './program-run.js';
 
 export type HookMoment = 'before' | 'after' | 'onFailure';
@@ -65,7 +65,7 @@ export class Hooks {
     const file = join(this.#folder, call.name);
     // Not what a link leads to: that may be changed by somebody else.
     const found = await lstat(file).catch((error: unknown) => {
-      throw failed(call, `there is no ${file} (${error instanceof Error ? error.message : error})`);
+      throw failed(call, `there is no ${file} (${messageOf(error)})`);
     });
     if (!found.isFile() || (found.mode & ANY_EXECUTE) === 0) throw failed(call, `${file} is no executable file`);
     const isOurs = found.uid === 0 || found.uid === process.getuid?.();

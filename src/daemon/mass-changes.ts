@@ -16,11 +16,10 @@ import type { Logger } from 'pino';
 import { type FilesLost, filesLost } from '../catalog/files-lost.js';
 import { ObjectMissing, readSnapshot } from '../catalog/read-object.js';
 import { type ChangeView, isMassChange } from '../catalog/retention.js';
+import { DAY_MS } from '../core/day.js';
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Brakes } from './brakes.js';
-
-const DAY_MS = 86_400_000;
 
 interface DatedSnapshot {
   readonly id: ObjectId;

@@ -10,7 +10,7 @@ import { isPartial } from '../catalog/snapshot.js';
 import { type ChosenSnapshot, chooseSnapshot, type SourceSpec, type WantedSnapshot } from '../catalog/source-spec.js';
 import { findEntry } from '../catalog/walk.js';
 import { walkReadable } from '../catalog/walk-readable.js';
-import { ClusterError } from '../core/fault.js';
+import { ClusterError, messageOf } from '../core/fault.js';
 import { type HostId, type ObjectId, type ParcelId, type SourceId, splitSourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
@@ -65,7 +65,7 @@ export class NamedSnapshots {
       return { ...named, files, bytes, partial: isPartial(snapshot), protected: isSafe };
     } catch (error) {
       signal.throwIfAborted();
-      const unreadable = error instanceof Error ? error.message : String(error);
+      const unreadable = messageOf(error);
       return { ...named, files: 0, bytes: 0, partial: !listed.complete, protected: false, unreadable };
     }
   }

@@ -23,6 +23,7 @@ import type { Known } from '../core/known.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { SourceSetting } from '../membership/policy.js';
 import { Turns } from '../store/turns.js';
+import type { AlarmCode } from './alarm-codes.js';
 import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import { CopiedLooks } from './copied-looks.js';

@@ -14,7 +14,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { type ForbiddenFolder, lookAtForbidden, unseen } from '../catalog/forbidden-folder.js';
-import { ClusterError } from '../core/fault.js';
+import { ClusterError, messageOf } from '../core/fault.js';
 import type { LogPosition, LogSegment } from '../core/holdings-log.js';
 import type { ClusterId, HostId, StoreId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
@@ -250,7 +250,7 @@ export class OwnStores {
       await this.#mountOrMeasure(setting);
     } catch (error) {
       if (disk.isGivenUp) return;
-      const because = error instanceof Error ? error.message : String(error);
+      const because = messageOf(error);
       if (this.#mountedAt(path) === undefined) this.#missing.isMissing(path, because, error);
       else this.#missing.isUnmeasured(path, because);
     }

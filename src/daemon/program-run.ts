@@ -3,6 +3,7 @@
  * started as another user this service may not end: then it is not waited for any longer. Driven by hooks.ts.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { messageOf } from '../core/fault.js';
 import { longTimer } from '../platform/long-timer.js';
 
 /** The end of what it printed that is kept, in bytes. */
@@ -41,7 +42,7 @@ export async function runToEnd(order: ProgramOrder): Promise<ProgramEnd> {
       detached: true,
     });
   } catch (error) {
-    const fault = error instanceof Error ? error.message : String(error);
+    const fault = messageOf(error);
     return { exitCode: null, killedBy: null, timedOut: false, output: '', leftRunning: false, fault };
   }
   return new ProgramRun(child, order).ended;

@@ -7,7 +7,7 @@
  * service ends finds what it works with. Once nobody can ask any more, whatever is under way is told to end.
  */
 import { type Logger, pino } from 'pino';
-import { ClusterError } from '../core/fault.js';
+import { ClusterError, messageOf } from '../core/fault.js';
 import type { HostId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import { isAddress } from '../membership/policy-schema.js';
@@ -62,7 +62,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     failures = await teardown.run();
   }
   if (failures.length > 0) {
-    const why = failures.map(error => (error instanceof Error ? error.message : String(error))).join('; ');
+    const why = failures.map(messageOf).join('; ');
     throw new AggregateError(failures, `the service did not end cleanly: ${why}`);
   }
 }

@@ -9,6 +9,7 @@ import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
 import type { SourceHistory } from '../catalog/source-history.js';
 import { type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
+import { DAY_MS } from '../core/day.js';
 import { ClusterError } from '../core/fault.js';
 import { HOLD_DAYS_FIRST, HOLD_DAYS_OTHER, SEEN_MAX } from '../core/hold.js';
 import type { ObjectId, SourceId } from '../core/ids.js';
@@ -26,8 +27,6 @@ import { refusalText, unlessHanging } from './source-reading.js';
 import type { SourceWatch } from './source-watch.js';
 import { tellUnentered } from './unentered.js';
 import type { Unlisting } from './unlisting.js';
-
-const DAY_MS = 86_400_000;
 
 type Scanned = Extract<SnapshotVerdict, { kind: 'taken' }>;
 

@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import type { ListedSnapshot } from '../catalog/head.js';
 import { ifReadable, readPage, readSnapshot } from '../catalog/read-object.js';
 import type { KeepCounts } from '../catalog/retention.js';
-import { ClusterError } from '../core/fault.js';
+import { ClusterError, messageOf } from '../core/fault.js';
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { ObjectWriter } from '../core/objects.js';
 import type { SourceSetting } from '../membership/policy.js';
@@ -76,7 +76,7 @@ export class Unlisting {
     if (signal.aborted) return;
     log.error({ code: 'RETENTION_FAILED', source, err: error }, 'no snapshot was unlisted');
     if (setting === undefined) return;
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     alarms.raise(
       'RETENTION_FAILED',
       source,

@@ -9,7 +9,7 @@
  * membership.ts for admitted members. Specified in src/DESIGN.md, "How a host belongs to a cluster".
  */
 import type { Logger } from 'pino';
-import { ClusterError } from '../core/fault.js';
+import { ClusterError, messageOf } from '../core/fault.js';
 import { type HostId, hexOf, type ObjectId, type SourceId } from '../core/ids.js';
 import type { Signer } from '../core/signed.js';
 import type { ConfigStore } from './config-store.js';
@@ -291,7 +291,7 @@ export class Admin {
       const nameOf = (host: HostId): string => roll.clusterConfig.members.find(one => one.host === host)?.name ?? host;
       this.#notAbsorbed = {
         names: [...provisional.map(({ name }) => name), ...shutOut.map(({ host }) => nameOf(host))],
-        because: error instanceof Error ? error.message : String(error),
+        because: messageOf(error),
       };
       this.#of.log.error(
         { err: error, code: 'NOT_ABSORBED' },

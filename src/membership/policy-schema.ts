@@ -6,6 +6,7 @@
  */
 import { multiaddr } from '@multiformats/multiaddr';
 import { z } from 'zod';
+import { DAY_MS } from '../core/day.js';
 import { NAME_PATTERN } from '../core/ids.js';
 import { DURATION_ALLOWED, readDuration, readSize, SIZE_ALLOWED } from './policy-units.js';
 import { AT_ALLOWED, readAtTime } from './schedule.js';
@@ -28,7 +29,6 @@ const PATTERN_CHARACTERS_MAX = 1024;
 const AT_TIMES_MAX = 48;
 const KEEP_MAX = 10_000;
 const HOLD_DAYS_MAX = 3650;
-const DAY_MS = 86_400_000;
 
 export const NAME_ALLOWED = 'a name of lower-case letters, digits and dashes, at most 63, the first not a dash';
 

@@ -10,6 +10,7 @@
  * croner handles the times of day: days on which the clock is set forward or back, and leap years.
  */
 import { Cron } from 'croner';
+import { DAY_MS } from '../core/day.js';
 import { hash } from '../core/hash.js';
 import type { SourceId } from '../core/ids.js';
 import { durationText } from './policy-units.js';
@@ -29,7 +30,6 @@ export type Schedule =
 
 export const AT_ALLOWED = 'a time of day such as 10:05, Mon-Fri 10:05 or "Sat,Sun 23:30 Europe/Berlin"';
 
-const DAY_MS = 86_400_000;
 const DAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
 const DAY = `(?:${DAYS.join('|')})`;
 const SPAN = `${DAY}(?:-${DAY})?`;

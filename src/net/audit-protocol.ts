@@ -19,7 +19,7 @@ import {
 } from '../core/ids.js';
 import { ask } from './ask.js';
 import { reading } from './malformed.js';
-import { cutShort, readMessage, writeMessage } from './message-stream.js';
+import { cutShort, REQUEST_STALL_MS, readMessage, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
 
 export const AUDIT_PROTOCOL = '/scatterhoard/audit/1';
@@ -27,8 +27,6 @@ export const AUDIT_PROTOCOL = '/scatterhoard/audit/1';
 const AUDIT_STREAMS_MAX = 2;
 /** Ids, a possession and their tags. */
 const MESSAGE_BYTES_MAX = 128;
-/** In ms. A question is one message that comes at once. */
-const REQUEST_STALL_MS = 10_000;
 /**
  * In ms. Reading a parcel of 10 TB takes a day. The asker's signal ends sooner; this only keeps a forgotten one from
  * waiting for ever.

@@ -15,7 +15,7 @@ import {
 } from '../core/ids.js';
 import { type AskOptions, ask } from './ask.js';
 import { countFrom, malformed, reading } from './malformed.js';
-import { cutShort, readMessage, writeMessage } from './message-stream.js';
+import { cutShort, REQUEST_STALL_MS, readMessage, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
 import { limited } from './wire-codec.js';
 
@@ -29,7 +29,6 @@ const BECAUSE_CHARACTERS_MAX = 32;
 const ORDER_BYTES_MAX = 1024;
 /** 40 paths of 4 KiB, and the rest of the reply. */
 const REPLY_BYTES_MAX = 256 * 1024;
-const REQUEST_STALL_MS = 10_000;
 /** In ms. The first snapshot of some terabytes takes hours, during which nothing is sent. */
 const RUN_MS_MAX = 6 * 3_600_000;
 

@@ -28,7 +28,7 @@ import { verify } from '../platform/ed25519.js';
 import { ask } from './ask.js';
 import { hashFrom } from './log-border.js';
 import { countFrom, malformed, reading } from './malformed.js';
-import { cutShort, readMessage, writeMessage } from './message-stream.js';
+import { cutShort, REQUEST_STALL_MS, readMessage, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
 import { limited } from './wire-codec.js';
 
@@ -41,8 +41,6 @@ const DROP_STREAMS_MAX = 8;
 const ASK_BYTES_MAX = 8 * 1024;
 /** Ids, a possession, a signature and their tags. */
 const ANSWER_BYTES_MAX = 512;
-/** In ms. A request is one message that comes at once. */
-const REQUEST_STALL_MS = 10_000;
 
 const LIMITED_ASKS = limited(Asks, { asks: ASKS_PER_MESSAGE_MAX });
 

@@ -40,7 +40,7 @@ const WANT_BYTES_MAX = 80 * 1024;
 /** Fetches of one peer that are served at once. */
 const FETCH_STREAMS_MAX = 16;
 /** Time between two questions of one stream, in ms: a caller with nothing to ask closes it after two seconds. */
-const REQUEST_STALL_MS = 10_000;
+const NEXT_WANT_STALL_MS = 10_000;
 
 const LIMITED_WANT = limited(Want, { blobs: BLOBS_PER_FETCH_MAX, ranges: RANGES_PER_FETCH_MAX });
 export const LIMITED_PART = limited(Part, { pack: { sizesBytes: BLOBS_PER_FETCH_MAX } });
@@ -130,7 +130,7 @@ export async function serveFetch(net: Net, provide: FetchProvider, isGone: (erro
         what: 'fetch request',
         bytesMax: WANT_BYTES_MAX,
         signal,
-        stallMs: REQUEST_STALL_MS,
+        stallMs: NEXT_WANT_STALL_MS,
       });
       const batch = new MessageBatch<Part>(stream, Part, { signal });
       for await (const wire of wants) {

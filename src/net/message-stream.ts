@@ -10,6 +10,9 @@ import { type BulkOptions, pausingSource, send } from './bulk-stream.js';
 import { malformed, reading } from './malformed.js';
 import type { WireCodec } from './wire-codec.js';
 
+/** A request is one message that comes at once: nothing of it for so long, in ms, is a peer that has hung up. */
+export const REQUEST_STALL_MS = 10_000;
+
 export interface MessageOptions extends BulkOptions {
   /** For errors: which message of which protocol. */
   readonly what: string;

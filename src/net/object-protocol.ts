@@ -12,7 +12,7 @@ import type { ObjectReader } from '../core/objects.js';
 import { readAhead } from '../platform/read-ahead.js';
 import { type AskOptions, ask } from './ask.js';
 import { malformed, reading } from './malformed.js';
-import { cutShort, MessageBatch, readMessage } from './message-stream.js';
+import { cutShort, MessageBatch, REQUEST_STALL_MS, readMessage } from './message-stream.js';
 import type { Net } from './net.js';
 import { limited } from './wire-codec.js';
 
@@ -29,8 +29,6 @@ const READ_AHEAD = 8;
 const ENVELOPE_BYTES_MAX = 64;
 /** 256 ids of 32 bytes and their tags. */
 const WANT_BYTES_MAX = 16 * 1024;
-/** In ms. A request is one message that comes at once. */
-const REQUEST_STALL_MS = 10_000;
 
 const LIMITED_WANT = limited(Want, { ids: OBJECTS_PER_ASK_MAX });
 

@@ -10,7 +10,7 @@ import { assert } from '../core/fault.js';
 import { bytesOf, hexOf, type ParcelId, type PeerName, parseParcelId } from '../core/ids.js';
 import { ask } from './ask.js';
 import { malformed, reading } from './malformed.js';
-import { cutShort, readMessage, writeMessage } from './message-stream.js';
+import { cutShort, REQUEST_STALL_MS, readMessage, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
 import { limited } from './wire-codec.js';
 
@@ -23,8 +23,6 @@ const RELOCATE_STREAMS_MAX = 4;
 const OFFER_BYTES_MAX = 20 * 1024;
 /** A number and its tags. */
 const ANSWER_BYTES_MAX = 64;
-/** In ms. An offer is one message that comes at once. */
-const REQUEST_STALL_MS = 10_000;
 /** The only reason so far to refuse an offer. */
 const NOT_NOW = 0;
 

@@ -26,7 +26,7 @@ import { type AskOptions, ask } from './ask.js';
 import { decodeHeartbeat, encodeHeartbeat } from './gossip-border.js';
 import { epochFrom, pieceFrom, SEGMENT_OPS_MAX, segmentFrom, toPiece, toSegment } from './log-border.js';
 import { countFrom, malformed, reading } from './malformed.js';
-import { cutShort, readMessage, writeMessage } from './message-stream.js';
+import { cutShort, REQUEST_STALL_MS, readMessage, writeMessage } from './message-stream.js';
 import type { Net } from './net.js';
 import { limited } from './wire-codec.js';
 
@@ -42,7 +42,6 @@ const ASK_BYTES_MAX = 1 << 20;
 /** A cluster has 1000 members at most. */
 const OUT_OF_REACH_MAX = 1024;
 const STATE_STREAMS_MAX = 4;
-const REQUEST_STALL_MS = 10_000;
 
 const LIMITED_ASK = limited(Ask, {
   logs: STATE_VECTOR_MAX,

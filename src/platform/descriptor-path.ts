@@ -3,9 +3,9 @@
  * mounted.
  */
 import { existsSync, readlinkSync } from 'node:fs';
+import { SLASH } from './slash.js';
 
 const DESCRIPTORS = '/proc/self/fd';
-const SLASH = 0x2f;
 
 export const hasDescriptorPaths = (): boolean => process.platform === 'linux' && existsSync(DESCRIPTORS);
 

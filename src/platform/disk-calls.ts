@@ -9,6 +9,7 @@ import { type BigIntStats, constants, type Stats } from 'node:fs';
 import * as calls from 'node:fs/promises';
 import { descriptorPath, foldersOnTheWay, hasDescriptorPaths, pathOfOpen } from './descriptor-path.js';
 import { type CallKind, type Disk, DiskHangs, diskOf } from './disk.js';
+import { SLASH } from './slash.js';
 
 /** The part of Node's FileHandle that is needed. */
 export interface OpenFile {
@@ -126,7 +127,6 @@ async function opened(path: string | Buffer, openFile: () => Promise<calls.FileH
 const { O_DIRECTORY, O_NOFOLLOW } = constants;
 /** Linux's O_PATH, which Node does not define: opens a place without any right to its content. */
 const O_PATH = 0o10000000;
-const SLASH = 0x2f;
 
 /**
  * As `open`, for a file below a folder: `path` is relative to the folder, and no symlink below the folder is followed.

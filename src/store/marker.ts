@@ -4,6 +4,8 @@
  * A folder without it is not a store: its disk may not be mounted, and making another store there would fill the disk
  * below and count copies twice. So the marker is made once (create-store.ts), and after that only rewritten.
  */
+
+import { messageOf } from '../core/fault.js';
 import type { Epoch } from '../core/holdings-log.js';
 import {
   type ClusterId,
@@ -73,7 +75,7 @@ export async function whyNotOf(storePath: string, store: StoreId): Promise<strin
     if (read.kind === 'unreadable') return `its ${MARKER_NAME} can no longer be read: ${read.because}`;
     return read.marker.store === store ? undefined : `another store, ${read.marker.store}, is in its place`;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }
 

@@ -5,7 +5,7 @@
  * its folder is renamed. Its log still takes operations, but every path leads elsewhere. Then a missing file proves
  * nothing about the disk, and placed files do not reach it. So this is checked before every entry into the log.
  */
-import { ClusterError } from '../core/fault.js';
+import { ClusterError, messageOf } from '../core/fault.js';
 import { lstat } from '../platform/disk-calls.js';
 
 export class StoreRoot {
@@ -35,7 +35,7 @@ export class StoreRoot {
         ? undefined
         : `the folder at ${this.#path} is not the one that was opened`;
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return messageOf(error);
     }
   }
 

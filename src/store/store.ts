@@ -17,7 +17,7 @@ import type { Logger } from 'pino';
 import type { LogBase } from '../core/checkpoint.js';
 import type { DropProof } from '../core/drop-proof.js';
 import type { ExpiryWarrant } from '../core/expiry.js';
-import { ClusterError } from '../core/fault.js';
+import { ClusterError, messageOf } from '../core/fault.js';
 import type { LogOp, LogPosition } from '../core/holdings-log.js';
 import { type BlobId, type ParcelId, parseParcelId, type SourceId, type StoreId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
@@ -228,7 +228,7 @@ export class Store {
     const failure = this.#parcels.failure ?? this.#parts.sync.failure;
     if (failure === undefined)
       return (await whyNotOf(this.#parts.folder.path, this.id)) ?? (await this.#parts.root.whyHidden());
-    return failure instanceof Error ? failure.message : String(failure);
+    return messageOf(failure);
   }
 
   /**

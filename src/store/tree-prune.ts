@@ -12,11 +12,10 @@
  * Driven by trees.ts, and never during an update of a tree, which could put a name where the prune has already been.
  */
 import { lstat, readdir, unlink } from '../platform/disk-calls.js';
+import { SLASH } from '../platform/slash.js';
 import { ifReadable, originFolders } from './origin-folders.js';
 import { isFolderOfOurs } from './own-folder.js';
 import { SNAPSHOT_ENDING, treeBeside } from './tree-name.js';
-
-const SLASH = Buffer.from('/');
 
 export async function removeFromTrees(
   storePath: string,
@@ -29,7 +28,8 @@ export async function removeFromTrees(
     await ifReadable(async () => {
       const found = await lstat(path);
       if (isFolderOfOurs(found, dev)) {
-        for (const name of await readdir(path, { encoding: 'buffer' })) await look(Buffer.concat([path, SLASH, name]));
+        for (const name of await readdir(path, { encoding: 'buffer' }))
+          await look(Buffer.concat([path, Buffer.of(SLASH), name]));
       } else if (found.isFile() && found.dev === dev && found.nlink > 1 && inodes.has(found.ino)) await unlink(path);
     });
   };

@@ -21,6 +21,7 @@ import { EMPTY_BLOB } from '../core/hash.js';
 import type { ObjectId } from '../core/ids.js';
 import { link, lstat, mkdir, open, readdir, rename, rmdir, unlink } from '../platform/disk-calls.js';
 import { writeDurable } from '../platform/durable.js';
+import { SLASH } from '../platform/slash.js';
 import { FILE_MODE, FOLDER_MODE, isFolderOfOurs, makeOwnFolder, storeFull, systemCode } from './own-folder.js';
 import { removeHalfWritten } from './store-folder.js';
 import { b3Line, ListFile, unplacedLine } from './tree-lists.js';
@@ -85,7 +86,6 @@ const PATH_BYTES_MAX = 4096;
 const NAME_BYTES_MAX = 255;
 /** Files linked at once; libuv has 4 threads. */
 const LINKING_MAX = 32;
-const SLASH = 0x2f;
 
 /** Errors by which a file system refuses a name; any other error fails the whole update. */
 const REFUSALS: ReadonlyMap<string, Unplaced> = new Map([
