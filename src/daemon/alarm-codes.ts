@@ -130,9 +130,12 @@ export const ALARM_CODES = {
     remedy: 'switch off the copy. Where there is none, wait',
   },
   STORE_MISSING: {
-    means:
-      'a store of this host is not mounted, hangs, or cannot be measured; if it is not mounted its copies are made again elsewhere',
+    means: 'a store of this host is not mounted, or hangs; if it is not mounted its copies are made again elsewhere',
     remedy: 'bring the disk back, or take the store out of the policy. It is looked for again by itself',
+  },
+  STORE_UNMEASURED: {
+    means: 'a store of this host is mounted, but its disk does not say how much room it has',
+    remedy: 'look at the disk. It is measured again by itself',
   },
   TOO_FEW_HOSTS: {
     means: 'fewer other hosts (or domains) lend room than a source wants copies',

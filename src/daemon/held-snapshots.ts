@@ -135,11 +135,11 @@ export class HeldSnapshots {
   #mustFit(source: SourceId, count: number): void {
     const { alarms } = this.#options;
     if (count <= SEEN_MAX) {
-      alarms.clear('HOLDS_FULL', source);
+      alarms.clear('HOLDS_FULL', subjectOf(source));
       return;
     }
     const why = `source ${source} has ${count} snapshots that are listed or in their hold, which is counted in this host's running time (at most ${SEEN_MAX}): its newer heads are refused. Either its snapshots are too frequent for their hold, or this host is on too seldom; if neither, its origin may be compromised`;
-    alarms.raise('HOLDS_FULL', source, why);
+    alarms.raise('HOLDS_FULL', subjectOf(source), why);
     throw new ClusterError('HOLDS_FULL', why, { blame: 'peer' });
   }
 
@@ -179,3 +179,6 @@ export class HeldSnapshots {
     return false;
   }
 }
+
+/** Not the source itself: where it is ours, its runs have an alarm of the same code about it (snapshot-runs.ts). */
+const subjectOf = (source: SourceId): string => `heads of ${source}`;

@@ -25,16 +25,17 @@ export class MissingStores {
       this.#log.error({ code: 'STORE_NOT_MOUNTED', path, because, err: error }, 'a store is not mounted');
     this.#because.set(path, because);
     this.#alarms.raise('STORE_MISSING', path, `store ${path} is not mounted: ${because}`);
+    this.#alarms.clear('STORE_UNMEASURED', path);
   }
 
   /** It is mounted, and what its log says holds: only its room is not known anew. */
   isUnmeasured(path: string, because: string): void {
-    this.#alarms.raise('STORE_MISSING', path, `store ${path} is mounted, but could not be measured: ${because}`);
+    this.#alarms.raise('STORE_UNMEASURED', path, `store ${path} is mounted, but could not be measured: ${because}`);
   }
 
-  /** Nothing is missing there (any more). */
+  /** It is there and was measured, or is not to be there. */
   found(path: string): void {
     this.#because.delete(path);
-    this.#alarms.clear('STORE_MISSING', path);
+    for (const code of ['STORE_MISSING', 'STORE_UNMEASURED'] as const) this.#alarms.clear(code, path);
   }
 }

@@ -60,10 +60,13 @@ export class SourceDisks {
   configure(sources: readonly SourceDisk['setting'][], stores: readonly Pick<StoreSetting, 'path'>[]): void {
     this.#stores = stores.map(({ path }) => path);
     const wanted = new Map(sources.map(setting => [sourceIdOf(this.#options.host, setting.name), setting]));
-    for (const source of this.#sources.keys()) if (!wanted.has(source)) this.#sources.delete(source);
+    for (const [source, { setting }] of this.#sources) {
+      if (wanted.get(source)?.path === setting.path) continue;
+      this.#sources.delete(source);
+      this.#options.alarms.clear('SOURCE_MISSING', subjectOf(source));
+    }
     for (const [source, setting] of wanted)
-      if (this.#sources.get(source)?.setting.path !== setting.path)
-        this.#sources.set(source, { setting, disk: undefined });
+      if (!this.#sources.has(source)) this.#sources.set(source, { setting, disk: undefined });
     this.#lookAtAll();
   }
 
@@ -112,14 +115,21 @@ export class SourceDisks {
     const { alarms } = this.#options;
     const onIt = [...this.#sources].filter(([, source]) => source.disk === disk);
     disk.giveUp();
-    for (const [source, { setting }] of onIt)
-      alarms.raise('SOURCE_MISSING', source, `source ${setting.name}: ${HANGS}; its earlier snapshots are kept`);
+    for (const [source, { setting }] of onIt) {
+      const text = `source ${setting.name}: ${HANGS}; its earlier snapshots are kept`;
+      alarms.raise('SOURCE_MISSING', subjectOf(source), text);
+    }
     void disk.settled().then(() => {
       disk.takeUp();
-      for (const [source] of onIt) alarms.clear('SOURCE_MISSING', source);
+      // One that was moved meanwhile may have an alarm about its new disk.
+      for (const [source, known] of onIt)
+        if (this.#sources.get(source) === known) alarms.clear('SOURCE_MISSING', subjectOf(source));
     });
   }
 }
+
+/** Not the source itself: its runs have an alarm of the same code about that (snapshot-runs.ts). */
+const subjectOf = (source: SourceId): string => `disk of ${source}`;
 
 const isIn = (path: string, folder: string): boolean =>
   `${path}/`.startsWith(folder.endsWith('/') ? folder : `${folder}/`);

@@ -186,6 +186,22 @@ test('with as many snapshots in their hold as there can be none is taken or sign
   t.deepEqual(alarms.list(), []);
 });
 
+test('that a head of ours is kept does not end the alarm of a run that had no room', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  await source.take();
+  const { origin, catalog, list, alarms } = await anOrigin(t, source, {});
+  await list();
+  catalog.roomBeside = () => 0;
+  await t.throwsAsync(origin.backup(aSource, { acceptChanges: false }), { code: 'HOLDS_FULL' });
+  await source.take({ nowMs: anyTimeMs - 1 });
+  await list();
+  t.deepEqual(
+    alarms.list().map(({ code, text }) => [code, /^source photos was not backed up/.test(text)]),
+    [['HOLDS_FULL', true]],
+  );
+});
+
 test('a head that would list more than can be in its hold is not signed; one that lists less is', async t => {
   const source = new ScratchSource(t);
   source.write({ 'file.txt': 'one' });

@@ -309,7 +309,7 @@ test('a store that could not be measured once is mounted all the same, and the a
   t.is(only(stores), store);
   t.true(stores.logsTellAll);
   t.deepEqual(stores.absent(), []);
-  t.like(alarms.list(), { length: 1, 0: { code: 'STORE_MISSING' } });
+  t.like(alarms.list(), { length: 1, 0: { code: 'STORE_UNMEASURED' } });
   t.regex(alarms.list()[0]?.text ?? '', /is mounted.*EIO/);
   store.sweepIncoming = sweepIncoming;
   await stores.refresh();

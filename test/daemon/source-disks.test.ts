@@ -84,9 +84,13 @@ test('a source on a server that is away holds up no other, is missing after a wh
   t.regex(disks.hanging(NAS) ?? '', /does not answer/);
   t.like(alarms.list(), [{ code: 'SOURCE_MISSING' }]);
   await t.throwsAsync(scanned(nas), HANGS, 'no thread more waits there');
+  // As runs do.
+  alarms.clear('SOURCE_MISSING', NAS);
+  alarms.raise('SOURCE_MISSING', NAS, 'the run found nothing there');
+  t.is(alarms.list().length, 2);
   server.comeBack();
   await until('it answers', () => disks.hanging(NAS) === undefined);
-  t.deepEqual(alarms.list(), []);
+  t.like(alarms.list(), [{ text: 'the run found nothing there' }]);
   t.true((await scanned(nas)).some(({ kind }) => kind === 'items'));
 });
 
@@ -101,6 +105,14 @@ test('what waits on the disk of a source that is moved or gone from the policy m
   configure(join(stateDir, 'elsewhere'));
   await scanning;
   t.deepEqual(alarms.list(), []);
+});
+
+test('that a source is moved does not end the alarm of a run that found nothing there', t => {
+  const { stateDir, nas, alarms, configure } = aHost(t);
+  configure(nas);
+  alarms.raise('SOURCE_MISSING', NAS, 'the run found nothing there');
+  configure(join(stateDir, 'elsewhere'));
+  t.like(alarms.list(), [{ text: 'the run found nothing there' }]);
 });
 
 test('a scan that its reader leaves waiting hangs nowhere', async t => {
