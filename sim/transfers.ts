@@ -111,6 +111,12 @@ export class Transfers {
     return transfer.doneBytes;
   }
 
+  /** Whether bytes come in any of them. */
+  get isMoving(): boolean {
+    for (const { bytesPerMs } of this.#moving) if (bytesPerMs > 0) return true;
+    return false;
+  }
+
   /** Links or their rates have changed. */
   review(): void {
     if (this.#moving.size > 0) this.#rateSoon();

@@ -21,7 +21,7 @@ import { type WorstLoss, worstLoss } from './worst-loss.js';
 
 /** Before anything is asked of them, the hosts have this long to meet, in ms. */
 const MEET_MS = 2 * MINUTE_MS;
-/** If nothing was copied or dropped for this long, in ms, nothing more will be. */
+/** If nothing was copied or dropped for this long, in ms, and no byte was on its way, nothing more will happen. */
 const QUIET_MS = 2 * HOUR_MS;
 
 /** Events between two progress reports: well under a second even when many hosts meet and each event is a large one. */
@@ -108,7 +108,10 @@ class Plan {
   readonly #watch: CopyWatch;
   readonly #film: Film;
   readonly #phases: Phase[] = [];
+  /** When copies changed last … */
   #lastMoveMs = 0;
+  /** … and when something was under way that may change them: of a large file over a slow link nothing else is seen for days. */
+  #lastStirMs = 0;
   #worst = { copies: 0, parcels: 0, atMs: 0 };
 
   constructor(input: PlanInput) {
@@ -118,6 +121,7 @@ class Plan {
     this.#film = new Film(this.#world, this.#watch, { copiesMax: this.#copiesMax() });
     this.#watch.changed = () => {
       this.#lastMoveMs = this.#world.nowMs;
+      this.#lastStirMs = this.#world.nowMs;
       this.#noteWorst();
     };
   }
@@ -237,6 +241,7 @@ class Plan {
     const before = world.counts.receivedBytes;
     begin();
     this.#lastMoveMs = startMs;
+    this.#lastStirMs = startMs;
     // Copies that are put in place one by one count as if they had been there all the time.
     this.#worst = { copies: Number.POSITIVE_INFINITY, parcels: 0, atMs: startMs };
     this.#noteWorst();
@@ -244,6 +249,7 @@ class Plan {
     const { boundS } = missingOf(world, this.#watch);
     const missing = this.#watch.short;
     while (this.#goesOn(startMs + leastMs) && world.step(Number.POSITIVE_INFINITY)) {
+      if (world.transfers.isMoving) this.#lastStirMs = world.nowMs;
       this.#film.look();
       if (world.events % PROGRESS_EVENTS === 0)
         await this.#input.progress?.(what, missing === 0 ? 1 : Math.max(0, 1 - this.#watch.short / missing));
@@ -265,7 +271,7 @@ class Plan {
   #goesOn(untilMs: number): boolean {
     const { nowMs, hosts } = this.#world;
     if (hosts.length === 0) return false;
-    return nowMs < untilMs || (this.#isBusy() && nowMs - this.#lastMoveMs < QUIET_MS);
+    return nowMs < untilMs || (this.#isBusy() && nowMs - this.#lastStirMs < QUIET_MS);
   }
 
   #isBusy(): boolean {

@@ -39,6 +39,16 @@ test('a first backup ends with every copy made, and says what that took', async 
   t.deepEqual([phase?.worst.copies, phase?.worst.parcels], [0, 4]);
 });
 
+test('what is on its way is waited for, however long nothing else is seen', async t => {
+  const slow = input().hosts.map(host => ({ ...host, bytesPerS: MB }));
+  const hosts = slow.map(host => ({ ...host, freeBytes: 100_000 * MB }));
+  const [phase] = (await runPlan(input({ hosts, fresh: { copies: 2, parcels: [[20_000 * MB], [], [], []] } }))).phases;
+  t.is(phase?.short.parcels, 0);
+  t.is(phase?.movedBytes, 40_000 * MB);
+  // Two hosts share the origin's link for 11 hours.
+  t.true((phase?.endMs ?? 0) >= 40_000_000);
+});
+
 test('the same seed gives the same report, and another one another', async t => {
   t.deepEqual(await runPlan(input()), await runPlan(input()));
   t.notDeepEqual((await runPlan(input())).frames, (await runPlan(input({ seed: 8 }))).frames);
