@@ -1,10 +1,11 @@
 /**
  * Missing: the copies that parcels lack, whether they can be made at all, and how soon at best.
  *
- * A copy needs a host that has the parcel, and a domain without a copy that contains an active, trusted host which has
- * a store and is not the origin. Besides that it needs only room and time.
+ * A copy needs a host that has the parcel, a holder or its origin, and a domain without a copy that contains an active,
+ * trusted host which has a store and is not the origin. Besides that it needs only room and time.
  */
 import type { HostId } from '../../src/core/ids.js';
+import type { ParcelModel } from '../catalog-model.js';
 import type { CopyWatch } from '../copy-watch.js';
 import { type BoundHost, lowerBoundS, sum } from '../lower-bound.js';
 import type { SimHost } from '../sim-host.js';
@@ -18,7 +19,7 @@ export interface Missing {
   readonly makeableBytes: number;
   /** Parcels that want more copies than there are domains for, and how many domains the worst of them has. */
   readonly placeless: { readonly parcels: number; readonly wanted: number; readonly domains: number } | undefined;
-  /** Parcels that are left neither at a host nor at their origin. */
+  /** Parcels that neither a host nor their origin has any more; the origin has those of the newest snapshots alone. */
   readonly gone: number;
   /**
    * The least time in which the links can make the makeable copies, in seconds; Infinity when there is too little room.
@@ -26,9 +27,9 @@ export interface Missing {
   readonly boundS: number;
 }
 
-export function missingOf(world: World, watch: CopyWatch): Missing {
+/** @param isAtOrigin whether its origin has the parcel, besides all copies */
+export function missingOf(world: World, watch: CopyWatch, isAtOrigin: (parcel: ParcelModel) => boolean): Missing {
   const takers = takersOf(world);
-  const alive = new Set(world.hosts.flatMap(({ id, lost }) => (lost ? [] : [id])));
   const own = new Map<HostId, number>();
   const barred = new Map<HostId, number>();
   let parcels = 0;
@@ -42,7 +43,7 @@ export function missingOf(world: World, watch: CopyWatch): Missing {
     if (copies >= wanted) continue;
     parcels += 1;
     bytes += (wanted - copies) * ref.bytes;
-    if (holders.size === 0 && !alive.has(origin)) {
+    if (holders.size === 0 && !isAtOrigin(parcel)) {
       gone += 1;
       continue;
     }

@@ -7,7 +7,7 @@
  * answer.
  */
 import { mayHoldCopies } from '../../src/core/cluster-config.js';
-import type { HostId, SourceId, StoreId } from '../../src/core/ids.js';
+import type { HostId, ParcelId, SourceId, StoreId } from '../../src/core/ids.js';
 import { sourceIdOf } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
 import type { ParcelModel } from '../catalog-model.js';
@@ -35,6 +35,8 @@ export interface PlanHost extends HostOptions {
 export interface PlanParcel {
   readonly ref: ParcelRef;
   readonly source: SourceId;
+  /** The newest snapshot has it, and so has its origin. */
+  readonly isNewest: boolean;
   readonly copiesWanted: number;
   readonly holders: readonly { readonly host: HostId; readonly store: StoreId }[];
 }
@@ -108,6 +110,8 @@ class Plan {
   readonly #watch: CopyWatch;
   readonly #film: Film;
   readonly #phases: Phase[] = [];
+  /** What no newest snapshot has. */
+  readonly #older: ReadonlySet<ParcelId>;
   /** When copies changed last … */
   #lastMoveMs = 0;
   /** … and when something was under way that may change them: of a large file over a slow link nothing else is seen for days. */
@@ -116,6 +120,7 @@ class Plan {
 
   constructor(input: PlanInput) {
     this.#input = input;
+    this.#older = new Set((input.present ?? []).flatMap(({ ref, isNewest }) => (isNewest ? [] : [ref.id])));
     this.#world = new World({ seed: input.seed });
     this.#watch = new CopyWatch(this.#world);
     this.#film = new Film(this.#world, this.#watch, { copiesMax: this.#copiesMax() });
@@ -168,17 +173,19 @@ class Plan {
 
   async #startPresent(present: readonly PlanParcel[]): Promise<void> {
     const world = this.#world;
-    const bySource = new Map<SourceId, { copies: number; readonly refs: ParcelRef[] }>();
-    for (const { ref, source, copiesWanted } of present) {
+    const bySource = new Map<SourceId, { copies: number; readonly older: ParcelRef[]; readonly newest: ParcelRef[] }>();
+    for (const { ref, source, isNewest, copiesWanted } of present) {
       this.#watch.want(world.catalog.adopt(source, ref), copiesWanted);
-      const known = bySource.get(source) ?? { copies: copiesWanted, refs: [] };
-      known.refs.push(ref);
+      const known = bySource.get(source) ?? { copies: copiesWanted, older: [], newest: [] };
+      (isNewest ? known.newest : known.older).push(ref);
       bySource.set(source, known);
     }
     const sources = [...bySource].map(([source, { copies }]) => ({ source, copies }));
-    const heads = [...bySource].map(([source, { refs }]) =>
-      world.catalog.head(source, 1, [world.catalog.snapshot(source, refs, 0)]),
-    );
+    // The newest also where it has nothing: its source is empty by now.
+    const heads = [...bySource].map(([source, { older, newest }]) => {
+      const history = older.length === 0 ? [] : [world.catalog.snapshot(source, older, 0)];
+      return world.catalog.head(source, 1, [...history, world.catalog.snapshot(source, newest, 0)]);
+    });
     const begin = (): void => {
       world.addEach(this.#input.hosts, {
         beforeStart: made => {
@@ -246,7 +253,7 @@ class Plan {
     this.#worst = { copies: Number.POSITIVE_INFINITY, parcels: 0, atMs: startMs };
     this.#noteWorst();
     this.#film.take();
-    const { boundS } = missingOf(world, this.#watch);
+    const { boundS } = this.#missing();
     const missing = this.#watch.short;
     while (this.#goesOn(startMs + leastMs) && world.step(Number.POSITIVE_INFINITY)) {
       if (world.transfers.isMoving) this.#lastStirMs = world.nowMs;
@@ -255,7 +262,7 @@ class Plan {
         await this.#input.progress?.(what, missing === 0 ? 1 : Math.max(0, 1 - this.#watch.short / missing));
     }
     this.#film.take();
-    const { boundS: _, ...short } = missingOf(world, this.#watch);
+    const { boundS: _, ...short } = this.#missing();
     this.#phases.push({
       what,
       startMs,
@@ -296,6 +303,15 @@ class Plan {
     return host;
   }
 
+  #missing(): Missing {
+    return missingOf(this.#world, this.#watch, parcel => this.#isAtOrigin(parcel));
+  }
+
+  /** A source's files are its newest snapshot. What only older ones have was changed or deleted since: its copies are all there is. */
+  #isAtOrigin({ ref, origin }: ParcelModel): boolean {
+    return !this.#older.has(ref.id) && this.#world.hosts.some(({ id, lost }) => id === origin && !lost);
+  }
+
   #copiesMax(): number {
     const { fresh, present = [], changes } = this.#input;
     return Math.max(fresh?.copies ?? 0, changes.copies ?? 0, ...present.map(({ copiesWanted }) => copiesWanted));
@@ -328,7 +344,7 @@ class Plan {
       lose: this.#input.lose,
       parcels: [...this.#watch.watched()].map(({ parcel, holders }) => ({
         bytes: parcel.ref.bytes,
-        origin: numbers.get(parcel.origin),
+        origin: this.#isAtOrigin(parcel) ? numbers.get(parcel.origin) : undefined,
         holders: [...holders].flatMap(({ id, number }) => (keepers.has(id) ? [number] : [])),
       })),
     });

@@ -7,7 +7,7 @@
  */
 export interface HeldParcel {
   readonly bytes: number;
-  /** The origin's number; its own files count as another place. Undefined: it is gone. */
+  /** The origin's number; its own files count as another place. Undefined: it is gone, or its files have changed since. */
   readonly origin: number | undefined;
   /** Numbers of the hosts that hold a copy. Without any, the parcel is lost with its origin. */
   readonly holders: readonly number[];
@@ -27,7 +27,7 @@ export interface WorstLoss {
   readonly bare: number;
   /** Parcels that have copies, all of them on these hosts. */
   readonly uncopied: Loss;
-  /** Parcels whose copies, if any, are all on these hosts, and whose origin is one of them or already gone. */
+  /** Parcels whose copies, if any, are all on these hosts, and whose origin is one of them or no longer has them. */
   readonly lost: Loss;
   /** False: not every set was examined. */
   readonly exact: boolean;

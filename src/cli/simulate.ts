@@ -190,8 +190,13 @@ async function presentInput(context: Context, options: SimulateOptions): Promise
   const service = context.service();
   const hosts = (await service.hosts(context.signal)).filter(({ state }) => state !== 'revoked' && state !== 'dead');
   const present = [];
-  for await (const { parcel, key, bytes, sourceId, want, holders } of service.placements(context.signal))
-    present.push({ ref: { id: parcel, key, bytes }, source: sourceId, copiesWanted: want, holders });
+  for await (const { parcel, key, bytes, sourceId, listed, newest, want, holders } of service.placements(
+    context.signal,
+  )) {
+    // Kept by its hold alone, and nobody has it: `status` does not call it missing either (`SourceSummary`).
+    if (!listed && holders.length === 0) continue;
+    present.push({ ref: { id: parcel, key, bytes }, source: sourceId, isNewest: newest, copiesWanted: want, holders });
+  }
   return {
     seed,
     hosts: hosts.map(host => hostOf(host, rate)),
@@ -288,7 +293,7 @@ function shortLines({ placeless, makeableBytes, gone }: Phase['short']): string[
     );
   }
   if (makeableBytes > 0) lines.push(`${sizeText(makeableBytes)} more would have to fit somewhere`);
-  if (gone > 0) lines.push(`${countText(gone, 'parcel')} lost: no copy is left, and no origin`);
+  if (gone > 0) lines.push(`${countText(gone, 'parcel')} lost: no copy is left, and no origin has them`);
   return lines;
 }
 
@@ -307,11 +312,7 @@ function lossLines({ hosts, loss }: PlanReport): string[] {
       `    ${namesText(uncopied, hosts)},`,
     );
   if (lost.parcels === 0) lines.push('  and no parcel lost: what has no copy is still at its origin');
-  else
-    lines.push(
-      `  ${parcelsText(lost)} would be lost, copies and origin, by the loss of`,
-      `    ${namesText(lost, hosts)}`,
-    );
+  else lines.push(`  ${parcelsText(lost)} would be lost for good, by the loss of`, `    ${namesText(lost, hosts)}`);
   if (bare > 0) lines.push(`  ${countText(bare, 'parcel')} with no copy as it is would go with the origin`);
   lines.push(
     exact

@@ -54,6 +54,14 @@ export interface CopyReport {
   readonly liveness: Liveness;
 }
 
+/** A parcel that is listed or held. */
+export interface WantedParcel extends ParcelRef {
+  /** By the newest head; false: its hold alone keeps it. */
+  readonly listed: boolean;
+  /** By the newest snapshot, which is of the origin's present files. The origin need no longer have those of older ones. */
+  readonly newest: boolean;
+}
+
 /** Where the answers come from. */
 export interface KnownContext {
   readonly self: { readonly host: HostId; readonly member: () => Member | undefined };
@@ -165,10 +173,17 @@ export class Known {
     return row === undefined ? undefined : this.#of.wanted.originOf(row);
   }
 
-  /** What the listed snapshots of a source reference. */
-  *wanted(source: SourceId): IterableIterator<ParcelRef> {
-    for (const row of this.#of.wanted.rowsOf(source))
-      yield { id: this.#of.table.id(row), key: this.#of.table.key(row), bytes: this.#of.table.bytes(row) };
+  /** What the snapshots of a source reference that are listed, or in their hold. */
+  *wanted(source: SourceId): IterableIterator<WantedParcel> {
+    const { table, wanted } = this.#of;
+    for (const row of wanted.rowsOf(source))
+      yield {
+        id: table.id(row),
+        key: table.key(row),
+        bytes: table.bytes(row),
+        listed: table.has(row, FLAG.listed),
+        newest: table.has(row, FLAG.newest),
+      };
   }
 
   /** The other parcels of its key, the most recently heard of first. */

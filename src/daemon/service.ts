@@ -477,6 +477,10 @@ export interface PlacementReport {
   readonly key: Key;
   readonly bytes: number;
   readonly sourceId: SourceId;
+  /** The newest head lists it; false: its hold alone keeps it. */
+  readonly listed: boolean;
+  /** The newest snapshot has it, and so, as far as can be seen, has its origin. */
+  readonly newest: boolean;
   /** N. */
   readonly want: number;
   /** The stores with a counting copy, and their hosts. */

@@ -86,10 +86,10 @@ export class Whereabouts {
     const { known } = this.#options;
     for (const sourceId of this.#options.names.all()) {
       const want = known.copiesWanted(sourceId) ?? 0;
-      for (const { id, key, bytes } of known.wanted(sourceId)) {
+      for (const { id, key, bytes, listed, newest } of known.wanted(sourceId)) {
         const counting = known.holders(id).filter(({ counts }) => counts);
         const holders = counting.map(({ host, store }) => ({ host, store }));
-        yield { parcel: id, key, bytes, sourceId, want, holders };
+        yield { parcel: id, key, bytes, sourceId, listed, newest, want, holders };
       }
     }
   }

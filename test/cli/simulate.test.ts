@@ -77,7 +77,7 @@ test('where hosts are missing, and not room, that is said', async t => {
 
 test('what has no copy would be lost with its origin, and that is said', async t => {
   const { out } = await cluster(['simulate', '--hosts', '4', '--files', '300', '--disks', '300MB']);
-  t.regex(out, /\n {2}\d+ parcels? \([^)]+\) would be lost, copies and origin, by the loss of\n {4}host-\d\n/);
+  t.regex(out, /\n {2}\d+ parcels? \([^)]+\) would be lost for good, by the loss of\n {4}host-\d\n/);
   t.regex(out, /\n {2}\d+ parcels with no copy as it is would go with the origin\n/);
 });
 
@@ -147,17 +147,24 @@ test('simulate --here asks the service, and is not there without one', async t =
       key: `${i}b`.repeat(16) as Key,
       bytes: 1_000_000,
       sourceId: SOURCE_ID,
+      listed: true,
+      newest: true,
       want: 2,
       holders,
     }),
   );
+  const [first] = placements as [PlacementReport];
+  const history = { ...first, parcel: '5a'.repeat(32) as ParcelId, key: '5b'.repeat(16) as Key, newest: false };
+  // Nobody has it, and nobody lists it: nothing can be done, and nothing is to be.
+  const forgotten = { ...history, parcel: '6a'.repeat(32) as ParcelId, listed: false, holders: [] };
+  placements.push(history, forgotten);
   const stateDir = await serve(t, { hosts: async () => hosts, placements: () => each(...placements) });
   const { code, out } = await cluster(['--state', stateDir, 'simulate', '--here', '--remove', 'mini', '--json']);
   t.is(code, 0);
   const records = recordsOf(out);
   t.like(
     records.find(({ name }) => name === 'nas'),
-    { copies: 5, used: 5_000_000 },
+    { copies: 6, used: 6_000_000 },
   );
   t.like(
     records.find(({ name }) => name === 'imac'),
@@ -166,7 +173,7 @@ test('simulate --here asks the service, and is not there without one', async t =
   );
   t.like(
     records.find(({ name }) => name === 'pi'),
-    { copies: 5 },
+    { copies: 6 },
   );
   t.like(
     records.find(({ what }) => what === 'as it is'),
@@ -174,6 +181,10 @@ test('simulate --here asks the service, and is not there without one', async t =
   );
   t.like(
     records.find(({ what }) => what === '− mini'),
-    { moved: 5_000_000, short: 0 },
+    { moved: 6_000_000, short: 0 },
   );
+  const lost = await cluster(['--state', stateDir, 'simulate', '--here', '--lose', '2']);
+  t.is(lost.code, 0);
+  t.regex(lost.out, / 6 parcels \(6 MB\) would be without a copy, by the loss of\n {4}mini, pi,\n/);
+  t.regex(lost.out, / 1 parcel \(1 MB\) would be lost for good, by the loss of\n {4}mini, pi\n/);
 });

@@ -267,11 +267,15 @@ test('what is kept by its hold alone is short of copies in no summary, until it 
     origin.machine.step({ is: 'wanted', nowMs: world.nowMs, source, head, ...NO_CHANGE, ...changed });
   };
   const short = { parcels: 1, full: 0, under: 1, without: 0, haveMin: 1 };
+  const wanted = () => [...origin.machine.known.wanted(source)];
   t.like(summary(), short);
+  t.like(wanted(), [{ id: parcel, listed: true, newest: true }]);
   tell(2, { notNewest: [parcel], notListed: [parcel] });
   t.like(summary(), { parcels: 1, full: 0, under: 0, without: 0, haveMin: 2 });
+  t.like(wanted(), [{ id: parcel, listed: false, newest: false }]);
   tell(3, { listedAgain: [parcel] });
   t.like(summary(), short);
+  t.like(wanted(), [{ id: parcel, listed: true, newest: false }]);
 });
 
 test('a successor stays with the hosts of its family', t => {

@@ -19,6 +19,7 @@ async function aHost(t: ExecutionContext) {
     known: {
       copiesWanted: () => 2,
       copies: () => 1,
+      wanted: () => [{ id: 'p', key: 'k', bytes: 5, listed: true, newest: false }],
       holders: () => [
         { host: 'pi', counts: false },
         { host: 'mini', counts: false },
@@ -38,7 +39,7 @@ async function aHost(t: ExecutionContext) {
       list.push('lacking' in report ? report.lacking : report);
     return list;
   };
-  return { source, parcelOf, told };
+  return { source, parcelOf, told, whereabouts };
 }
 
 test('a host that has a file in several stores is one holder, which counts if one of its copies does', async t => {
@@ -54,6 +55,18 @@ test('a host that has a file in several stores is one holder, which counts if on
       { host: 'pi', counts: false },
     ],
   });
+});
+
+test('a placement says of what snapshots its parcel is, and names the stores whose copies count', async t => {
+  const { whereabouts } = await aHost(t);
+  const placements = [];
+  for await (const placement of whereabouts.placements()) placements.push(placement);
+  t.is(placements.length, 1);
+  t.like(placements[0], { parcel: 'p', bytes: 5, want: 2, listed: true, newest: false });
+  t.deepEqual(
+    placements[0]?.holders.map(({ host }) => host as string),
+    ['mini'],
+  );
 });
 
 test('a record that nobody gives is told, and what stands behind it is listed', async t => {

@@ -125,6 +125,7 @@ function present(): Required<Pick<PlanInput, 'hosts' | 'present'>> {
   const parcels = Array.from({ length: 10 }, (_, i) => ({
     ref: { id: parseParcelId(nameOf(`p${i}`)), key: parseKey(nameOf(`k${i}`).slice(0, 32)), bytes: 10 * MB },
     source: sourceIdOf(ids[0] as HostId, 'files'),
+    isNewest: true,
     copiesWanted: 2,
     holders: [1, 2].map(at => ({ host: ids[at] as HostId, store: stores[at] as StoreId })),
   }));
@@ -196,6 +197,39 @@ test('… and when a host of it is gone for good, one that is added takes its pl
       ['new-1', 10],
     ],
   );
+});
+
+test('of what only older snapshots have the copies are all that there is', async t => {
+  const { fresh: _, ...made } = input();
+  const { hosts, present: parcels } = present();
+  const history = parcels.map((parcel, i) => ({ ...parcel, isNewest: i >= 4 }));
+  const { loss, phases } = await runPlan({ ...made, hosts, present: history });
+  t.is(phases[0]?.movedBytes, 0);
+  t.is(phases[0]?.overParcels, 0);
+  t.deepEqual(loss.uncopied, { hosts: [1, 2], parcels: 10, bytes: 100 * MB });
+  t.deepEqual(loss.lost, { hosts: [1, 2], parcels: 4, bytes: 40 * MB });
+});
+
+test('… and without one they are gone, whether their origin is up and their source has anything or not', async t => {
+  const { fresh: _, ...made } = input();
+  const { hosts, present: parcels } = present();
+  const bare = parcels.slice(0, 3).map(parcel => ({ ...parcel, isNewest: false, holders: [] }));
+  for (const others of [parcels.slice(3), []]) {
+    const { loss, phases } = await runPlan({ ...made, hosts, present: [...bare, ...others] });
+    t.is(phases[0]?.short.gone, 3);
+    t.is(phases[0]?.short.makeableBytes, 0);
+    t.is(loss.bare, 0);
+  }
+});
+
+test('what an older snapshot has is copied again from who holds it', async t => {
+  const { fresh: _, ...made } = input();
+  const { hosts, present: parcels } = present();
+  const history = parcels.map(parcel => ({ ...parcel, isNewest: false }));
+  const changes = { addHosts: [1_000 * MB], remove: ['host-2'], copies: undefined };
+  const { phases } = await runPlan({ ...made, hosts, present: history, changes });
+  t.is(phases[1]?.movedBytes, 100 * MB);
+  t.is(phases[1]?.short.parcels, 0);
 });
 
 test('made-up clusters have the files that were asked for, and room for twice their copies', t => {
