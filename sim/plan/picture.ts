@@ -18,18 +18,32 @@ export interface Picture {
 }
 
 const WIDTH = 900;
-const LEFT = 112;
+/** Small text, and what a letter of it takes in a wide font, on average (DejaVu Sans). */
+const SMALL = 11;
+const LETTER_WIDTH = 6.6;
+const NAME_LETTERS = 15;
+/** A name, and what its host lends: `1.25 TB`. */
+const LABEL_LETTERS = NAME_LETTERS + 9;
+const LABEL_GAP = 8;
+/** The longest label, and a margin. */
+const LEFT = Math.ceil(LABEL_LETTERS * LETTER_WIDTH) + 2 * LABEL_GAP;
 const RIGHT = 58;
 const PLOT_WIDTH = WIDTH - LEFT - RIGHT;
-const COPIES_TOP = 118;
+/** The words of marks stand in so many rows, and those that fit into none are left out: the lines stay. */
+const MARK_ROWS = 2;
+const MARK_ROW_HEIGHT = 13;
+/** From a mark's line to its words. */
+const MARK_GAP = 4;
+/** Of the heading and the legend. */
+const HEADING_Y = 95;
+const COPIES_TOP = HEADING_Y + 10 + MARK_ROWS * MARK_ROW_HEIGHT;
 const COPIES_HEIGHT = 210;
 /** Space between the two plots, for the axis of the first and the heading of the second. */
 const GAP = 74;
 const ROW_HEIGHT = { least: 4, most: 18 };
 const ROWS_HEIGHT = 420;
 /** The height that a name needs. */
-const NAME_HEIGHT = 11;
-const NAME_LETTERS = 15;
+const NAME_HEIGHT = SMALL;
 
 const INK = '#27323a';
 const FAINT = '#6b7780';
@@ -97,19 +111,25 @@ function copiesPlot({
   }
   const grid = [0, 0.25, 0.5, 0.75, 1].flatMap(share => [
     `<line x1="${LEFT}" x2="${LEFT + PLOT_WIDTH}" y1="${fixed(y(share))}" y2="${fixed(y(share))}" stroke="#fff" stroke-opacity="0.45"/>`,
-    text(LEFT - 8, y(share) + 4, `${share * 100} %`, `text-anchor="end" fill="${FAINT}"`),
+    text(LEFT - LABEL_GAP, y(share) + 4, `${share * 100} %`, `text-anchor="end" fill="${FAINT}"`),
   ]);
   const legend: string[] = [];
   let at = LEFT + PLOT_WIDTH;
-  for (let copies = most; copies >= 0; copies -= 1) {
-    const words = copies === 0 ? 'no copy' : copies === 1 ? '1 copy' : `${copies} copies`;
+  const last = Math.min(most, COPY_COLOURS.length - 1);
+  for (let copies = last; copies >= 0; copies -= 1) {
+    const words = copies === 0 ? 'none' : copies < most && copies === last ? `${copies} or more` : String(copies);
     at -= 7 * words.length + 26;
     legend.push(
-      `<rect x="${at}" y="85" width="12" height="12" rx="2" fill="${colourOf(copies)}"/>`,
-      text(at + 17, 95, words, ''),
+      `<rect x="${at}" y="${HEADING_Y - 10}" width="12" height="12" rx="2" fill="${colourOf(copies)}"/>`,
+      text(at + 17, HEADING_Y, words, ''),
     );
   }
-  return [text(LEFT, 95, 'Parcels by their number of copies', 'font-weight="600"'), ...legend, ...bands, ...grid];
+  return [
+    text(LEFT, HEADING_Y, 'Parcels by their number of copies', 'font-weight="600"'),
+    ...legend,
+    ...bands,
+    ...grid,
+  ];
 }
 
 const highest = (withCopies: readonly number[]): number => withCopies.findLastIndex(count => count > 0);
@@ -139,12 +159,13 @@ function fillPlot({
     parts.push(...fillRow({ frames, host: i, x, y, height: rowHeight - gap }));
     if (i % everyNth !== 0) continue;
     const middle = y + (rowHeight - gap) / 2 + 4;
-    const label = rowHeight >= NAME_HEIGHT ? `${shortened(name)}  ${lent}` : shortened(name);
+    const label =
+      rowHeight >= NAME_HEIGHT ? `${shortened(name, NAME_LETTERS)}  ${lent}` : shortened(name, NAME_LETTERS);
     const last = frames.at(-1)?.fill[i];
     const percent = last === undefined ? 'gone' : `${Math.round(last * 100)} %`;
     parts.push(
-      text(LEFT - 8, middle, label, `text-anchor="end" fill="${FAINT}" font-size="11"`),
-      text(LEFT + PLOT_WIDTH + 8, middle, percent, `fill="${FAINT}" font-size="11"`),
+      text(LEFT - LABEL_GAP, middle, label, `text-anchor="end" fill="${FAINT}" font-size="${SMALL}"`),
+      text(LEFT + PLOT_WIDTH + LABEL_GAP, middle, percent, `fill="${FAINT}" font-size="${SMALL}"`),
     );
   }
   return parts;
@@ -269,13 +290,25 @@ function markLines({
   readonly x: (atMs: number) => number;
   readonly bottom: number;
 }): string[] {
-  return marks.flatMap(({ atMs, text: words }) => {
-    const left = Math.min(LEFT + PLOT_WIDTH, Math.max(LEFT, x(atMs)));
-    // Near the end there is no room to its right.
-    const anchor = left > LEFT + PLOT_WIDTH * 0.7 ? 'end' : 'start';
+  const taken: { readonly from: number; readonly to: number }[][] = Array.from({ length: MARK_ROWS }, () => []);
+  const places = marks.map(mark => ({ ...mark, at: Math.min(LEFT + PLOT_WIDTH, Math.max(LEFT, x(mark.atMs))) }));
+  // Words stand on the side with more room, and one row higher where other words are. Of two, those whose line is on their far side
+  // go up; otherwise their line would run through the words below.
+  const isLate = ({ at }: { readonly at: number }): boolean => at > LEFT + PLOT_WIDTH / 2;
+  const early = places.filter(place => !isLate(place)).reverse();
+  return [...early, ...places.filter(isLate)].flatMap(({ at, text: words }) => {
+    const side = isLate({ at }) ? 'end' : 'start';
+    const room = (side === 'end' ? at : WIDTH - at) - 2 * MARK_GAP;
+    const fitting = shortened(words, Math.floor(room / LETTER_WIDTH));
+    const near = at + (side === 'end' ? -MARK_GAP : MARK_GAP);
+    const far = near + (side === 'end' ? -1 : 1) * fitting.length * LETTER_WIDTH;
+    const [from, to] = [Math.min(at, far), Math.max(at, far)];
+    const row = taken.findIndex(spans => spans.every(span => to < span.from || from > span.to));
+    taken[row]?.push({ from, to });
+    const y = COPIES_TOP - 5 - Math.max(0, row) * MARK_ROW_HEIGHT;
     return [
-      `<line x1="${fixed(left)}" x2="${fixed(left)}" y1="${COPIES_TOP - 12}" y2="${fixed(bottom)}" stroke="${INK}" stroke-dasharray="3 3" stroke-opacity="0.55"/>`,
-      text(left + (anchor === 'end' ? -4 : 4), COPIES_TOP - 5, words, `text-anchor="${anchor}" font-size="11"`),
+      `<line x1="${fixed(at)}" x2="${fixed(at)}" y1="${y - 7}" y2="${fixed(bottom)}" stroke="${INK}" stroke-dasharray="3 3" stroke-opacity="0.55"/>`,
+      ...(row < 0 ? [] : [text(near, y, fitting, `text-anchor="${side}" font-size="${SMALL}"`)]),
     ];
   });
 }
@@ -287,8 +320,8 @@ const text = (x: number, y: number, words: string, attributes: string): string =
 
 const fixed = (number: number): string => String(Math.round(number * 10) / 10);
 
-const shortened = (name: string): string =>
-  name.length <= NAME_LETTERS ? name : `${name.slice(0, NAME_LETTERS - 1)}…`;
+const shortened = (words: string, letters: number): string =>
+  words.length <= letters ? words : `${words.slice(0, letters - 1)}…`;
 
 const escaped = (words: string): string =>
   words.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
