@@ -6,7 +6,7 @@
  * when parcels had fewest copies, and which hosts must not be lost together. The same input and seed give the same
  * answer.
  */
-import { mayHoldCopies } from '../../src/core/cluster-config.js';
+import { DEFAULT_TIMING, mayHoldCopies, type Timing } from '../../src/core/cluster-config.js';
 import type { HostId, ParcelId, SourceId, StoreId } from '../../src/core/ids.js';
 import { sourceIdOf } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
@@ -19,9 +19,12 @@ import { Film, type Frame } from './film.js';
 import { type Missing, missingOf } from './missing.js';
 import { type WorstLoss, worstLoss } from './worst-loss.js';
 
-/** Before anything is asked of them, the hosts have this long to meet, in ms. */
-const MEET_MS = 2 * MINUTE_MS;
-/** If nothing was copied or dropped for this long, in ms, and no byte was on its way, nothing more will happen. */
+/** Before anything is asked of them, the hosts have at least this long to meet, in ms. */
+const MEET_MS_LEAST = 2 * MINUTE_MS;
+/**
+ * If nothing was copied or dropped for this long, in ms, no byte was on its way and nothing was due, nothing more will
+ * happen.
+ */
 const QUIET_MS = 2 * HOUR_MS;
 
 /** Events between two progress reports: well under a second even when many hosts meet and each event is a large one. */
@@ -57,6 +60,13 @@ export interface PlanInput {
   readonly fresh?: { readonly copies: number; readonly parcels: readonly (readonly number[])[] };
   /** For a real one: its parcels and their holders. */
   readonly present?: readonly PlanParcel[];
+  /**
+   * … and what its stores have in use by their hosts' word, which is not what these parcels have: what nobody wants any more and
+   * the catalog lie there too, and what parcels have in common lies there once.
+   */
+  readonly usedBytes?: ReadonlyMap<StoreId, number>;
+  /** The waiting times of its policy. Default: those that hold where it says nothing. */
+  readonly timing?: Timing;
   readonly changes: PlanChanges;
   readonly lose: number;
   /** The link speed of added hosts, each way. */
@@ -106,6 +116,7 @@ export function runPlan(input: PlanInput): Promise<PlanReport> {
 
 class Plan {
   readonly #input: PlanInput;
+  readonly #timing: Timing;
   readonly #world: World;
   readonly #watch: CopyWatch;
   readonly #film: Film;
@@ -120,8 +131,9 @@ class Plan {
 
   constructor(input: PlanInput) {
     this.#input = input;
+    this.#timing = input.timing ?? DEFAULT_TIMING;
     this.#older = new Set((input.present ?? []).flatMap(({ ref, isNewest }) => (isNewest ? [] : [ref.id])));
-    this.#world = new World({ seed: input.seed });
+    this.#world = new World({ seed: input.seed, timing: this.#timing });
     this.#watch = new CopyWatch(this.#world);
     this.#film = new Film(this.#world, this.#watch, { copiesMax: this.#copiesMax() });
     this.#watch.changed = () => {
@@ -158,8 +170,9 @@ class Plan {
     const copies = fresh?.copies ?? 1;
     world.configure(() => ({ sources: hosts.map(({ id }) => ({ source: sourceIdOf(id, 'files'), copies })) }));
     const what = 'first backup';
-    while (world.step(MEET_MS)) if (world.events % PROGRESS_EVENTS === 0) await this.#input.progress?.(what, 0);
-    world.nowMs = MEET_MS;
+    const metMs = meetMs(this.#timing);
+    while (world.step(metMs)) if (world.events % PROGRESS_EVENTS === 0) await this.#input.progress?.(what, 0);
+    world.nowMs = metMs;
     await this.#phase(what, () => {
       for (const [i, host] of hosts.entries()) {
         const source = sourceIdOf(host.id, 'files');
@@ -191,12 +204,14 @@ class Plan {
         beforeStart: made => {
           for (const { disk } of made) for (const head of heads) disk.heads.set(head.source, head);
           for (const parcel of present) this.#put(made, parcel);
+          for (const store of made.flatMap(({ stores }) => stores))
+            store.usedBytes = this.#input.usedBytes?.get(store.id) ?? store.usedBytes;
         },
       });
       // Knowing a head of a source does not configure the source.
       world.configure(() => ({ sources }));
     };
-    await this.#phase('as it is', begin, { leastMs: MEET_MS });
+    await this.#phase('as it is', begin, { leastMs: meetMs(this.#timing) });
   }
 
   #put(hosts: readonly SimHost[], { ref, holders }: PlanParcel): void {
@@ -278,7 +293,10 @@ class Plan {
   #goesOn(untilMs: number): boolean {
     const { nowMs, hosts } = this.#world;
     if (hosts.length === 0) return false;
-    return nowMs < untilMs || (this.#isBusy() && nowMs - this.#lastStirMs < QUIET_MS);
+    return (
+      nowMs < untilMs ||
+      (this.#isBusy() && nowMs - this.#lastStirMs < QUIET_MS + longestWaitMs(this.#timing, hosts.length))
+    );
   }
 
   #isBusy(): boolean {
@@ -350,3 +368,10 @@ class Plan {
     });
   }
 }
+
+/** Nothing moves for so long at the most because what is to be done is not due yet. */
+const longestWaitMs = ({ surplusMs, regrabMs, relocateMs, stepMs, repairStepMs }: Timing, hosts: number): number =>
+  Math.max(surplusMs, regrabMs, relocateMs, hosts * stepMs, hosts * repairStepMs);
+
+/** By then hosts have heard of each other several times. */
+const meetMs = ({ heartbeatMs }: Timing): number => Math.max(MEET_MS_LEAST, 3 * heartbeatMs);

@@ -201,18 +201,22 @@ async function presentInput(context: Context, options: SimulateOptions): Promise
     seed,
     hosts: hosts.map(host => hostOf(host, rate)),
     present,
+    usedBytes: new Map(
+      hosts.flatMap(({ stores }) => stores.flatMap(({ id, usedBytes }) => (id === undefined ? [] : [[id, usedBytes]]))),
+    ),
+    timing: await service.timing(context.signal),
     changes: { addHosts: options.addHost ?? [], remove: options.remove ?? [], copies: options.copies },
     lose: options.lose,
     bytesPerS: rate,
   };
 }
 
-function hostOf({ id, name, domain, trust, state, stores }: HostReport, bytesPerS: number): PlanHost {
+function hostOf({ id, name, domain, roaming, trust, state, stores }: HostReport, bytesPerS: number): PlanHost {
   const lends = stores.flatMap(({ id: store, mounted, draining, lentBytes }) =>
     mounted && draining !== true && store !== undefined ? [{ id: store, lentBytes }] : [],
   );
   const memberState = state === 'provisional' || state === 'draining' ? state : 'active';
-  return { id, name, domain, trust, state: memberState, lends, bytesPerS };
+  return { id, name, domain, roaming, trust, state: memberState, lends, bytesPerS };
 }
 
 function checkNames({ hosts, changes }: PlanInput, { here }: SimulateOptions): void {

@@ -11,6 +11,7 @@ import { ObjectMissing, readSnapshot } from '../catalog/read-object.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import { parseSourceSpec } from '../catalog/source-spec.js';
 import { walkReadable } from '../catalog/walk-readable.js';
+import type { Timing } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import type { HostId, ObjectId, SourceId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
@@ -155,6 +156,10 @@ export class Answers implements Service {
 
   async configShow(): Promise<ConfigReport> {
     return this.#configuring.show();
+  }
+
+  async timing(): Promise<Timing> {
+    return this.#options.membership.clusterConfig.timing;
   }
 
   configApply(request: ConfigApply): Promise<ConfigReport> {

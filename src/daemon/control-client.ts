@@ -46,6 +46,7 @@ export function serviceAt(stateDir: string): Service {
     statusChanges: signal => stream('statusChanges', undefined, signal),
     hosts: signal => plain('hosts', undefined, signal),
     configShow: signal => plain('configShow', undefined, signal),
+    timing: signal => plain('timing', undefined, signal),
     configApply: (request, signal) => plain('configApply', request, signal),
     configAddStore: (request, signal) => plain('configAddStore', request, signal),
     configAddSource: (request, signal) => plain('configAddSource', request, signal),

@@ -90,6 +90,7 @@ const REQUESTS = {
   statusChanges: nothing,
   hosts: nothing,
   configShow: nothing,
+  timing: nothing,
   configApply: z.strictObject({ text: z.string(), fileName: localPath, yes: z.boolean() }),
   configAddStore: z.strictObject({
     host: name,

@@ -18,6 +18,7 @@
 import type { LiveDifference } from '../catalog/live-diff.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import type { KeepCounts, KeepReason } from '../catalog/retention.js';
+import type { Timing } from '../core/cluster-config.js';
 import type { ClusterId, HostId, Key, ObjectId, ParcelId, SourceId, StoreId } from '../core/ids.js';
 import type { LoopDelayReport } from './loop-delay.js';
 
@@ -31,6 +32,8 @@ export interface Service {
   hosts(signal: AbortSignal): Promise<readonly HostReport[]>;
 
   configShow(signal: AbortSignal): Promise<ConfigReport>;
+  /** The waiting times of this host: those of the policy, and the defaults for the others. */
+  timing(signal: AbortSignal): Promise<Timing>;
   /**
    * Replaces the whole policy. Needs the admin key on this host.
    * @throws ClusterError NEEDS_YES saying what it takes away, unless `yes`
@@ -205,6 +208,8 @@ export interface HostReport {
   readonly self: boolean;
   readonly trust: 'trusted' | 'untrusted';
   readonly domain: string;
+  /** It is often off, by the policy. */
+  readonly roaming: boolean;
   /** Sums over the host's mounted stores, as it last reported them, without those that are draining. */
   readonly lentBytes: number;
   readonly usedBytes: number;
@@ -483,7 +488,7 @@ export interface PlacementReport {
   readonly newest: boolean;
   /** N. */
   readonly want: number;
-  /** The stores with a counting copy, and their hosts. */
+  /** The stores with a copy that counts, or would count if its host were not draining, and their hosts. */
   readonly holders: readonly { readonly host: HostId; readonly store: StoreId }[];
 }
 

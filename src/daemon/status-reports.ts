@@ -177,6 +177,7 @@ export class StatusReports {
       self,
       trust: member?.trust ?? 'trusted',
       domain: member?.domain ?? host,
+      roaming: member?.roaming ?? false,
       lentBytes,
       usedBytes,
       freeBytes: Math.max(0, lentBytes - usedBytes),

@@ -83,12 +83,15 @@ export class Whereabouts {
   }
 
   async *placements(): AsyncGenerator<PlacementReport> {
-    const { known } = this.#options;
+    const { known, roster } = this.#options;
     for (const sourceId of this.#options.names.all()) {
       const want = known.copiesWanted(sourceId) ?? 0;
       for (const { id, key, bytes, listed, newest } of known.wanted(sourceId)) {
-        const counting = known.holders(id).filter(({ counts }) => counts);
-        const holders = counting.map(({ host, store }) => ({ host, store }));
+        // What a draining host has counts no more, and may be all that copies can be made of.
+        const holders = known.holders(id).flatMap(({ host, store, counts, liveness }) => {
+          const drains = roster.member(host)?.state === 'draining' && liveness !== 'dead';
+          return counts || drains ? [{ host, store }] : [];
+        });
         yield { parcel: id, key, bytes, sourceId, listed, newest, want, holders };
       }
     }

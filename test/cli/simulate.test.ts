@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import type { HostId, Key, ParcelId, StoreId } from '../../src/core/ids.js';
 import type { HostReport, PlacementReport } from '../../src/daemon/service.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -158,7 +159,11 @@ test('simulate --here asks the service, and is not there without one', async t =
   // Nobody has it, and nobody lists it: nothing can be done, and nothing is to be.
   const forgotten = { ...history, parcel: '6a'.repeat(32) as ParcelId, listed: false, holders: [] };
   placements.push(history, forgotten);
-  const stateDir = await serve(t, { hosts: async () => hosts, placements: () => each(...placements) });
+  const stateDir = await serve(t, {
+    hosts: async () => hosts,
+    timing: async () => DEFAULT_TIMING,
+    placements: () => each(...placements),
+  });
   const { code, out } = await cluster(['--state', stateDir, 'simulate', '--here', '--remove', 'mini', '--json']);
   t.is(code, 0);
   const records = recordsOf(out);
@@ -187,4 +192,49 @@ test('simulate --here asks the service, and is not there without one', async t =
   t.is(lost.code, 0);
   t.regex(lost.out, / 6 parcels \(6 MB\) would be without a copy, by the loss of\n {4}mini, pi,\n/);
   t.regex(lost.out, / 1 parcel \(1 MB\) would be lost for good, by the loss of\n {4}mini, pi\n/);
+});
+
+test('simulate --here goes by what is used besides, by who roams, and by the waiting times of the policy', async t => {
+  const [imac, nas, ...laptops] = ['imac', 'nas', 'ann', 'bob'].map((name, i): HostReport => {
+    const id = i === 0 ? HOST : (`${i + 1}`.repeat(32) as HostId);
+    const store = {
+      id: `${i + 5}`.repeat(32) as StoreId,
+      path: '/srv',
+      lentBytes: 1_000_000_000,
+      usedBytes: 9_000_000,
+      mounted: true,
+    };
+    return hostOf({ name, id, domain: id, self: i === 0, roaming: i > 1, stores: i === 0 ? [] : [store] });
+  }) as [HostReport, HostReport, ...HostReport[]];
+  const placements = Array.from({ length: 20 }, (_, i): PlacementReport => {
+    const hex = i.toString(16).padStart(2, '0');
+    // Of one there is a copy too many.
+    const holders =
+      i > 0 ? [] : [nas, ...laptops].map(({ id, stores }) => ({ host: id, store: stores[0]?.id as StoreId }));
+    return {
+      parcel: hex.repeat(32) as ParcelId,
+      key: hex.repeat(16) as Key,
+      bytes: 1_000_000,
+      sourceId: SOURCE_ID,
+      listed: true,
+      newest: true,
+      want: 2,
+      holders,
+    };
+  });
+  const stateDir = await serve(t, {
+    hosts: async () => [imac, nas, ...laptops],
+    timing: async () => ({ ...DEFAULT_TIMING, surplusMs: 5 * 3_600_000 }),
+    placements: () => each(...placements),
+  });
+  const { code, out } = await cluster(['--state', stateDir, 'simulate', '--here', '--json']);
+  t.is(code, 0);
+  const records = recordsOf(out);
+  t.like(
+    records.find(({ name }) => name === 'nas'),
+    { copies: 20, used: 28_000_000 },
+  );
+  const phase = records.find(({ what }) => what === 'as it is');
+  t.like(phase, { short: 0, over: 0 });
+  t.true((phase?.seconds as number) >= 5 * 3_600);
 });

@@ -1,4 +1,5 @@
 import test, { type ExecutionContext } from 'ava';
+import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import { Answers, type AnswersOptions } from '../../src/daemon/answers.js';
 import { Roster } from '../../src/daemon/roster.js';
 import { initCluster } from '../../src/membership/init-cluster.js';
@@ -38,6 +39,13 @@ test('a host whose name was misspelt in a new policy: its sources are told of, a
     /^imac\/photos \(\/home\/ann\/Pictures\) is no longer in the policy, so it is no longer backed up/,
   );
   t.regex(warnings[1] ?? '', /^hosts\.imca is no member of this cluster yet/);
+});
+
+test('the waiting times that are told are those of the policy, and for the others the defaults', async t => {
+  const service = await answers(t);
+  const text = `${policyOf('imac')}timing: { surplus: 1h }\n`;
+  await service.configApply({ text, fileName: 'p.yaml', yes: false });
+  t.deepEqual(await service.timing(), { ...DEFAULT_TIMING, surplusMs: 3_600_000 });
 });
 
 test('what a policy has of strangers is told of again with each addition to it', async t => {

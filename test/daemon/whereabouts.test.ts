@@ -1,9 +1,11 @@
 import test, { type ExecutionContext } from 'ava';
 import { findEntry } from '../../src/catalog/walk.js';
 import type { ParcelId } from '../../src/core/ids.js';
-import type { ReplicaReport } from '../../src/daemon/service.js';
+import type { PlacementReport, ReplicaReport } from '../../src/daemon/service.js';
 import { Whereabouts, type WhereaboutsOptions } from '../../src/daemon/whereabouts.js';
 import { aSource, ScratchSource } from '../catalog/scratch-source.js';
+
+const DRAINING = ['live', 'dead'].map(liveness => ({ host: 'nas', counts: false, liveness }));
 
 /** Whereabouts of a source with two large files, each alone in its parcel, and what is asked of them. */
 async function aHost(t: ExecutionContext) {
@@ -19,18 +21,27 @@ async function aHost(t: ExecutionContext) {
     known: {
       copiesWanted: () => 2,
       copies: () => 1,
-      wanted: () => [{ id: 'p', key: 'k', bytes: 5, listed: true, newest: false }],
-      holders: () => [
-        { host: 'pi', counts: false },
-        { host: 'mini', counts: false },
-        { host: 'mini', counts: true },
-        { host: 'mini', counts: false },
-        { host: 'pi', counts: false },
+      wanted: () => [
+        { id: 'p', key: 'k', bytes: 5, listed: true, newest: false },
+        { id: 'drains', key: 'l', bytes: 5, listed: true, newest: true },
       ],
+      holders: (parcel: string) =>
+        parcel === 'drains'
+          ? DRAINING
+          : [
+              { host: 'pi', counts: false },
+              { host: 'mini', counts: false },
+              { host: 'mini', counts: true },
+              { host: 'mini', counts: false },
+              { host: 'pi', counts: false },
+            ],
     },
     catalog: { get: () => ({ head: { snapshots: [{ id: source.last }] } }) },
     objects: source.objects,
-    roster: { nameOf: (host: string) => host },
+    roster: {
+      nameOf: (host: string) => host,
+      member: (host: string) => ({ state: host === 'nas' ? 'draining' : 'active' }),
+    },
     names: { all: () => [aSource], nameOf: () => 'photos' },
   } as unknown as WhereaboutsOptions);
   const told = async (): Promise<(ReplicaReport | string)[]> => {
@@ -59,14 +70,14 @@ test('a host that has a file in several stores is one holder, which counts if on
 
 test('a placement says of what snapshots its parcel is, and names the stores whose copies count', async t => {
   const { whereabouts } = await aHost(t);
-  const placements = [];
+  const placements: PlacementReport[] = [];
   for await (const placement of whereabouts.placements()) placements.push(placement);
-  t.is(placements.length, 1);
+  t.is(placements.length, 2);
   t.like(placements[0], { parcel: 'p', bytes: 5, want: 2, listed: true, newest: false });
-  t.deepEqual(
-    placements[0]?.holders.map(({ host }) => host as string),
-    ['mini'],
-  );
+  const hostsOf = (placement: PlacementReport | undefined) => placement?.holders.map(({ host }) => host as string);
+  t.deepEqual(hostsOf(placements[0]), ['mini']);
+  // Others copy from a host that drains, as long as it is there.
+  t.deepEqual(hostsOf(placements[1]), ['nas']);
 });
 
 test('a record that nobody gives is told, and what stands behind it is listed', async t => {

@@ -3,6 +3,7 @@ import { nameOf } from '../../sim/catalog-model.js';
 import { makeCluster } from '../../sim/plan/made-cluster.js';
 import { draw } from '../../sim/plan/picture.js';
 import { type PlanInput, type PlanReport, runPlan } from '../../sim/plan/plan.js';
+import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import {
   type HostId,
   parseHostId,
@@ -14,6 +15,7 @@ import {
 } from '../../src/core/ids.js';
 
 const MB = 1_000_000;
+const HOUR_MS = 3_600_000;
 const NO_CHANGES = { addHosts: [], remove: [], copies: undefined };
 
 const input = (changes: Partial<PlanInput> = {}): PlanInput => ({
@@ -197,6 +199,29 @@ test('… and when a host of it is gone for good, one that is added takes its pl
       ['new-1', 10],
     ],
   );
+});
+
+test('what its policy makes a cluster wait for, a plan waits for', async t => {
+  const { fresh: _, ...made } = input();
+  const { hosts, present: parcels } = present();
+  const [store, id] = [parseStoreId('7'.repeat(32)), parseHostId('8'.repeat(32))];
+  const fourth = { id, name: 'host-4', lends: [{ id: store, lentBytes: 1_000 * MB }], bytesPerS: 100 * MB };
+  const over = parcels.map(parcel => ({ ...parcel, holders: [...parcel.holders, { host: id, store }] }));
+  const timing = { ...DEFAULT_TIMING, surplusMs: 5 * HOUR_MS };
+  const [phase] = (await runPlan({ ...made, hosts: [...hosts, fourth], present: over, timing })).phases;
+  t.is(phase?.overParcels, 0);
+  t.true((phase?.endMs ?? 0) >= 5 * HOUR_MS);
+});
+
+test('what lies in a store besides is room that is not there', async t => {
+  const { fresh: _, ...made } = input();
+  const { hosts, present: parcels } = present();
+  const one = parcels.map(parcel => ({ ...parcel, holders: parcel.holders.slice(0, 1) }));
+  const [, , third] = hosts;
+  const store = third?.lends?.[0]?.id as StoreId;
+  const report = await runPlan({ ...made, hosts, present: one, usedBytes: new Map([[store, 950 * MB]]) });
+  t.like(report.hosts[2], { copies: 5, usedBytes: 1_000 * MB });
+  t.is(report.phases[0]?.short.makeableBytes, 50 * MB);
 });
 
 test('of what only older snapshots have the copies are all that there is', async t => {
