@@ -30,7 +30,7 @@ const LEFT = Math.ceil(LABEL_LETTERS * LETTER_WIDTH) + 2 * LABEL_GAP;
 const RIGHT = 58;
 const PLOT_WIDTH = WIDTH - LEFT - RIGHT;
 /** The words of marks stand in so many rows, and those that fit into none are left out: the lines stay. */
-const MARK_ROWS = 2;
+const MARK_ROWS = 3;
 const MARK_ROW_HEIGHT = 13;
 /** From a mark's line to its words. */
 const MARK_GAP = 4;

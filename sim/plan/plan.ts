@@ -147,7 +147,10 @@ class Plan {
     const { changes } = this.#input;
     if (this.#input.present === undefined) await this.#startFresh();
     else await this.#startPresent(this.#input.present);
-    if (changes.addHosts.length > 0 || changes.remove.length > 0 || changes.copies !== undefined) await this.#change();
+    // Whoever is added is there and known before anything is asked of it: in one instant with what it is to make up for, it
+    // would be passed over by those who have not met it.
+    if (changes.addHosts.length > 0) await this.#add(changes.addHosts);
+    if (changes.remove.length > 0 || changes.copies !== undefined) await this.#change();
     const { bytes, parcels } = this.#totals();
     return {
       seed: this.#input.seed,
@@ -228,22 +231,21 @@ class Plan {
     }
   }
 
+  async #add(lentBytes: readonly number[]): Promise<void> {
+    const { bytesPerS } = this.#input;
+    const added = lentBytes.map((freeBytes, i) => ({ name: `new-${i + 1}`, bytesPerS, freeBytes }));
+    const what = added.map(({ name }) => `+ ${name}`).join(', ');
+    await this.#phase(what, () => this.#world.addEach(added), { leastMs: meetMs(this.#timing) });
+  }
+
   async #change(): Promise<void> {
-    const { addHosts, remove, copies } = this.#input.changes;
+    const { remove, copies } = this.#input.changes;
     const world = this.#world;
     const words = [
-      ...addHosts.map((_, i) => `+ new-${i + 1}`),
       ...remove.map(name => `− ${name}`),
       ...(copies === undefined ? [] : [copies === 1 ? '1 copy' : `${copies} copies`]),
     ];
     await this.#phase(words.join(', '), () => {
-      world.addEach(
-        addHosts.map((lentBytes, i) => ({
-          name: `new-${i + 1}`,
-          bytesPerS: this.#input.bytesPerS,
-          freeBytes: lentBytes,
-        })),
-      );
       const gone = new Set(remove.map(name => this.#named(name)));
       for (const host of gone) world.lose(host);
       world.configure(({ members, sources }) => ({
