@@ -216,7 +216,7 @@ export class ScanMerge {
       this.#acceptChanges || entry.path.length === 0
         ? undefined
         : whyShut({ before: before.entry, now: entry, hidden });
-    if (because !== undefined && (await this.#hasBelow(before.entry.path))) {
+    if (because !== undefined && (await this.#isOfContent(before.entry))) {
       // The folder's own entry is carried too: it tells the next scan what kind of folder this was.
       this.#shut = entry.path;
       yield* this.#carry(entry.path, { because, isWanted: isAtOrUnder });
@@ -327,10 +327,11 @@ export class ScanMerge {
   }
 
   /** For the entry in hand, which the scan did not find. */
-  async #wasUnmounted({ path, kind, mount }: Entry): Promise<boolean> {
+  async #wasUnmounted(old: Entry): Promise<boolean> {
+    const { path, kind, mount } = old;
     if (!mount || kind !== 'directory' || this.#acceptChanges) return false;
     if (this.#letGo !== undefined && isUnder(path, this.#letGo)) return false;
-    return !this.#isLeftOut(path) && (await this.#hasBelow(path));
+    return !this.#isLeftOut(path) && (await this.#isOfContent(old));
   }
 
   /** Carries over the folders above it that are gone as well: nothing can lie in a folder that is not there. */
@@ -362,6 +363,14 @@ export class ScanMerge {
   #count({ kind, path }: Entry): void {
     if (kind === 'file') this.#tally.filesBefore += 1;
     if (isTop(path)) this.#tally.topBefore += 1;
+  }
+
+  /**
+   * Whether there was something in the folder in hand, as far as anybody knows. A carried-over folder had something in
+   * it. If a re-cut has taken all of it out because nobody had a copy yet, the folder is still missing.
+   */
+  async #isOfContent({ path, stale }: Entry): Promise<boolean> {
+    return stale || (await this.#hasBelow(path));
   }
 
   /** True when the last snapshot has something below the path, which must be that of the entry in hand. */

@@ -1,5 +1,3 @@
-import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { cutMarkOf } from '../../src/catalog/cut.js';
 import type { WalkedEntry } from '../../src/catalog/entries-in-order.js';
@@ -9,6 +7,7 @@ import type { ScanItem } from '../../src/catalog/scan-items.js';
 import type { WalkedParcel } from '../../src/catalog/snapshot-pages.js';
 import { EMPTY_BLOB } from '../../src/core/hash.js';
 import type { BlobId } from '../../src/core/ids.js';
+import { runWithoutOverride } from '../helpers/without-override.js';
 
 interface Step {
   readonly stale: number;
@@ -20,22 +19,8 @@ interface Step {
   readonly gone: number;
 }
 
-/** Root reads everything, so it has to give that right up; others have not got it. */
-function runWithoutOverride(program: string): Step[] {
-  const script = fileURLToPath(new URL(program, import.meta.url));
-  const isRoot = process.getuid?.() === 0;
-  const rights = '-dac_override,-dac_read_search';
-  const [command = '', ...args] = isRoot
-    ? ['setpriv', `--inh-caps=${rights}`, `--bounding-set=${rights}`, process.execPath, script]
-    : [process.execPath, script];
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8', timeout: 60_000 });
-  if (error !== undefined) throw error;
-  if (status !== 0) throw new Error(`${program} ended with ${status}: ${stderr}`);
-  return JSON.parse(stdout) as Step[];
-}
-
 test('what cannot be read is carried over as stale, what was never read is missed, and neither is deleted', t => {
-  const [first, locked, again, after] = runWithoutOverride('./unreadable-run.js');
+  const [first, locked, again, after] = runWithoutOverride<Step>(new URL('./unreadable-run.js', import.meta.url));
   t.like(first, { stale: 0, missed: 0, stalePaths: [] });
 
   const carried = ['enter/c', 'file', 'list/a', 'list/deep', 'list/deep/b'];
@@ -152,6 +137,23 @@ test('below what was a mount point and is one no longer, everything is carried o
   ]);
   t.deepEqual(back.paths, ['', 'a', 'disk', 'disk/1', 'z']);
   t.deepEqual(back.stale, []);
+});
+
+test('a mount point is missing still when a re-cut has taken out all that was on it, until it is back or accepted', async t => {
+  const carried = { ...disk, stale: true };
+  const bare = [found(root), found(folder('disk')), found(file('z'))];
+  for (const scan of [bare, [found(root), found(file('z'))]]) {
+    const once = await merged([root, carried, file('z')], scan);
+    t.deepEqual(once.stale, ['disk']);
+    t.is(once.merge.tally.unread[0]?.because, 'NOT_MOUNTED');
+    t.deepEqual((await merged(once.entries, scan, { acceptChanges: true })).stale, []);
+  }
+  const back = await merged(
+    [root, carried, file('z')],
+    [found(root), found(disk), found(file('disk/1')), found(file('z'))],
+  );
+  t.deepEqual(back.stale, []);
+  t.deepEqual(back.paths, ['', 'disk', 'disk/1', 'z']);
 });
 
 test('a folder with content over which something is mounted keeps its content', async t => {
