@@ -92,14 +92,20 @@ export class Origin {
   readonly #turns = new Turns<SourceId>();
   readonly #heads: OwnHeads;
   readonly #unlisting: Unlisting;
+  readonly #massChanges: MassChanges;
   readonly #runs: SnapshotRuns;
 
   constructor(options: OriginOptions) {
     this.#options = options;
     this.#heads = new OwnHeads(options);
     this.#unlisting = new Unlisting({ ...options, heads: this.#heads });
-    const massChanges = new MassChanges(options);
-    this.#runs = new SnapshotRuns({ ...options, heads: this.#heads, unlisting: this.#unlisting, massChanges });
+    this.#massChanges = new MassChanges(options);
+    this.#runs = new SnapshotRuns({
+      ...options,
+      heads: this.#heads,
+      unlisting: this.#unlisting,
+      massChanges: this.#massChanges,
+    });
   }
 
   /** A head of a source of ours that a peer, or a store of ours, remembers. */
@@ -254,7 +260,10 @@ export class Origin {
     const own = this.#own.get(source);
     if (own === undefined) return;
     own.torn.close();
-    await this.#turns.take(source, () => own.torn.cutOut({ source, path: own.setting.path }));
+    await this.#turns.take(source, () => {
+      const { path, brakePercent } = own.setting;
+      return own.torn.cutOut({ source, path, brakePercent });
+    });
   }
 
   /** Notes which of the source's snapshots are copied by now, after any run that is under way. @returns whether all are, or were */
@@ -274,7 +283,7 @@ export class Origin {
 
   #begin(source: SourceId, setting: SourceSetting): Own {
     const { log, signal } = this.#options;
-    const torn = new TornFiles({ ...this.#options, heads: this.#heads }, () => {
+    const torn = new TornFiles({ ...this.#options, heads: this.#heads, massChanges: this.#massChanges }, () => {
       this.cutOutTorn(source).catch((error: unknown) => {
         log.error(
           { code: 'RECUT_FAILED', source, err: error },

@@ -10,9 +10,9 @@
  */
 import type { Logger } from 'pino';
 import type { Entry } from '../catalog/entry.js';
-import { ifReadable } from '../catalog/read-object.js';
+import { ifReadable, readSnapshot } from '../catalog/read-object.js';
 import { decodeRecord } from '../catalog/record.js';
-import { recut } from '../catalog/recut.js';
+import { type Recut, recut } from '../catalog/recut.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { readSourceFile } from '../catalog/source-file.js';
@@ -24,11 +24,17 @@ import type { ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { OwnSource } from './live-parcels.js';
+import type { MassChanges } from './mass-changes.js';
 import type { OnceCopied } from './once-copied.js';
 import type { OwnHeads } from './own-heads.js';
 
 /** Torn files that are reported within this time, in ms, are cut out together. */
 const RECUT_AFTER_MS = 1_000;
+/**
+ * At the most so many looks at whether a snapshot has a file are made for one cut, as each reads some records. More than a source has
+ * wanted snapshots (SEEN_MAX), so that each cut comes to an end with at least one file; the others are told again when they are asked for.
+ */
+const LOOKS_MAX = 20_000;
 
 export interface TornFilesOptions {
   readonly heads: OwnHeads;
@@ -38,9 +44,15 @@ export interface TornFilesOptions {
   readonly known: Pick<Known, 'isClaimed'>;
   readonly cache: ScanCache;
   readonly onceCopied: OnceCopied;
+  readonly massChanges: Pick<MassChanges, 'look'>;
   readonly signer: Signer;
   readonly log: Logger;
   readonly signal: AbortSignal;
+}
+
+/** A source whose snapshots are to be cut anew. */
+export interface SourceToRecut extends OwnSource {
+  readonly brakePercent: number;
 }
 
 interface TornFile {
@@ -80,7 +92,7 @@ export class TornFiles {
   /**
    * Cuts files that nobody can give any longer, and that nobody ever had, out of every listed snapshot that has them.
    */
-  async cutOut(own: OwnSource): Promise<void> {
+  async cutOut(own: SourceToRecut): Promise<void> {
     const { heads, catalog, objects, signer, log } = this.#options;
     const told = [...this.#told].filter(([parcel]) => !this.#isClaimed(parcel));
     this.#told.clear();
@@ -98,10 +110,7 @@ export class TornFiles {
       if (within.length === 0) continue;
       const before = snapshots[index - 1];
       const previous = before === undefined ? undefined : (replaced.get(before.id)?.id ?? before.id);
-      const lost: TornFile[] = [];
-      for (const file of torn)
-        if (within.includes(file.parcel) && !(await this.#isHeldBefore(file, previous))) lost.push(file);
-      if (lost.length === 0) continue;
+      const lost = torn.filter(({ parcel }) => within.includes(parcel));
       const next = await recut({
         snapshot: id,
         previous,
@@ -109,7 +118,9 @@ export class TornFiles {
         objects,
         signer,
       });
-      replaced.set(id, { id: next.snapshot, timeMs, complete: !isPartial(next) });
+      replaced.set(id, { id: next.snapshot, timeMs, complete: !isPartial(await readSnapshot(objects, next.snapshot)) });
+      // The next run is compared with what this leaves: what leaves here it would never see.
+      if (index === snapshots.length - 1) await this.#lookForMassChange(own, { before: id, after: next, timeMs });
     }
     if (replaced.size === 0) return;
     await catalog.objects.flush();
@@ -144,40 +155,68 @@ export class TornFiles {
     return gone;
   }
 
-  /** The files of which no host may have a copy, even an unreported one. */
+  /**
+   * The files whose bytes no host has or may have, in each parcel that has them: a file that could not be read was
+   * carried over from one parcel to the next.
+   */
   async #neverCopied({ source }: OwnSource, torn: readonly TornFile[]): Promise<readonly TornFile[]> {
     if (torn.length === 0) return torn;
-    const { heads, onceCopied, log } = this.#options;
-    const parcels = new Set(torn.map(({ parcel }) => parcel));
-    const kept = new Set<ParcelId>();
-    for (const snapshot of onceCopied.mayHaveCopies(source, heads.wanted(source)))
-      for (const parcel of await this.#mayBeWithin(snapshot, parcels)) kept.add(parcel);
-    if (kept.size > 0)
-      log.warn(
-        { code: 'RECUT_SPARED', source, parcels: kept.size },
-        'files are gone that no host says it holds, but some host may: no snapshot was cut again without them',
-      );
-    return torn.filter(({ parcel }) => !kept.has(parcel));
-  }
-
-  /** Any of them may be, where a page of the snapshot is lost. */
-  async #mayBeWithin(snapshot: ObjectId, parcels: ReadonlySet<ParcelId>): Promise<ReadonlySet<ParcelId>> {
-    const { objects, signal } = this.#options;
-    const search = async (): Promise<ReadonlySet<ParcelId>> => {
-      const within = new Set<ParcelId>();
-      for await (const { id } of walkParcels(objects, snapshot, { signal })) if (parcels.has(id)) within.add(id);
-      return within;
+    const { heads, onceCopied, log, signal } = this.#options;
+    const wanted = heads.wanted(source);
+    const mayHaveCopies = onceCopied.mayHaveCopies(source, wanted);
+    const newestFirst = wanted.map(({ id }) => id).reverse();
+    // Those first by which most are spared.
+    const snapshots = [...mayHaveCopies, ...newestFirst.filter(id => !mayHaveCopies.has(id))];
+    let looks = 0;
+    /** All parcels that have the file; undefined, where somebody has its bytes, or may have. */
+    const tornParcels = async (file: TornFile): Promise<ReadonlySet<ParcelId> | undefined> => {
+      const parcels = new Set([file.parcel]);
+      for (const snapshot of snapshots) {
+        signal.throwIfAborted();
+        looks += 1;
+        const parcel = looks > LOOKS_MAX ? 'unknown' : await this.#parcelOf(file, snapshot);
+        if (parcel === undefined) continue;
+        if (parcel === 'unknown' || mayHaveCopies.has(snapshot) || this.#isClaimed(parcel)) return undefined;
+        parcels.add(parcel);
+      }
+      return parcels;
     };
-    return (await ifReadable(search())) ?? parcels;
+    const never: TornFile[] = [];
+    let spared = 0;
+    for (const file of torn) {
+      const parcels = await tornParcels(file);
+      if (parcels === undefined) spared += 1;
+      // Out of all of them at once, so that each snapshot carries over an older content, and not this one from the snapshot before.
+      for (const parcel of parcels ?? []) never.push({ ...file, parcel });
+    }
+    if (spared > 0)
+      log.warn(
+        { code: 'RECUT_SPARED', source, files: spared },
+        'files are gone of which somebody has the bytes, or may have: no snapshot was cut anew without them',
+      );
+    return never;
   }
 
-  /**
-   * True for a file that could not be read and was carried over: the holders of its earlier parcel have its bytes, and
-   * take this one first.
-   */
-  async #isHeldBefore({ entry }: TornFile, previous: ObjectId | undefined): Promise<boolean> {
-    const found = previous === undefined ? undefined : await findEntry(this.#options.objects, previous, entry.path);
-    return found !== undefined && found.entry.blob === entry.blob && this.#isClaimed(found.parcel);
+  /** The parcel in which a snapshot has the same bytes at the same path; unknown, where a part of its catalog is lost. */
+  async #parcelOf({ entry }: TornFile, snapshot: ObjectId): Promise<ParcelId | undefined | 'unknown'> {
+    const search = async (): Promise<{ readonly parcel: ParcelId | undefined }> => {
+      const found = await findEntry(this.#options.objects, snapshot, entry.path);
+      return { parcel: found?.entry.blob === entry.blob ? found?.parcel : undefined };
+    };
+    const searched = await ifReadable(search());
+    return searched === undefined ? 'unknown' : searched.parcel;
+  }
+
+  /** Before a head lists it: what left the newest snapshot is looked at as if a run had found it gone. */
+  async #lookForMassChange(
+    { source, brakePercent }: SourceToRecut,
+    { before, after, timeMs }: { readonly before: ObjectId; readonly after: Recut; readonly timeMs: number },
+  ): Promise<void> {
+    const { heads, objects, massChanges, signal } = this.#options;
+    const { files: filesBefore } = await readSnapshot(objects, before);
+    const change = { filesBefore, filesGone: after.missed, filesChanged: 0, brakePercent };
+    const run = { snapshot: after.snapshot, timeMs, wanted: heads.wanted(source), ...change };
+    await massChanges.look(source, run, signal);
   }
 
   /** True even if the copy failed an audit: another host's word that a copy is bad cuts nothing out. */

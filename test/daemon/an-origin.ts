@@ -19,7 +19,7 @@ import { anyTimeMs, aSource, type ScratchSource } from '../catalog/scratch-sourc
 
 /** The origin of a scratch source; `held` are the parcels that somebody holds, `positions` the ends of the logs that say so. */
 export async function anOrigin(
-  t: ExecutionContext,
+  t: Pick<ExecutionContext, 'teardown'>,
   source: ScratchSource,
   changes: Partial<ConstructorParameters<typeof Origin>[0]> = {},
 ) {
@@ -42,7 +42,7 @@ export async function anOrigin(
     fromPeer: () => source.objects,
     find: async () => undefined,
     forgotten,
-    runMs: () => 0,
+    runMs: () => now.ms - anyTimeMs,
     hasCopy: parcel => held.has(parcel),
     // The keeper asks it for keys only.
     roster: { keyOf: () => source.keys.publicKey } as unknown as Roster,

@@ -168,3 +168,32 @@ test('what is copied is noted again after a disk that would not take it, and let
   t.false(await again.noteCopied());
   t.is(readFileSync(file, 'utf8'), noted);
 });
+
+test('files that leave a snapshot because nobody had a copy yet pull the brake, as if a run had found them gone', async t => {
+  const source = new ScratchSource(t);
+  for (let n = 0; n < 150; n += 1) source.write({ [`photo${n}`]: `photo ${n}` });
+  source.write({ 'other.txt': 'other' });
+  const pulled: object[] = [];
+  const brakes = {
+    configure: () => undefined,
+    acceptedMs: () => undefined,
+    on: () => undefined,
+    sinceMs: () => undefined,
+    pull: async (_: unknown, change: object) => void pulled.push(change),
+  };
+  const { list, origin, newest } = await anOrigin(t, source, { brakes: brakes as never });
+  await source.take();
+  await list();
+  const schedule = { kind: 'every', everyMs: 365 * 86_400_000 };
+  origin.configure([
+    { name: 'photos', path: source.root, schedule, jitterMs: 0, exclude: [], hooks: {}, brakePercent: 50 } as never,
+  ]);
+  for (let n = 0; n < 150; n += 1) {
+    const found = await findEntry(source.objects, source.last as never, Buffer.from(`photo${n}`));
+    origin.torn({ source: aSource, parcel: found?.parcel as ParcelId, path: Buffer.from(`photo${n}`) });
+    unlinkSync(source.path(`photo${n}`));
+  }
+  await origin.cutOutTorn(aSource);
+  t.deepEqual(await source.paths(newest()), ['other.txt']);
+  t.like(pulled, [{ snapshot: newest(), filesBefore: 151, filesGone: 150 }]);
+});
