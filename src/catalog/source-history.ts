@@ -168,7 +168,7 @@ export class SourceHistory {
     if (snapshots.length > HEAD_SNAPSHOTS_MAX) {
       throw new ClusterError(
         'HEAD_FULL',
-        `${source} has ${snapshots.length} snapshots, and a head lists at most ${HEAD_SNAPSHOTS_MAX}. All listed ones stay listed; set keep in its policy to remove some`,
+        `source ${splitSourceId(source).source} has ${snapshots.length} snapshots, and at most ${HEAD_SNAPSHOTS_MAX} can be listed: unlist some by 'cluster forget' or a smaller \`keep\` in its policy; all listed ones stay listed`,
         { blame: 'operator' },
       );
     }

@@ -47,6 +47,10 @@ export const ALARM_CODES = {
     remedy:
       "keep only one of the machines. What both lists name is kept. On other hosts it ends with the origin's next list, on the origin when the service is started anew",
   },
+  HEAD_FULL: {
+    means: '4,096 snapshots of a source are listed, and its rules may unlist none of them: no further one is taken',
+    remedy: '`cluster forget SOURCE`, or a smaller `keep`. If a mass change stopped the rules, look at that first',
+  },
   HELD_LOST: {
     means:
       'of snapshots that are unlisted and still held a part of the catalog is lost, here and on every host that is up',

@@ -19,7 +19,7 @@ import type { HookMoment, Hooks } from './hooks.js';
 const STOPPING_MS = 30_000;
 const MOMENTS: readonly HookMoment[] = ['before', 'after', 'onFailure'];
 /** A failure with one of these codes already is an alarm. */
-const OWN_ALARM: readonly string[] = ['HEAD_DAMAGED', 'HOLDS_FULL', 'HOOK_FAILED', 'SOURCE_MISSING'];
+const OWN_ALARM: readonly string[] = ['HEAD_DAMAGED', 'HEAD_FULL', 'HOLDS_FULL', 'HOOK_FAILED', 'SOURCE_MISSING'];
 
 export interface HookedRunOptions {
   readonly source: SourceId;
@@ -27,17 +27,22 @@ export interface HookedRunOptions {
   readonly hooks: Pick<Hooks, 'run'>;
   readonly alarms: Alarms;
   readonly log: Logger;
+  /** Checks what must hold before anything is begun; throws if it does not. */
+  readonly ready: () => Promise<void>;
   /** Fires when the service stops. */
   readonly signal: AbortSignal;
 }
 
-/** @throws ClusterError HOOK_FAILED (`before`), and whatever the run throws */
+/** @throws ClusterError HOOK_FAILED (`before`), and whatever `ready` and the run throw */
 export async function runWithHooks<T extends { readonly snapshot: string }>(
   options: HookedRunOptions,
   run: () => Promise<T>,
 ): Promise<T> {
   const { source, alarms, signal } = options;
-  await failingLoudly(options, () => hook(options, 'before', {}, signal));
+  await failingLoudly(options, async () => {
+    await options.ready();
+    await hook(options, 'before', {}, signal);
+  });
   const running = failingLoudly(options, run);
   const outcome = await running.then(
     ({ snapshot }) => ({ CLUSTER_OUTCOME: 'taken', CLUSTER_SNAPSHOT: snapshot }),

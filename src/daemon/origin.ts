@@ -53,6 +53,7 @@ import { Unlisting } from './unlisting.js';
 const ALARMS: readonly AlarmCode[] = [
   'BACKUP_FAILED',
   'HEAD_DAMAGED',
+  'HEAD_FULL',
   'HOLDS_FULL',
   'NEVER_DUE',
   'RETENTION_FAILED',
@@ -325,11 +326,13 @@ export class Origin {
   #runWithHooks(source: SourceId, options: RunOptions): Promise<Taken> {
     const { watch } = options;
     const { hooks, alarms, log, signal } = this.#options;
-    const { setting } = this.#ownOf(source);
+    const own = this.#ownOf(source);
+    const { setting } = own;
     const unheard: Pick<Hooks, 'run'> =
       watch === undefined ? hooks : { run: (call, until) => watch.deafDuring(() => hooks.run(call, until)) };
-    return runWithHooks({ source, setting, hooks: unheard, alarms, log, signal }, () =>
-      this.#runs.run(this.#ownOf(source), options),
+    const ready = () => this.#runs.ready(own, options);
+    return runWithHooks({ source, setting, hooks: unheard, alarms, log, ready, signal }, () =>
+      this.#runs.run(own, options),
     );
   }
 

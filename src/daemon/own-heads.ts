@@ -121,6 +121,11 @@ export class OwnHeads {
     return [...catalog.heldSnapshots(source), ...(catalog.get(source)?.head.snapshots ?? [])];
   }
 
+  /** No more snapshots can be listed unless some are unlisted. */
+  isFull(source: SourceId): boolean {
+    return this.listed(source).length >= HEAD_SNAPSHOTS_MAX;
+  }
+
   /** How many more can be listed. Those in their hold count too: their holders follow no head beyond that limit. */
   room(source: SourceId): number {
     const { catalog, history } = this.#options;

@@ -91,14 +91,31 @@ export class SnapshotRuns {
     this.#options = options;
   }
 
-  /** @throws ClusterError HOLDS_FULL, SOURCE_MISSING, HEAD_DAMAGED, …; then no snapshot was listed */
-  async run(own: RunSource, { acceptChanges, unlistFuture = false, watch }: RunOptions): Promise<Taken> {
-    const { heads } = this.#options;
+  /**
+   * Before a hook stops anything and anything is read: what cannot be listed is not to be taken, again and again.
+   * @throws ClusterError HEAD_FULL, HOLDS_FULL, HEAD_DAMAGED, …
+   */
+  async ready(own: RunSource, { acceptChanges, unlistFuture = false }: RunOptions): Promise<void> {
+    const { heads, massChanges, unlisting } = this.#options;
     const { source } = own;
     await heads.knowAll();
     this.tellDamage(own);
     await heads.bringIntoForce(source);
-    this.#mustHaveRoom(own);
+    // The one snapshot that replaces those from the future makes the list no longer.
+    if (!unlistFuture) {
+      const last = heads.listed(source).at(-1);
+      // Whoever accepts has looked at all that is listed; what was accepted may go to make room.
+      if (acceptChanges && last !== undefined && heads.isFull(source)) await massChanges.accept(source, last.timeMs);
+      await unlisting.makeRoom(source, own.setting);
+    }
+    this.#mustFitHolds(own);
+  }
+
+  /** Once `ready`. @throws ClusterError SOURCE_MISSING, HEAD_DAMAGED, …; then no snapshot was listed */
+  async run(own: RunSource, { acceptChanges, unlistFuture = false, watch }: RunOptions): Promise<Taken> {
+    const { heads } = this.#options;
+    const { source } = own;
+    await heads.bringIntoForce(source);
     await watch?.scanBegins();
     const begun = this.#begin(own, unlistFuture);
     const scanned = await this.#scan(own, begun, acceptChanges);
@@ -116,11 +133,8 @@ export class SnapshotRuns {
     else alarms.raise('HEAD_DAMAGED', source, `source ${setting.name}: ${damage.message}`);
   }
 
-  /**
-   * Before anything is read: what cannot be listed is not to be taken, again and again.
-   * @throws ClusterError HOLDS_FULL
-   */
-  #mustHaveRoom({ source, setting }: RunSource): void {
+  /** @throws ClusterError HOLDS_FULL */
+  #mustFitHolds({ source, setting }: RunSource): void {
     const { heads, alarms } = this.#options;
     if (heads.room(source) > 0) {
       alarms.clear('HOLDS_FULL', source);

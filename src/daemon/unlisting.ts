@@ -5,7 +5,7 @@
  * Driven by the origin, in the source's turn: after each snapshot, and for `forget`.
  */
 import type { Logger } from 'pino';
-import type { ListedSnapshot } from '../catalog/head.js';
+import { HEAD_SNAPSHOTS_MAX, type ListedSnapshot } from '../catalog/head.js';
 import { ifReadable, readPage, readSnapshot } from '../catalog/read-object.js';
 import type { KeepCounts } from '../catalog/retention.js';
 import { ClusterError, messageOf } from '../core/fault.js';
@@ -51,6 +51,36 @@ export class Unlisting {
     this.tellFuture(source, name);
     const retention = await this.judge(source, keep, this.#options.signal);
     if (retention.stopped === undefined) await this.#unlist(source, retention);
+  }
+
+  /**
+   * Before a run, where the list is full: by the policy. Under the brake only of what was taken since it was pulled, the first of that
+   * excepted: the history from before the mass change stays whole, and so does the snapshot that shows it, while the source goes on being
+   * backed up. To take none would lose what is new for as long as nobody looks.
+   * @throws ClusterError HEAD_FULL
+   */
+  async makeRoom(source: SourceId, { name, keep }: Pick<SourceSetting, 'name' | 'keep'>): Promise<void> {
+    const { heads, brakes, alarms, signal } = this.#options;
+    let stopped: string | undefined;
+    if (heads.isFull(source)) {
+      const retention = await this.judge(source, keep, signal);
+      stopped = retention.stopped;
+      const brakedSinceMs = stopped === brakes.on(source) ? brakes.sinceMs(source) : undefined;
+      const afterMs = stopped === undefined ? Number.NEGATIVE_INFINITY : (brakedSinceMs ?? Number.POSITIVE_INFINITY);
+      const snapshots = retention.snapshots.filter(({ listed }) => listed.timeMs > afterMs);
+      await this.#unlist(source, { ...retention, snapshots });
+    }
+    if (!heads.isFull(source)) {
+      alarms.clear('HEAD_FULL', source);
+      return;
+    }
+    const why =
+      stopped === undefined
+        ? `the rules keep all of them: set a smaller \`keep\` in the policy, or use 'cluster forget ${name} --keep-last N'`
+        : `nothing is unlisted, for ${stopped}: put that right, or look at what changed and use 'cluster backup ${name} --accept-changes'`;
+    const text = `source ${name} was not backed up: ${HEAD_SNAPSHOTS_MAX} snapshots of it are listed, and more cannot be; ${why}. 'cluster forget ${name} --dry-run' shows what the rules keep. All snapshots are kept`;
+    alarms.raise('HEAD_FULL', source, text);
+    throw new ClusterError('HEAD_FULL', text, { blame: 'operator' });
   }
 
   /** @throws ClusterError RETENTION_STOPPED; then nothing was changed */

@@ -9,7 +9,13 @@ import type { HookCall } from '../../src/daemon/hooks.js';
 const SOURCE = sourceIdOf('a'.repeat(32) as HostId, 'db');
 const SNAPSHOT = { snapshot: 'ab'.repeat(32) };
 
-function aSource({ failing = [] }: { readonly failing?: readonly string[] } = {}) {
+function aSource({
+  failing = [],
+  ready = async () => undefined,
+}: {
+  readonly failing?: readonly string[];
+  readonly ready?: () => Promise<void>;
+} = {}) {
   const log = pino({ level: 'silent' });
   const alarms = new Alarms({ log, wallMs: () => 0 });
   const ran: string[] = [];
@@ -24,7 +30,7 @@ function aSource({ failing = [] }: { readonly failing?: readonly string[] } = {}
   const named = { before: 'x', after: 'x', onFailure: 'x', timeoutMs: 1_000 };
   const setting = { name: 'db', path: '/srv/db', hooks: named };
   const run = (work: () => Promise<typeof SNAPSHOT> = async () => SNAPSHOT) =>
-    runWithHooks({ source: SOURCE, setting, hooks, alarms, log, signal: stop.signal }, () => {
+    runWithHooks({ source: SOURCE, setting, hooks, alarms, log, ready, signal: stop.signal }, () => {
       ran.push('run');
       return work();
     });
@@ -37,6 +43,17 @@ test('before, the run, and after', async t => {
   const { run, ran, codes } = aSource();
   t.is(await run(), SNAPSHOT);
   t.deepEqual(ran, ['before', 'run', 'after taken']);
+  t.deepEqual(codes(), []);
+});
+
+test('what must hold before anything is begun is asked before the hooks, and where it does not the failure is told', async t => {
+  const { run, ran, codes } = aSource({
+    ready: async () => {
+      throw new ClusterError('HEAD_FULL', 'no room', { blame: 'operator' });
+    },
+  });
+  await t.throwsAsync(run(), { code: 'HEAD_FULL' });
+  t.deepEqual(ran, ['onFailure no room']);
   t.deepEqual(codes(), []);
 });
 

@@ -3,6 +3,9 @@ import { readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
+import { HEAD_SNAPSHOTS_MAX } from '../../src/catalog/head.js';
+import { readSnapshot } from '../../src/catalog/read-object.js';
+import { encodeSnapshot } from '../../src/catalog/snapshot.js';
 import type { ObjectId } from '../../src/core/ids.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { Brakes } from '../../src/daemon/brakes.js';
@@ -223,4 +226,97 @@ test('a head that would list more than can be in its hold is not signed; one tha
   t.is(history.head(aSource)?.head.seq, 1);
   await heads.publish(aSource, () => []);
   t.is(history.head(aSource)?.head.seq, 2);
+});
+
+/** A source of which as many snapshots are listed as can be; `keep` are those that the rules keep. */
+async function aFullList(t: ExecutionContext, { keep }: { readonly keep: 'all' | 'last 3' }) {
+  const source = new ScratchSource(t);
+  const log = pino({ level: 'silent' });
+  const alarms = new Alarms({ log, wallMs: () => 0 });
+  const brakes = new Brakes({ stateDir: source.folder, nameOf: String, alarms, log });
+  source.write({ 'file.txt': 'one' });
+  const hooksRun: string[] = [];
+  const made = await anOrigin(t, source, {
+    alarms,
+    brakes,
+    hooks: { run: async ({ moment }: { moment: string }) => void hooksRun.push(moment) } as never,
+    retainer: {
+      judge: async () => {
+        const listed = made.catalog.get(aSource)?.head.snapshots ?? [];
+        const reasons = (place: number) => (keep === 'all' || listed.length - place <= 3 ? ['last'] : []);
+        return {
+          stopped: brakes.on(aSource),
+          snapshots: listed.map((one, at) => ({ listed: one, reasons: reasons(at) })),
+        };
+      },
+    } as never,
+  });
+  const first = await source.take();
+  const snapshot = await readSnapshot(source.objects, first.snapshot);
+  const list = [{ id: first.snapshot as ObjectId, timeMs: snapshot.timeMs, complete: true }];
+  for (let n = 1; n < HEAD_SNAPSHOTS_MAX; n += 1) {
+    const timeMs = snapshot.timeMs + n * 1_000;
+    const id = await source.objects.put(encodeSnapshot({ ...snapshot, timeMs }, source.signer));
+    list.push({ id, timeMs, complete: true });
+  }
+  const { sealed } = await made.history.relist(aSource, () => ({ snapshots: list, unacceptedSinceMs: undefined }));
+  await made.catalog.offer(sealed, undefined);
+  made.now.ms = snapshot.timeMs + HEAD_SNAPSHOTS_MAX * 1_000;
+  const schedule = { kind: 'every', everyMs: 365 * 86_400_000 };
+  const hooks = { before: 'stop', timeoutMs: 1_000 };
+  made.origin.configure([
+    { name: 'photos', path: source.root, schedule, jitterMs: 0, exclude: [], hooks, brakePercent: 50 } as never,
+  ]);
+  const pull = (place: number): Promise<void> => {
+    const { id, timeMs } = list[place] ?? { id: first.snapshot, timeMs: 0 };
+    return brakes.pull(aSource, { snapshot: id, timeMs, filesBefore: 200, filesGone: 200, filesChanged: 0 });
+  };
+  const backup = ({ acceptChanges = false } = {}) => made.origin.backup(aSource, { acceptChanges });
+  const listed = () => made.catalog.get(aSource)?.head.snapshots.map(({ id }) => id) ?? [];
+  const codes = () => alarms.list().map(({ code }) => code);
+  return { ...made, source, brakes, alarms, hooksRun, list: list.map(({ id }) => id), pull, backup, listed, codes };
+}
+
+test('where the list is full the rules make room before the run, and under the brake only of what was taken since', async t => {
+  const { backup, listed, list, pull, codes } = await aFullList(t, { keep: 'last 3' });
+  await pull(100);
+  const { snapshot } = await backup();
+  t.deepEqual(listed(), [...list.slice(0, 101), ...list.slice(-3), snapshot]);
+  t.deepEqual(codes(), ['MASS_CHANGE']);
+  await backup({ acceptChanges: true });
+  await until('the rules are asked again', () => listed().length === 3);
+  t.deepEqual(codes(), []);
+});
+
+test('where all that is listed is from before the brake none is taken until a person accepts', async t => {
+  const { backup, listed, pull, brakes, codes, hooksRun, alarms } = await aFullList(t, { keep: 'last 3' });
+  await pull(HEAD_SNAPSHOTS_MAX - 1);
+  await t.throwsAsync(backup(), { code: 'HEAD_FULL' });
+  t.is(listed().length, HEAD_SNAPSHOTS_MAX);
+  t.deepEqual(hooksRun, []);
+  t.regex(
+    alarms.list().find(({ code }) => code === 'HEAD_FULL')?.text ?? '',
+    /for of 200 files 200 left .*--accept-changes/,
+  );
+  await backup({ acceptChanges: true });
+  t.is(brakes.on(aSource), undefined);
+  await until('the rules are asked again', () => listed().length === 3);
+  t.deepEqual(codes(), []);
+});
+
+test('where the rules keep all that can be listed nothing is run or read, and it is said what to do', async t => {
+  const { backup, source, history, listed, codes, hooksRun, alarms } = await aFullList(t, { keep: 'all' });
+  const last = history.head(aSource)?.hash;
+  source.objects.forgetFresh();
+  source.write({ 'file.txt': 'two' });
+  for (let tries = 0; tries < 2; tries += 1) await t.throwsAsync(backup(), { code: 'HEAD_FULL' });
+  t.is(listed().length, HEAD_SNAPSHOTS_MAX);
+  t.is(history.head(aSource)?.hash, last);
+  t.deepEqual(source.objects.fresh, []);
+  t.deepEqual(hooksRun, []);
+  t.deepEqual(codes(), ['HEAD_FULL']);
+  t.regex(
+    alarms.list()[0]?.text ?? '',
+    /^source photos was not backed up: 4096 snapshots .*cluster forget photos --keep-last N/,
+  );
 });
