@@ -23,6 +23,13 @@ export function b3Line(blob: string, path: Buffer): string | undefined {
   return `${escaped === text ? '' : '\\'}${blob}  ${escaped}\n`;
 }
 
+/** The path that a line of `b3Line` names. */
+export function pathOfB3Line(line: string): string {
+  const path = line.slice(line.indexOf('  ') + 2);
+  if (!line.startsWith('\\')) return path;
+  return path.replace(/\\([\\n])/g, (_, escaped: string) => (escaped === 'n' ? '\n' : '\\'));
+}
+
 /** Bytes as one line of text: everything but printable ASCII, and the backslash, as `\xHH`. */
 export function unplacedLine(blob: string, why: string, path: Buffer): string {
   const text = path.toString('latin1').replace(/[^\x20-\x5b\x5d-\x7e]/g, byte => {

@@ -448,6 +448,28 @@ test('a folder that cannot be read keeps nothing in the trash', async t => {
   t.deepEqual(await readdir(join(host.tree, 'b')), []);
 });
 
+test('what leaves a tree with its bytes leaves the list first, and what stays is listed as before', async t => {
+  const host = await TreeHost.begin(t, 'kept');
+  await grab(host.store, parcelOf('dropped'));
+  const names = ['a', 'b/c\\d', 'e\nf', ...Array.from({ length: 1_200 }, (_, n) => `g/${n} ${'x'.repeat(80)}`).sort()];
+  await host.update(names.map((name, n) => file(name, n % 2 === 0 ? 'dropped' : 'kept')));
+  const lines = (await host.list('b3'))?.split('\n') ?? [];
+  t.is(lines.length, names.length + 1);
+  t.true(lines.join('\n').length > 100_000);
+  const { blob } = blobOf('dropped');
+  const left = lines.filter(line => !line.includes(blob)).join('\n');
+  await host.store.drop(proofFor(host.store.id, parcelOf('dropped').id));
+  t.is(await host.list('b3'), lines.join('\n'), 'they are there, in the trash');
+  await host.store.emptyTrash({ olderThanMs: 0 });
+  t.is(await host.list('b3'), left);
+  t.is(Object.keys(await host.content()).filter(name => !name.endsWith('/')).length, names.length / 2 - 0.5);
+  t.deepEqual((await readdir(host.path)).sort(), ['photos', 'photos.b3', 'photos.snapshot']);
+
+  await host.store.drop(proofFor(host.store.id, parcelOf('kept').id));
+  await host.store.emptyTrash({ olderThanMs: 0 });
+  t.is(await host.list('b3'), '');
+});
+
 test('the only name of a byte is never taken out of a tree', async t => {
   const host = await TreeHost.begin(t, 'x');
   await host.update([file('a', 'x')]);
