@@ -139,7 +139,10 @@ function isoWeek(time: Date): string {
 }
 
 export interface ChangeView {
-  /** Files of the last snapshot, and how many of them are gone or have other content now. */
+  /**
+   * Files of the last snapshot, and how many of them left or have other content now. A file is lost if its old content is
+   * nowhere any longer.
+   */
   readonly filesBefore: number;
   readonly filesGone: number;
   readonly filesChanged: number;

@@ -2,6 +2,9 @@
  * Mass changes: pulls the brake of a source that lost or changed so much that a person should look: in one run, or
  * within a day in steps that are each too small for that, as when somebody encrypts a tenth of the files every hour.
  *
+ * A file that was only renamed or moved has neither left nor changed: where the paths alone say that it is too much,
+ * its content is looked for, which reads all that the snapshot has.
+ *
  * For the second case a run's snapshot is compared with one that is a day old, which is in its hold if it is no longer
  * listed. How often a file changed does not count: ten files that are written all day are ten.
  *
@@ -13,7 +16,8 @@
  * Driven by the origin, in each run of a source, before its snapshot is listed.
  */
 import type { Logger } from 'pino';
-import { type FilesLost, filesLost } from '../catalog/files-lost.js';
+import { contentLost, type FilesLost, filesLost } from '../catalog/files-lost.js';
+import { MalformedObject } from '../catalog/malformed-object.js';
 import { ObjectMissing, readSnapshot } from '../catalog/read-object.js';
 import { type ChangeView, isMassChange } from '../catalog/retention.js';
 import { DAY_MS } from '../core/day.js';
@@ -29,7 +33,7 @@ interface DatedSnapshot {
 export interface RunToLookAt extends ChangeView {
   readonly snapshot: ObjectId;
   readonly timeMs: number;
-  /** The snapshots before this one, listed or in their hold. */
+  /** The snapshots before this one, listed or in their hold; its files are counted against the last of them. */
   readonly wanted: readonly DatedSnapshot[];
 }
 
@@ -61,10 +65,12 @@ export class MassChanges {
    */
   async look(source: SourceId, run: RunToLookAt, signal: AbortSignal): Promise<boolean> {
     const { snapshot, timeMs, filesBefore, filesGone, filesChanged } = run;
-    const change = { snapshot, timeMs, filesBefore, filesGone, filesChanged };
     if (isMassChange(run)) {
-      await this.#brakes.pull(source, change);
-      return true;
+      const lost = await this.#lostSinceLast(source, run, signal);
+      if (isMassChange({ ...run, ...lost })) {
+        await this.#brakes.pull(source, { snapshot, timeMs, filesBefore, ...lost });
+        return true;
+      }
     }
     // A run without changes needs no look: the last snapshot had one.
     return filesGone + filesChanged > 0 && (await this.#lookAtDay(source, run, signal));
@@ -74,6 +80,23 @@ export class MassChanges {
   async accept(source: SourceId, timeMs: number): Promise<void> {
     this.#lostMax.delete(source);
     await this.#brakes.release(source, timeMs);
+  }
+
+  /** Its content; where the last snapshot cannot be read, all that left or changed by its path. */
+  async #lostSinceLast(source: SourceId, run: RunToLookAt, signal: AbortSignal): Promise<FilesLost> {
+    const { snapshot, filesGone, filesChanged, wanted } = run;
+    const last = wanted.at(-1);
+    if (last === undefined) return { filesGone, filesChanged };
+    try {
+      return await contentLost(this.#objects, { before: last.id, after: snapshot }, signal);
+    } catch (error) {
+      if (!(error instanceof ObjectMissing || error instanceof MalformedObject)) throw error;
+      this.#log.warn(
+        { code: 'LAST_NOT_COMPARED', source, err: error },
+        'whether what left has only got another place is not known, for a part of the last snapshot is lost',
+      );
+      return { filesGone, filesChanged };
+    }
   }
 
   async #lookAtDay(source: SourceId, run: RunToLookAt, signal: AbortSignal): Promise<boolean> {
@@ -90,8 +113,11 @@ export class MassChanges {
       const filesBefore = (await readSnapshot(this.#objects, dayAgo.id)).files;
       const isMass = (lost: FilesLost): boolean => isMassChange({ filesBefore, brakePercent, ...lost });
       if (!isMass({ filesGone: lostMax, filesChanged: 0 })) return false;
-      const lost = await filesLost(this.#objects, { before: dayAgo.id, after: snapshot }, signal);
-      this.#lostMax.set(source, lost.filesGone + lost.filesChanged);
+      const pair = { before: dayAgo.id, after: snapshot };
+      const byPath = await filesLost(this.#objects, pair, signal);
+      this.#lostMax.set(source, byPath.filesGone + byPath.filesChanged);
+      if (!isMass(byPath)) return false;
+      const lost = await contentLost(this.#objects, pair, signal);
       if (!isMass(lost)) return false;
       await this.#brakes.pull(source, { snapshot, timeMs, filesBefore, ...lost, sinceSnapshotMs: dayAgo.timeMs });
       return true;

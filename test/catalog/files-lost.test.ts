@@ -1,6 +1,6 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import test from 'ava';
-import { filesLost } from '../../src/catalog/files-lost.js';
+import { contentLost, filesLost } from '../../src/catalog/files-lost.js';
 import type { SnapshotId } from '../../src/catalog/snapshot.js';
 import { ScratchSource, settle } from './scratch-source.js';
 
@@ -29,6 +29,24 @@ test('files that are gone or have another content are counted once, however many
   t.deepEqual(await filesLost(source.objects, { before, after }, NEVER), { filesGone: 8, filesChanged: 29 });
   t.true(source.objects.reads > reads);
   t.deepEqual(await filesLost(source.objects, { before, after: before }, NEVER), { filesGone: 0, filesChanged: 0 });
+});
+
+test('a content that is in the later snapshot, at whatever path, is not lost, in however many passes it is looked for', async t => {
+  const source = new ScratchSource(t);
+  const names = Array.from({ length: 60 }, (_, n) => `a/file${n}`);
+  source.write(Object.fromEntries(names.map((name, n) => [name, `content ${n % 50}`])));
+  await source.take();
+  const before = source.last as SnapshotId;
+  renameSync(source.path('a'), source.path('b'));
+  // The first ten have each a second file of the same content.
+  for (let n = 0; n < 20; n += 1) rmSync(source.path(`b/file${n}`));
+  mkdirSync(source.path('a'));
+  source.write({ 'a/file30': 'other', 'b/file30': 'other' });
+  await source.take();
+  const pair = { before, after: source.last as SnapshotId };
+  t.deepEqual(await filesLost(source.objects, pair, NEVER), { filesGone: 59, filesChanged: 1 });
+  for (const contentsMax of [1, 7, 59, 60, 1_000])
+    t.deepEqual(await contentLost(source.objects, pair, NEVER, contentsMax), { filesGone: 10, filesChanged: 1 });
 });
 
 test('of two snapshots only what they do not share is read', async t => {

@@ -1,3 +1,4 @@
+import { cpSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import type { ObjectId } from '../../src/core/ids.js';
@@ -46,7 +47,7 @@ async function aBrakedSource(t: ExecutionContext) {
   /** Writes something new into so many files, from this one on. */
   const run = async (from: number, count: number, { acceptChanges = false, afterMs = HOUR_MS } = {}) => {
     runs += 1;
-    for (let n = from; n < from + count; n += 1) source.write({ [name(n % FILES)]: `run ${runs}` });
+    for (let n = from; n < from + count; n += 1) source.write({ [name(n % FILES)]: `run ${runs} in ${n}` });
     made.now.ms += afterMs;
     return (await made.origin.backup(aSource, { acceptChanges })).braked;
   };
@@ -70,6 +71,47 @@ test('who encrypts a tenth of the files in each run is noticed within the day, t
     ['MASS_CHANGE'],
   );
   t.false(await run(0, 1), 'it is on already');
+});
+
+test('files that only got another name or place are not lost, nor are copies of what is still there', async t => {
+  const { run, source, brakes, alarms } = await aBrakedSource(t);
+  mkdirSync(source.path('moved'));
+  for (let n = 0; n < 7; n += 1) renameSync(source.path(`folder${n}`), source.path('moved', `folder${n}`));
+  t.false(await run(0, 1));
+  t.is(brakes.on(aSource), undefined);
+  cpSync(source.path('moved'), source.path('copies'), { recursive: true });
+  t.false(await run(0, 1));
+  rmSync(source.path('moved'), { recursive: true });
+  t.false(await run(0, 1));
+  t.deepEqual(alarms.list(), []);
+  rmSync(source.path('copies'), { recursive: true });
+  t.true(await run(0, 1));
+  t.regex(brakes.on(aSource) ?? '', /^of 301 files 300 left and 1 changed at once/);
+});
+
+test('moved within a day, and then encrypted little by little', async t => {
+  const { run, source, brakes } = await aBrakedSource(t);
+  for (let n = 0; n < 7; n += 1) renameSync(source.path(`folder${n}`), source.path(`moved${n}`));
+  t.false(await run(0, 1));
+  for (let tenth = 1; tenth < 7; tenth += 1) {
+    for (let n = tenth * 30; n < tenth * 30 + 30; n += 1)
+      source.write({ [name(n).replace('folder', 'moved')]: `encrypted ${n}` });
+    t.is(await run(0, 1), tenth === 6, `${tenth}`);
+  }
+  t.regex(brakes.on(aSource) ?? '', /little by little/);
+});
+
+test('where the last snapshot cannot be read, what left by its path counts as lost', async t => {
+  const { source, brakes, catalog } = await aBrakedSource(t);
+  const log = pino({ level: 'silent' });
+  const changes = new MassChanges({ brakes, objects: source.objects, log });
+  const [first] = catalog.get(aSource)?.head.snapshots ?? [];
+  const { snapshot } = await source.take();
+  source.objects.lose(first?.id as ObjectId);
+  const run = { snapshot, timeMs: Date.now(), filesBefore: FILES, filesGone: 200, filesChanged: 0, brakePercent: 50 };
+  const wanted = first === undefined ? [] : [first];
+  t.true(await changes.look(aSource, { ...run, wanted }, new AbortController().signal));
+  t.regex(brakes.on(aSource) ?? '', /^of 300 files 200 left/);
 });
 
 test('the same few files over and over are ordinary work, and so is as much in several days', async t => {
