@@ -6,7 +6,7 @@
 import { type BigIntStats, lstatSync } from 'node:fs';
 import type { Entry } from './entry.js';
 import { hashFile } from './restore-hash.js';
-import { hasAttributesOf, hasMetadataOf, sameTime } from './restore-metadata.js';
+import { hasAttributesOf, hasOwnerOf, modeOf, modeToSet, ownerOf, sameTime } from './restore-metadata.js';
 import type { RestorePlaces } from './restore-places.js';
 import { isSymlinkTo } from './restore-symlink.js';
 import { UNMAKEABLE } from './restore-tally.js';
@@ -35,7 +35,10 @@ export async function readBack(
       return there.isDirectory() ? metadataFault(entry, { there, place }) : 'it is not a folder';
     case 'symlink':
       if (!there.isSymbolicLink()) return 'it is not a symlink';
-      return isSymlinkTo(entry.target, { there, place }) ? undefined : 'it points elsewhere';
+      if (!isSymlinkTo(entry.target, { there, place })) return 'it points elsewhere';
+      if (!sameTime(there.mtimeNs, entry.mtimeNs)) return 'its time differs';
+      if (!hasAttributesOf(place, entry)) return 'its attributes differ';
+      return hasOwnerOf(there, entry) ? undefined : 'its owner differs';
     case 'file': {
       if (!there.isFile()) return 'it is not a file';
       if (there.size !== BigInt(entry.size)) return `it has ${there.size} bytes instead of ${entry.size}`;
@@ -55,8 +58,8 @@ function metadataFault(
 ): string | undefined {
   if (!sameTime(there.mtimeNs, entry.mtimeNs)) return 'its time differs';
   if (!hasAttributesOf(place, entry)) return 'its attributes differ';
-  // Setuid and setgid bits that were left out on purpose have been reported already.
-  return hasMetadataOf({ ...there, mode: there.mode | BigInt(entry.mode & 0o6000) } as typeof there, entry)
+  // Bits that are left out on purpose are reported by whoever leaves them out, or keeps the file without them.
+  return modeOf(there) === modeToSet(ownerOf(there), entry) && hasOwnerOf(there, entry)
     ? undefined
     : 'its mode or owner differs';
 }

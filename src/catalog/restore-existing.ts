@@ -6,7 +6,7 @@
 import { type BigIntStats, lstatSync } from 'node:fs';
 import { hashFile, Unreadable } from './restore-hash.js';
 import type { HardLinks } from './restore-links.js';
-import { hasAttributesOf, hasMetadataOf, type NotSet, sameTime } from './restore-metadata.js';
+import { hasAttributesOf, hasMetadataOf, leftUnset, type NotSet, sameTime } from './restore-metadata.js';
 import type { Outcome, WantedFile } from './restore-outcome.js';
 import type { RestorePlaces } from './restore-places.js';
 import type { ExistingFiles } from './restore-target.js';
@@ -63,7 +63,8 @@ export class ExistingLook {
    * right and on disk: it is right by its size and time. Where a look cannot tell (times are coarser than the
    * snapshot's, or there are no hard links), its bytes decide. In a folder with other files it may be one of those,
    * whatever its size and time. Then its bytes decide too, and other differences are reported, since its metadata is
-   * not the restore's to set.
+   * not the restore's to set. What that earlier run could not set is reported again, because people believe the last of
+   * several runs.
    */
   async #fromLastRun(
     file: WantedFile,
@@ -71,12 +72,19 @@ export class ExistingLook {
   ): Promise<Outcome> {
     const { places, ownsFolder, signal, onNotSet } = this.#of;
     const { entry, path } = file;
-    if (ownsFolder && looksRight && this.#links.anchor(places.of(path), entry) === undefined) return { kind: 'kept' };
+    const tellLeftUnset = (): void => {
+      for (const fault of leftUnset(there, places.of(path), entry)) onNotSet(file, fault);
+    };
+    if (ownsFolder && looksRight && this.#links.anchor(places.of(path), entry) === undefined) {
+      tellLeftUnset();
+      return { kind: 'kept' };
+    }
     if ((await hashFile(places.of(path), signal)) !== entry.blob) return alreadyThere;
     const place = places.of(path);
     const unlinked = this.#links.anchor(place, entry);
     if (unlinked !== undefined) onNotSet(file, unlinked);
-    if (!ownsFolder && !(looksRight && hasMetadataOf(there, entry) && hasAttributesOf(place, entry)))
+    if (ownsFolder) tellLeftUnset();
+    else if (!(looksRight && hasMetadataOf(there, entry) && hasAttributesOf(place, entry)))
       onNotSet(file, {
         what: 'mode and time',
         because: 'a file with these bytes was there already, and keeps its own',

@@ -50,16 +50,35 @@ export function setOwnerAndAttributes(fd: number, path: Buffer, entry: Entry): N
 export function setMode(fd: number, entry: Entry): NotSet[] {
   const faults: NotSet[] = [];
   const { uid, gid } = fstatSync(fd);
-  let mode = entry.mode;
-  if (uid !== entry.uid) mode &= ~SETUID;
-  if (gid !== entry.gid) mode &= ~SETGID;
+  const mode = modeToSet({ uid, gid }, entry);
   attempt(faults, 'mode', () => fchmodSync(fd, mode));
-  if (mode !== entry.mode) {
-    faults.push({
-      what: 'mode',
-      because: 'setuid or setgid is left out, because it would act for another owner or group than before',
-    });
-  }
+  if (mode !== entry.mode) faults.push(BITS_LEFT_OUT);
+  return faults;
+}
+
+const BITS_LEFT_OUT: NotSet = {
+  what: 'mode',
+  because: 'setuid or setgid is left out, because it would act for another owner or group than before',
+};
+
+/** Without the bits that are left out on purpose, for this owner. */
+export function modeToSet(owner: Owner, { uid, gid, mode }: Entry): number {
+  const withUid = owner.uid === uid ? mode : mode & ~SETUID;
+  return owner.gid === gid ? withUid : withUid & ~SETGID;
+}
+
+/**
+ * What an earlier run could not set of a file that it has restored. The time is set again, because nobody can tell where
+ * times are kept coarsely.
+ */
+export function leftUnset(there: BigIntStats, place: Buffer, entry: Entry): NotSet[] {
+  const faults: NotSet[] = [];
+  const because = 'it could not be set when the file was restored';
+  if (ownerToSet(ownerOf(there), entry) !== undefined) faults.push({ what: 'owner', because });
+  if (!hasAttributesOf(place, entry)) faults.push({ what: 'attributes', because });
+  if (modeOf(there) !== modeToSet(ownerOf(there), entry)) faults.push({ what: 'mode', because });
+  else if (modeOf(there) !== entry.mode) faults.push(BITS_LEFT_OUT);
+  if (!sameTime(there.mtimeNs, entry.mtimeNs)) faults.push(...setTime(place, entry));
   return faults;
 }
 
@@ -88,11 +107,18 @@ export function setAllButTimeOfSymlink(path: Buffer, entry: Entry): NotSet[] {
 export const sameTime = (a: bigint, b: bigint): boolean => a - b < MTIME_SAME_NS && b - a < MTIME_SAME_NS;
 
 /** Whether the mode is as in the snapshot, and also owner and group where they could be set. */
-export function hasMetadataOf(there: BigIntStats, entry: Entry): boolean {
+export const hasMetadataOf = (there: BigIntStats, entry: Entry): boolean =>
+  modeOf(there) === entry.mode && hasOwnerOf(there, entry);
+
+/** Whether owner and group are as in the snapshot, where they could be set. */
+export function hasOwnerOf(there: BigIntStats, entry: Entry): boolean {
   const [isUser, isGroup] = [there.uid === BigInt(entry.uid), there.gid === BigInt(entry.gid)];
-  const isOwnerRight = isRoot() ? isUser && isGroup : isGroup || !isUser || !isOwnGroup(entry.gid);
-  return Number(there.mode & 0o7777n) === entry.mode && isOwnerRight;
+  return isRoot() ? isUser && isGroup : isGroup || !isUser || !isOwnGroup(entry.gid);
 }
+
+export const modeOf = ({ mode }: BigIntStats): number => Number(mode & 0o7777n);
+
+export const ownerOf = ({ uid, gid }: BigIntStats): Owner => ({ uid: Number(uid), gid: Number(gid) });
 
 /** Whether the caller may give this group to files of its own. */
 const isOwnGroup = (gid: number): boolean =>

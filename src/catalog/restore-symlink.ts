@@ -51,8 +51,10 @@ export function restoreSymlink(
   if (there !== undefined) {
     if (existing === 'keep') return { kind: 'kept', faults: [] };
     if (isSymlinkTo(target, { there, place }) && state !== 'fresh') {
-      // An earlier run may have ended between making it and setting its time.
-      return { kind: 'kept', faults: sameTime(there.mtimeNs, entry.mtimeNs) ? [] : setTime(place, entry) };
+      // It may be somebody else's that is to be overwritten; and what an earlier run could not set is tried, and told, again.
+      const faults = setAllButTimeOfSymlink(place, entry);
+      if (!sameTime(there.mtimeNs, entry.mtimeNs)) faults.push(...setTime(place, entry));
+      return { kind: 'kept', faults };
     }
     if (there.isDirectory()) throw new Error(FOLDER_IN_PLACE);
     if (existing !== 'overwrite') throw new Error(SOMETHING_IN_PLACE);

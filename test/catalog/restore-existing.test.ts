@@ -1,8 +1,9 @@
 /** What a restore makes of files that are there already: right, wrong, unreadable, its own or somebody else's. */
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, lchownSync, lstatSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { lutimes } from '../../src/platform/posix.js';
+import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { Blobs, entryOf, fileOf, interruptedRestore, placed, restore } from './restore-fixture.js';
 import { failWith, standIn } from './stand-in.js';
@@ -80,6 +81,55 @@ test('a file with the right bytes that was there before keeps its mode, which is
   const { report, problems } = await restore({ target, list: some, blobs: new Blobs().add('lost') });
   t.like(report, { files: 1, kept: 1, failed: 0, notSet: 1 });
   t.like(problems[0], { kind: 'not-set', what: 'mode and time' });
+});
+
+test.serial('what could not be set is told again by the run that goes on, and read back as wrong', async t => {
+  const target = join(temporaryFolder(t), 'target');
+  const some = placed([fileOf('late', 'late'), fileOf('tool', 'x', { mode: 0o755 })]);
+  standIn(t, 'fchmodSync', () => () => failWith('EPERM'));
+  const told = ({ problems }: Awaited<ReturnType<typeof restore>>) =>
+    problems.map(problem => [problem.path.toString(), problem.kind === 'not-set' ? problem.what : problem.because]);
+  const first = await restore({ target, list: some, blobs: new Blobs().add('x') });
+  t.deepEqual(told(first).at(-1), ['tool', 'mode']);
+  const next = await restore({ target, list: some, blobs: new Blobs().add('late'), verify: true });
+  t.like(next.report, { files: 1, kept: 1, notSet: 2 });
+  t.deepEqual(told(next).sort(), [
+    ['late', 'mode'],
+    ['late', 'read back: its mode or owner differs'],
+    ['tool', 'mode'],
+    ['tool', 'read back: its mode or owner differs'],
+  ]);
+});
+
+test.serial('bits that were left out because they would speak for another owner are told by each run', async t => {
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+  const target = join(temporaryFolder(t), 'target');
+  // The owner is somebody else for the entry; whoever is root is kept from giving it away.
+  const list = placed([fileOf('late', 'late', { uid, gid }), fileOf('tool', 'x', { mode: 0o6755, uid: uid + 1, gid })]);
+  const blobs = new Blobs().add('x');
+  standIn(t, 'fchownSync', () => () => failWith('EPERM'));
+  const modes = ({ problems }: Awaited<ReturnType<typeof restore>>) =>
+    problems.flatMap(problem => (problem.kind === 'not-set' && problem.what === 'mode' ? [problem.because] : []));
+  const first = await restore({ target, list, blobs });
+  t.is(modes(first).length, 1);
+  const next = await restore({ target, list, blobs: new Blobs().add('late'), verify: true });
+  t.deepEqual(modes(next), modes(first));
+  t.is(lstatSync(join(target, 'tool')).mode & 0o7777, 0o2755);
+});
+
+test('--overwrite gives a symlink that points to the right place the owner and the time that it had', async t => {
+  if (process.getuid?.() !== 0) return skip(t, 'only root may give a symlink to somebody');
+  const target = temporaryFolder(t);
+  const link = join(target, 'l');
+  symlinkSync('x', link);
+  lchownSync(link, 1234, 1234);
+  const list = placed([entryOf('l', { kind: 'symlink', target: Buffer.from('x'), uid: 0, gid: 0 })]);
+  const kept = await restore({ target, list, blobs: new Blobs(), existing: 'keep', verify: true });
+  t.regex(kept.problems[0]?.because ?? '', /^read back: its/);
+  const { report, problems } = await restore({ target, list, blobs: new Blobs(), existing: 'overwrite', verify: true });
+  t.deepEqual(problems, []);
+  t.like(report, { kept: 1, verified: 1 });
+  t.is(lstatSync(link).uid, 0);
 });
 
 test.serial('a file that fails is told once, however many pieces of it come', async t => {
