@@ -215,8 +215,8 @@ export class Assembly {
 
   /** Where the index says that a blob of this store has the chunk. `copy` finds out whether it really has. */
   find(chunk: Chunk): ChunkPlace | undefined {
-    const found = this.#recipes.find(chunk);
-    return found === undefined || this.#pathOf(found.blob) === undefined ? undefined : found;
+    for (const place of this.#recipes.places(chunk)) if (this.#pathOf(place.blob) !== undefined) return place;
+    return undefined;
   }
 
   /**
@@ -225,7 +225,7 @@ export class Assembly {
    */
   async copy(chunk: Chunk): Promise<boolean> {
     this.#mustGrow();
-    const found = this.#recipes.find(chunk);
+    const found = this.find(chunk);
     const path = found && this.#pathOf(found.blob);
     if (found === undefined || path === undefined) return false;
     const { hash, bytes } = chunk;

@@ -1,14 +1,15 @@
 /**
  * Recipe index: where in a store to find a chunk that a peer is about to send.
  *
- * For each large held blob it has the recipe, and for each chunk a blob that has it, and where. It is filled when a
- * blob is committed, with the recipe that the fetch used, and emptied when the blob leaves the store. Of several blobs
- * with the same chunk the latest is named, since old versions go first.
+ * For each large held blob it has the recipe, and for each chunk all blobs that have it, and where. It is filled when a
+ * blob is committed, with the recipe that the fetch used, and emptied when the blob leaves the store. Each blob has
+ * entries of its own, so that one that leaves takes nothing from those that stay. The latest is named first, because the
+ * next version is most like it.
  *
  * Nothing in it is believed: a named blob must be held, and bytes are hashed before they count (assembly.ts). So a lost
  * or stale index costs bytes on the wire and nothing else.
  *
- * On disk, some 95 bytes a chunk: 90 MB for a terabyte of large files. Changes run one after the other, a slice at a
+ * On disk, some 100 bytes a chunk: 95 MB for a terabyte of large files. Changes run one after the other, a slice at a
  * time, since a transaction holds up the event loop. Driven by kept-recipes.ts, and read by assembly.ts.
  */
 import type { Database, RootDatabase } from 'lmdb';
@@ -29,6 +30,9 @@ const PLACE_BYTES = BLOB_BYTES + 6;
 
 const PAGE_KEY = 0;
 const CHUNK_KEY = 1;
+const NUMBER_KEY = 2;
+/** A blob's place among all that ever came: u48 */
+const NUMBER_BYTES = 6;
 
 export interface ChunkPlace {
   readonly blob: BlobId;
@@ -51,8 +55,14 @@ export class RecipeIndex {
     return packed.length > 0 && isRecipe(packed, bytes) ? packed : undefined;
   }
 
-  find(chunk: Chunk): ChunkPlace | undefined {
-    return placeFrom(this.#table.get(chunkKey(chunk)));
+  /** Of the blob that came last first. */
+  *places(chunk: Chunk): Generator<ChunkPlace, undefined, undefined> {
+    const range = { start: chunkKey(chunk, NUMBER_MAX), end: chunkKey(chunk, 0), reverse: true };
+    for (const { value } of this.#table.getRange(range)) {
+      const place = placeFrom(value);
+      if (place !== undefined) yield place;
+    }
+    return undefined;
   }
 
   /** @param packed a whole recipe of that blob */
@@ -61,8 +71,9 @@ export class RecipeIndex {
       let offset = 0;
       for (const [n, page] of [...pagesOf(packed, SLICE_CHUNKS)].entries()) {
         await this.#root.transaction(() => {
+          const number = this.#number(blob) ?? this.#giveNumber(blob);
           for (const chunk of chunksOf(page)) {
-            void this.#table.put(chunkKey(chunk), placeOf(blob, offset));
+            void this.#table.put(chunkKey(chunk, number), placeOf(blob, offset));
             offset += chunk.bytes;
           }
           void this.#table.put(pageKey(blob, n), Buffer.from(page));
@@ -74,12 +85,15 @@ export class RecipeIndex {
   forget(blob: string): Promise<void> {
     return this.#turns.take('change', async () => {
       // The last page first: a crash then leaves no whole recipe, and the rest is swept.
-      for (const { key, value } of [...this.#pages(blob)].reverse()) {
+      const pages = [...this.#pages(blob)];
+      for (let page = pages.pop(); page !== undefined; page = pages.pop()) {
+        const { key, value } = page;
         await this.#root.transaction(() => {
-          for (const chunk of chunksOf(value)) {
-            if (this.find(chunk)?.blob === blob) void this.#table.remove(chunkKey(chunk));
-          }
+          const number = this.#number(blob);
+          if (number !== undefined)
+            for (const chunk of chunksOf(value)) void this.#table.remove(chunkKey(chunk, number));
           void this.#table.remove(key);
+          if (pages.length === 0) void this.#table.remove(numberKey(blob));
         });
       }
     });
@@ -104,6 +118,18 @@ export class RecipeIndex {
     return this.#turns.allDone();
   }
 
+  #number(blob: string): number | undefined {
+    return this.#table.get(numberKey(blob))?.readUIntBE(0, NUMBER_BYTES);
+  }
+
+  /** In a transaction. */
+  #giveNumber(blob: string): number {
+    const number = (this.#table.get(LAST_NUMBER_KEY)?.readUIntBE(0, NUMBER_BYTES) ?? 0) + 1;
+    void this.#table.put(LAST_NUMBER_KEY, packNumber(number));
+    void this.#table.put(numberKey(blob), packNumber(number));
+    return number;
+  }
+
   #pages(blob: string) {
     return this.#table.getRange({ start: pageKey(blob, 0), end: pageKey(blob, 0xffff_ffff) });
   }
@@ -116,10 +142,22 @@ function pageKey(blob: string, page: number): Buffer {
   return key;
 }
 
-const chunkKey = ({ hash }: Chunk): Buffer => Buffer.concat([Buffer.of(CHUNK_KEY), hash.subarray(0, KEY_HASH_BYTES)]);
+const NUMBER_MAX = 2 ** (8 * NUMBER_BYTES) - 1;
+const LAST_NUMBER_KEY = Buffer.of(NUMBER_KEY);
 
-function placeFrom(value: Buffer | undefined): ChunkPlace | undefined {
-  if (value === undefined || value.length !== PLACE_BYTES) return undefined;
+function packNumber(number: number): Buffer {
+  const packed = Buffer.alloc(NUMBER_BYTES);
+  packed.writeUIntBE(number, 0, NUMBER_BYTES);
+  return packed;
+}
+
+const numberKey = (blob: string): Buffer => Buffer.concat([LAST_NUMBER_KEY, bytesOf(blob)]);
+
+const chunkKey = ({ hash }: Chunk, number: number): Buffer =>
+  Buffer.concat([Buffer.of(CHUNK_KEY), hash.subarray(0, KEY_HASH_BYTES), packNumber(number)]);
+
+function placeFrom(value: Buffer): ChunkPlace | undefined {
+  if (value.length !== PLACE_BYTES) return undefined;
   return { blob: parseBlobId(hexOf(value.subarray(0, BLOB_BYTES))), offset: value.readUIntBE(BLOB_BYTES, 6) };
 }
 
