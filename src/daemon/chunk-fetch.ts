@@ -50,7 +50,7 @@ export interface ChunkFetchOrder {
 export type ChunkFetched =
   /** In the store, whole. `recipe` is the packed recipe, if this fetch used one; it is kept once the blob is held. */
   | { readonly is: 'here'; readonly recipe?: Uint8Array }
-  /** The peer gives no recipe of the blob, but may still give the bytes. */
+  /** The peer gives no recipe of the blob. It may still give the bytes, or have nothing of it, so what came before stays. */
   | { readonly is: 'no-recipe' };
 
 /** @throws ClusterError as `askFetch` and `Assembly`; BlobsGone, PeerBusy. What came is kept for a while. */
@@ -64,10 +64,7 @@ export async function fetchByChunks(order: ChunkFetchOrder, signal: AbortSignal)
   if (signal.aborted) onAbort();
   const fetch = new ChunkFetch(order, assembly, streams.signal);
   try {
-    const fetched = await fetch.run();
-    // The blob comes whole, into a file of its own, and no room is reserved for both.
-    if (fetched.is === 'no-recipe') assembly.discard();
-    return fetched;
+    return await fetch.run();
   } finally {
     signal.removeEventListener('abort', onAbort);
     streams.abort(new Error('this fetch is over'));

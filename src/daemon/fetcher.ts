@@ -315,6 +315,7 @@ export class Fetcher {
     const untilAborted = <T>(work: Promise<T>): Promise<T> => orAborted(work, signal);
     const came = this.#progressOf(fetch);
     let gone = 0;
+    let coming: BlobRef | undefined;
     try {
       for await (const part of this.#ask(peer, { parcel, purpose, missing, doubted }, signal)) {
         switch (part.kind) {
@@ -323,10 +324,13 @@ export class Fetcher {
           case 'blob': {
             const { blob, bytes } = part;
             mustHave(sizes, blob, bytes);
+            coming = { blob, bytes };
             await untilAborted(file.begin({ blob, bytes }));
             break;
           }
           case 'data': {
+            // Not before: whoever offers it may find that it cannot give it, and another peer may have its recipe.
+            if (coming !== undefined && store.partialBytes(coming) > 0) await store.discardPartial(coming, signal);
             await untilAborted(file.write(part.data));
             came(part.data.length);
             const whole = file.takeWhole();

@@ -133,6 +133,13 @@ export class Assemblies {
     return assembly;
   }
 
+  /** Discards what is there of a blob, once nobody is at it. @throws as `begin` */
+  async discard(ref: BlobRef, signal?: AbortSignal): Promise<void> {
+    const assembly = await this.begin(ref, signal);
+    assembly?.discard();
+    await assembly?.leave();
+  }
+
   /** Ends all open assemblies; what they have written stays as it is. */
   async end(): Promise<void> {
     await Promise.all(

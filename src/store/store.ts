@@ -286,6 +286,14 @@ export class Store {
     return this.#assemblies.begin(blob, signal);
   }
 
+  /**
+   * Discards what is there of a blob that comes whole after all, into a file of its own: no room is reserved for both.
+   * @throws as `assemble`
+   */
+  async discardPartial(blob: BlobRef, signal?: AbortSignal): Promise<void> {
+    if (this.partialBytes(blob) > 0) await this.#assemblies.discard(blob, signal);
+  }
+
   /** The packed recipe (core/recipe.ts); `undefined` when none is kept. */
   recipe(blob: BlobRef): Uint8Array | undefined {
     return this.#recipes.recipe(blob);
