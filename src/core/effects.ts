@@ -119,7 +119,15 @@ export type Input =
       /** Wanted before, and listed again. */
       readonly listedAgain: readonly ParcelId[];
     }
-  | { readonly is: 'fetch-progress'; readonly nowMs: number; readonly fetch: number; readonly doneBytes: number }
+  | {
+      readonly is: 'fetch-progress';
+      readonly nowMs: number;
+      readonly fetch: number;
+      /** Bytes that came over the wire. */
+      readonly doneBytes: number;
+      /** Bytes taken from what this host has: they keep the claim alive too, and say nothing about a pace. Default 0. */
+      readonly foundBytes?: number;
+    }
   /** The parcel is verified and durable, and its `add` is in our log: `segment` ends with it. */
   | {
       readonly is: 'fetched';

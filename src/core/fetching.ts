@@ -7,7 +7,7 @@
  *
  * Driven by pursuing.ts.
  */
-import type { Effect, FetchFailure } from './effects.js';
+import type { Effect, FetchFailure, Input } from './effects.js';
 import { unreachable } from './fault.js';
 import { backOffMs } from './fetch-failures.js';
 import type { Givers } from './givers.js';
@@ -34,6 +34,8 @@ export interface FetchingContext {
   readonly emit: (effect: Effect) => void;
   readonly marks: Pick<Marks, 'lookLater'>;
 }
+
+export type Progress = Pick<Extract<Input, { is: 'fetch-progress' }>, 'doneBytes' | 'foundBytes'>;
 
 /** What a cancelled fetch keeps until its end. */
 type Ending = Pick<Pursuit, 'store' | 'reservedBytes'>;
@@ -70,7 +72,9 @@ export class Fetching {
 
   /** The pursuits that have received more since their claims were last renewed. */
   moving(): readonly Pursuit[] {
-    return [...this.#fetches.values()].filter(({ doneBytes, renewedBytes }) => doneBytes > renewedBytes);
+    return [...this.#fetches.values()].filter(
+      ({ doneBytes, foundBytes, renewedBytes }) => doneBytes + foundBytes > renewedBytes,
+    );
   }
 
   /**
@@ -120,6 +124,7 @@ export class Fetching {
     pursuit.fetch = this.#next;
     pursuit.from = from;
     pursuit.doneBytes = 0;
+    pursuit.foundBytes = 0;
     pursuit.renewedBytes = 0;
     this.#next += 1;
     this.#fetches.set(pursuit.fetch, pursuit);
@@ -135,19 +140,20 @@ export class Fetching {
     });
   }
 
-  /** `doneBytes` of the fetch have arrived. @returns its pursuit; undefined for a cancelled fetch */
-  came(fetch: number, doneBytes: number): Pursuit | undefined {
+  /** So many bytes of the fetch have arrived or were found. @returns its pursuit; undefined for a cancelled fetch */
+  came(fetch: number, { doneBytes, foundBytes = 0 }: Progress): Pursuit | undefined {
     const { paces, nowMs } = this.#of;
     const pursuit = this.#fetches.get(fetch);
     if (pursuit === undefined) return undefined;
     if (pursuit.from !== undefined) paces.came(pursuit.from, Math.max(0, doneBytes - pursuit.doneBytes), nowMs());
     pursuit.doneBytes = doneBytes;
+    pursuit.foundBytes = foundBytes;
     return pursuit;
   }
 
   /** A fetch has ended with a copy, after `receivedBytes` in all. @returns as `came` */
   got(fetch: number, receivedBytes: number): Pursuit | undefined {
-    return this.came(fetch, Math.max(this.#fetches.get(fetch)?.doneBytes ?? 0, receivedBytes));
+    return this.came(fetch, { doneBytes: Math.max(this.#fetches.get(fetch)?.doneBytes ?? 0, receivedBytes) });
   }
 
   /** A fetch has ended without a copy. @returns its pursuit; undefined for a cancelled fetch */

@@ -310,7 +310,7 @@ export class Machine {
         this.#headInForce(input);
         return;
       case 'fetch-progress':
-        this.#pursuing.progressed(input.fetch, input.doneBytes);
+        this.#pursuing.progressed(input.fetch, input);
         return;
       case 'fetched':
         this.#room.used(input.segment.end.store, input.usedBytes);

@@ -17,7 +17,7 @@ import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Effect, FetchFailure, Input } from './effects.js';
 import { assert, unreachable } from './fault.js';
 import { FetchFailures } from './fetch-failures.js';
-import { Fetching } from './fetching.js';
+import { Fetching, type Progress } from './fetching.js';
 import type { Fitting } from './fitting.js';
 import { Givers } from './givers.js';
 import { claimTurnMs, decideGrab, type GrabVerdict, type GrabView } from './grab.js';
@@ -406,6 +406,7 @@ export class Pursuing {
       fetch: undefined,
       from: undefined,
       doneBytes: 0,
+      foundBytes: 0,
       renewedBytes: 0,
       hasLost: false,
       tries: 0,
@@ -466,14 +467,14 @@ export class Pursuing {
       const moves = pursuit.stage === 'fetching' ? moving.includes(pursuit) : moving.length > 0;
       if (moves) this.#sayClaim(pursuit);
     }
-    for (const pursuit of moving) pursuit.renewedBytes = pursuit.doneBytes;
+    for (const pursuit of moving) pursuit.renewedBytes = pursuit.doneBytes + pursuit.foundBytes;
     this.#renewDueMs = this.#nowMs + this.#configured().timing.claimMs / 3;
   }
 
   // ---------------------------------------------------------------------------------------------------------- fetches
 
-  progressed(fetch: number, doneBytes: number): void {
-    const pursuit = this.#fetching.came(fetch, doneBytes);
+  progressed(fetch: number, progress: Progress): void {
+    const pursuit = this.#fetching.came(fetch, progress);
     if (pursuit !== undefined) this.#came(pursuit);
   }
 

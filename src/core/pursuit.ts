@@ -26,8 +26,11 @@ export interface Pursuit {
   /** The fetch effect's number, while fetching. */
   fetch: number | undefined;
   from: HostId | undefined;
+  /** Came over the wire. */
   doneBytes: number;
-  /** The bytes that had arrived when the claim was last renewed. */
+  /** The bytes taken from what this host has. */
+  foundBytes: number;
+  /** The bytes that had arrived or been found when the claim was last renewed. */
   renewedBytes: number;
   /**
    * Bytes that its fetch may rely on have left the store since the claim: they are kept for this fetch, but not longer.

@@ -11,7 +11,7 @@
  *
  * Driven by fetcher.ts.
  */
-import { sumOf } from '../core/byte-range.js';
+import { type ByteRange, sumOf } from '../core/byte-range.js';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, ParcelId, PeerName } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
@@ -32,6 +32,8 @@ import { Replay } from './replay.js';
  * The next batch is asked for when this much of the present one is still to come: what a gigabit line brings in 30 ms.
  */
 const AHEAD_BYTES = 4 * 1024 * 1024;
+/** A peer keeps our place for 10 s after it has given all it was asked for: so often it is asked for something, in ms. */
+const PLACE_ASKED_MS = 4_000;
 
 export interface ChunkFetchOrder {
   readonly net: Net;
@@ -45,6 +47,8 @@ export interface ChunkFetchOrder {
   readonly doubted: boolean;
   /** Called as bytes of the blob arrive. */
   readonly onReceived: (bytes: number) => void;
+  /** Bytes of it were taken from what lies here. */
+  readonly onFound: (bytes: number) => void;
 }
 
 export type ChunkFetched =
@@ -87,6 +91,7 @@ class ChunkFetch {
   #ahead: Want | undefined;
   /** All asks that have not ended. */
   readonly #wants = new Set<Want>();
+  #askedMs = performance.now();
 
   constructor(order: ChunkFetchOrder, assembly: Assembly, signal: AbortSignal) {
     this.#order = order;
@@ -125,7 +130,8 @@ class ChunkFetch {
       let batch = new Batch();
       for (const chunk of chunksOf(page)) {
         keeps = keeps && (await this.#assembly.keep(chunk));
-        if (!keeps) {
+        if (keeps) this.#found(chunk);
+        else {
           const step: Step = { chunk, offset, place: this.#assembly.find(chunk) };
           if (!batch.takes(step)) {
             yield this.#compared(batch);
@@ -214,13 +220,25 @@ class ChunkFetch {
   async #take(step: Step, want: Want | undefined): Promise<void> {
     const { chunk, offset, place, pieces } = step;
     if (place === undefined && pieces === undefined) return this.#append(chunk, want);
-    if (place !== undefined ? await this.#assembly.copy(chunk) : await this.#patch(chunk, pieces ?? [], want)) return;
+    if (place !== undefined ? await this.#assembly.copy(chunk) : await this.#patch(chunk, pieces ?? [], want))
+      return this.#found(chunk);
     // It is unexpectedly not here after all.
     const alone = new Batch();
     alone.add({ chunk, offset, place: undefined });
     const asked = this.#ask(alone);
     await this.#append(chunk, asked);
     if (asked !== undefined) this.#ending.push(asked.end());
+  }
+
+  /**
+   * It was here, all or most of it. To look through what is here may take minutes, in which nothing has to come: then a byte is
+   * asked for now and then, for else the peer would take it that we are done, and give our place to somebody else.
+   */
+  #found({ bytes }: Chunk): void {
+    this.#order.onFound(bytes);
+    if (this.#wants.size > 0 || performance.now() - this.#askedMs < PLACE_ASKED_MS) return;
+    // What it says to it is said again to the next ask.
+    this.#ending.push(this.#askFor([{ offset: 0, bytes: 1 }]).end());
   }
 
   async #append(chunk: Chunk, want: Want | undefined): Promise<void> {
@@ -249,7 +267,11 @@ class ChunkFetch {
   /** `undefined` when all of it is here. */
   #ask(batch: Batch): Want | undefined {
     const ranges = batch.ranges();
-    if (ranges.length === 0) return undefined;
+    return ranges.length === 0 ? undefined : this.#askFor(ranges);
+  }
+
+  #askFor(ranges: readonly ByteRange[]): Want {
+    this.#askedMs = performance.now();
     const bytes = sumOf(ranges);
     const { net, peer, parcel, blob, purpose, onReceived } = this.#order;
     const request = { parcel, blobs: [blob.blob], purpose, ranges };

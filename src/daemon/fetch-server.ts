@@ -190,7 +190,10 @@ export class FetchServer {
     parts: (moves: (bytes: number) => void) => AsyncIterable<T>,
   ): AsyncGenerator<T> {
     const fetching = this.#fetchingOf(parcel, from);
-    if (fetching.streams === 0) this.#served += 1;
+    if (fetching.streams === 0) {
+      this.#served += 1;
+      fetching.rate.goesOn(this.#clock.nowMs());
+    }
     fetching.streams += 1;
     fetching.untilMs = Number.POSITIVE_INFINITY;
     let whole = false;
@@ -201,6 +204,7 @@ export class FetchServer {
       fetching.streams -= 1;
       if (fetching.streams === 0) {
         this.#served -= 1;
+        fetching.rate.rests(this.#clock.nowMs());
         this.#ended(parcel, from, whole);
       }
     }

@@ -13,7 +13,7 @@ import type { Effect, FetchFailure } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, ParcelId, PeerName } from '../core/ids.js';
 import type { BlobRef, ParcelRef } from '../core/parcel.js';
-import { RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
+import { chunksOf, RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
 import { askFetch, type FetchPart } from '../net/fetch-protocol.js';
 import { FetchSessions } from '../net/fetch-session.js';
 import type { Net } from '../net/net.js';
@@ -194,15 +194,28 @@ export class Fetcher {
     }
   }
 
-  /** Takes the number of bytes that have come; reports now and then, because a claim lasts as long as bytes come. */
-  #progressOf(fetch: number): (bytes: number) => void {
+  /**
+   * Takes the number of bytes that have come or were found here; reports now and then, because a claim lasts as long as
+   * bytes come.
+   */
+  #progressOf(fetch: number): { readonly came: (bytes: number) => void; readonly found: (bytes: number) => void } {
     let doneBytes = 0;
+    let foundBytes = 0;
     let toldBytes = 0;
-    return bytes => {
-      doneBytes += bytes;
-      if (doneBytes - toldBytes < PROGRESS_BYTES) return;
-      toldBytes = doneBytes;
-      this.#tell({ is: 'fetch-progress', fetch, doneBytes });
+    const tell = (): void => {
+      if (doneBytes + foundBytes - toldBytes < PROGRESS_BYTES) return;
+      toldBytes = doneBytes + foundBytes;
+      this.#tell({ is: 'fetch-progress', fetch, doneBytes, foundBytes });
+    };
+    return {
+      came: bytes => {
+        doneBytes += bytes;
+        tell();
+      },
+      found: bytes => {
+        foundBytes += bytes;
+        tell();
+      },
     };
   }
 
@@ -252,7 +265,7 @@ export class Fetcher {
     const recipes = new Map<BlobRef, Uint8Array>();
     const whole: BlobRef[] = [];
     let receivedBytes = 0;
-    const came = this.#progressOf(fetch);
+    const { came, found: onFound } = this.#progressOf(fetch);
     const onReceived = (bytes: number): void => {
       receivedBytes += bytes;
       came(bytes);
@@ -263,9 +276,9 @@ export class Fetcher {
         continue;
       }
       const blob = { ...ref, blob: ref.blob as BlobId };
-      await this.#readyLastVersion(parcel, store, signal);
-      const order = { net: this.#net, recipes: this.#recipes, peer, store, parcel, blob, purpose, doubted, onReceived };
-      const fetched = await fetchByChunks(order, signal);
+      await this.#readyLastVersion(parcel, { store, onFound }, signal);
+      const from = { net: this.#net, recipes: this.#recipes, peer, store, doubted };
+      const fetched = await fetchByChunks({ ...from, parcel, blob, purpose, onReceived, onFound }, signal);
       if (fetched.is === 'no-recipe') whole.push(ref);
       else {
         if (fetched.recipe !== undefined) recipes.set(ref, fetched.recipe);
@@ -276,14 +289,19 @@ export class Fetcher {
   }
 
   /** Readies the newest version held here if its recipe was lost or never made: reading it costs less than fetching. */
-  async #readyLastVersion(parcel: ParcelId, store: Store, signal: AbortSignal): Promise<void> {
+  async #readyLastVersion(
+    parcel: ParcelId,
+    { store, onFound }: { readonly store: Store; readonly onFound: (bytes: number) => void },
+    signal: AbortSignal,
+  ): Promise<void> {
     for (const other of this.#family(parcel)) {
       if (!store.isPresent(other)) continue;
       try {
         const record = await store.objects.get(other);
         for (const ref of record === undefined ? [] : recordBlobs(record)) {
           if (ref.bytes < RECIPE_BLOB_BYTES_MIN) continue;
-          for await (const _ of this.#recipes.ofHeld(store, { ...ref, blob: ref.blob as BlobId }, signal));
+          const pages = this.#recipes.ofHeld(store, { ...ref, blob: ref.blob as BlobId }, signal);
+          for await (const page of pages) for (const { bytes } of chunksOf(page)) onFound(bytes);
         }
       } catch (error) {
         signal.throwIfAborted();
@@ -313,7 +331,7 @@ export class Fetcher {
     const file = new ReceivedFile(store);
     // Waiting for a disk that hangs would keep the stream from the next fetch, and from those that share it.
     const untilAborted = <T>(work: Promise<T>): Promise<T> => orAborted(work, signal);
-    const came = this.#progressOf(fetch);
+    const { came } = this.#progressOf(fetch);
     let gone = 0;
     let coming: BlobRef | undefined;
     try {

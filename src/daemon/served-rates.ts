@@ -17,6 +17,7 @@ export class ServedRate {
   #sinceMs: number;
   #bytes = 0;
   #bytesPerMs: number | undefined;
+  #restsSinceMs: number | undefined;
   readonly #end = new AbortController();
 
   constructor(nowMs: number) {
@@ -27,6 +28,17 @@ export class ServedRate {
   at(nowMs: number): number | undefined {
     const forMs = nowMs - this.#sinceMs;
     return forMs < WINDOW_MS ? this.#bytesPerMs : this.#bytes / forMs;
+  }
+
+  /** It asks for nothing at present: that is not slowness. */
+  rests(nowMs: number): void {
+    this.#restsSinceMs = nowMs;
+  }
+
+  /** It asks again: the rest does not count. */
+  goesOn(nowMs: number): void {
+    this.#sinceMs += nowMs - (this.#restsSinceMs ?? nowMs);
+    this.#restsSinceMs = undefined;
   }
 
   /** Takes the place from this fetch. */

@@ -347,6 +347,19 @@ test('a fetch beside a family that left meanwhile goes on, and is not begun anew
   t.is(taker.machine.known.reservedBytes(taker.store), 0);
 });
 
+test('a claim lives as long as its fetch finds something here, though nothing comes', t => {
+  const { taker, nowMs, fetches, claimed, claims } = fetchedByFamily();
+  const fetch = fetches[0]?.fetch as number;
+  const renewedAt = (atMs: number): boolean =>
+    claims(taker.machine.step({ is: 'wake', nowMs: atMs })).some(({ claims: made }) =>
+      made.some(({ parcel }) => parcel === claimed),
+    );
+  renewedAt(nowMs + MINUTE_MS / 2);
+  taker.machine.step({ is: 'fetch-progress', nowMs: nowMs + MINUTE_MS / 2, fetch, doneBytes: 0, foundBytes: 4 * MIB });
+  t.true(renewedAt(nowMs + MINUTE_MS));
+  t.false(renewedAt(nowMs + 1.5 * MINUTE_MS), 'and no longer');
+});
+
 test('operations altered by a host that passes them on do not make the writer’s copies disappear', t => {
   const world = new SmallWorld([{}, {}, {}]);
   world.run(5_000);

@@ -14,6 +14,7 @@ import type { Stream } from '@libp2p/interface';
 import test, { type ExecutionContext } from 'ava';
 import { recordBlobs } from '../../src/catalog/record.js';
 import { findEntry } from '../../src/catalog/walk.js';
+import type { ByteRange } from '../../src/core/byte-range.js';
 import { hash } from '../../src/core/hash.js';
 import type { BlobId, ParcelId } from '../../src/core/ids.js';
 import type { BlobRef } from '../../src/core/parcel.js';
@@ -127,7 +128,13 @@ class Cluster {
       from = this.origin,
       signal = new AbortController().signal,
       onReceived = () => {},
-    }: { from?: Host; signal?: AbortSignal; onReceived?: (bytes: number) => void } = {},
+      onFound = () => {},
+    }: {
+      from?: Host;
+      signal?: AbortSignal;
+      onReceived?: (bytes: number) => void;
+      onFound?: (bytes: number) => void;
+    } = {},
   ) {
     let cameBytes = 0;
     const fetched = await fetchByChunks(
@@ -144,6 +151,7 @@ class Cluster {
           cameBytes += bytes;
           onReceived(cameBytes);
         },
+        onFound,
       },
       signal,
     );
@@ -389,7 +397,7 @@ async function fromPeer(t: ExecutionContext, provide: FetchProvider) {
   const peer = await cluster.house.host();
   await connect(cluster.receiver.net, peer.net);
   await serveFetch(peer.net, provide, error => error instanceof BlobsGone);
-  const fetching = () => cluster.fetch(held, { from: peer });
+  const fetching = (onFound = (_bytes: number) => {}) => cluster.fetch(held, { from: peer, onFound });
   return { cluster, held, fetching };
 }
 
@@ -425,6 +433,37 @@ test.serial('a peer that cuts otherwise than we do serves as well', async t => {
   t.is((await fetching()).cameBytes, CONTENT.length);
   await cluster.store.commit(held.parcel, held.record);
   t.true(await cluster.isHeld(held, CONTENT));
+});
+
+test.serial('while what came before is looked through, that is told of, and the peer keeps the place', async t => {
+  const give = giving(recipeOf(CONTENT), CONTENT);
+  const asked: ByteRange[] = [];
+  const { cluster, held, fetching } = await fromPeer(t, (request, ...rest) => {
+    asked.push(...(request.ranges ?? []));
+    return give(request, ...rest);
+  });
+  await cluster.breakOff(held, 20 * MiB);
+  const { store } = cluster;
+  const assemble = store.assemble.bind(store);
+  store.assemble = async (...begun) => {
+    const assembly = await assemble(...begun);
+    const keep = assembly?.keep.bind(assembly);
+    if (assembly !== undefined)
+      assembly.keep = async chunk => {
+        await new Promise(resolve => setTimeout(resolve, 300));
+        return keep?.(chunk) ?? false;
+      };
+    return assembly;
+  };
+  let foundBytes = 0;
+  let toldFirst = false;
+  const { cameBytes } = await fetching(bytes => {
+    foundBytes += bytes;
+    toldFirst ||= asked.length === 0;
+  });
+  t.true(toldFirst);
+  t.is(foundBytes + cameBytes, CONTENT.length);
+  t.deepEqual(asked[0], { offset: 0, bytes: 1 });
 });
 
 test.serial('a peer whose recipe makes another file is to blame, and nothing of it is kept', async t => {

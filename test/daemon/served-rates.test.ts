@@ -29,6 +29,16 @@ test('one that is given nothing for longer than a minute is as slow as that', t 
   t.is(endSlowest(all, all, 4.5 * MINUTE_MS)?.name, 'stands');
 });
 
+test('one that asked for nothing for a while is not slow for that', t => {
+  const rested = served('rested', 90_000_000);
+  rested.rate.rests(MINUTE_MS);
+  rested.rate.goesOn(4 * MINUTE_MS);
+  const others = fast();
+  for (const { rate } of others) rate.moves(90_000_000, 4 * MINUTE_MS);
+  const all = [...others, rested];
+  t.is(endSlowest(all, all, 4.5 * MINUTE_MS), undefined);
+});
+
 test('nobody gives way who is as slow as most, or young, or has no place that is asked for', t => {
   const slow = served('slow', 1_000_000);
   const alike = [slow, served('also slow', 1_100_000), served('fast', 90_000_000)];
