@@ -336,7 +336,7 @@ export class FetchServer {
         const { store } = held;
         const { bytes } = held.blob;
         bytesOf(bytes, ranges);
-        if (ranges === undefined) return yield* this.#recipes.ofHeld(store, { blob, bytes }, signal);
+        if (ranges === undefined) return yield* this.#recipes.ofHeld(store, { blob, bytes }, signal, doubted);
         return yield* this.#recipes.pieces(heldPlace(store, held.blob), ranges, signal);
       }
       const live = await this.#live.find(parcel);
@@ -345,7 +345,7 @@ export class FetchServer {
       bytesOf(opened.bytes, ranges);
       const place = { file: opened.file, disk: live.own.source };
       yield* ranges === undefined
-        ? this.#recipes.pages(blob, place, signal)
+        ? this.#recipes.pages(blob, place, signal, doubted)
         : this.#recipes.pieces(place, ranges, signal);
     } catch (error) {
       signal.throwIfAborted();

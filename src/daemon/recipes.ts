@@ -6,7 +6,8 @@
  * the first, so that N fetchers of a new file cost its origin one reading. Each disk has a thread of its own, so that
  * one that hangs does not hold up the others.
  *
- * A recipe depends on the blob's content alone, so a kept one stays right whatever becomes of the file.
+ * A recipe depends on the blob's content alone, so a kept one stays right whatever becomes of the file, unless the file was
+ * read wrong when it was made. So the recipe is made again when bytes that we gave have hashed to another name.
  */
 import { makeRecipe, NoRecipe, type RecipeFile, type RecipeThread, recipeThread } from '../catalog/recipe-maker.js';
 import type { ByteRange } from '../core/byte-range.js';
@@ -38,6 +39,8 @@ interface Making {
   readonly pages: Replay<Uint8Array>;
   readonly abort: AbortController;
   readers: number;
+  /** It is not kept: somebody has found that what it said was not so. */
+  isDoubted: boolean;
 }
 
 export class Recipes {
@@ -55,8 +58,14 @@ export class Recipes {
     return packed;
   }
 
-  /** Pages of the recipe. @throws NoRecipe, and the disk's own errors */
-  async *pages(blob: BlobId, place: RecipePlace, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  /** Pages of the recipe. @param isDoubted by the asker: it is made again. @throws NoRecipe, and the disk's own errors */
+  async *pages(
+    blob: BlobId,
+    place: RecipePlace,
+    signal: AbortSignal,
+    isDoubted = false,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    if (isDoubted) this.#forget(blob);
     const kept = this.#find(blob);
     if (kept !== undefined) return yield* pagesOf(kept);
     const making = this.#making.get(blob) ?? this.#begin(blob, place);
@@ -73,13 +82,19 @@ export class Recipes {
   }
 
   /** Pages of the recipe of a blob that a store holds; the store keeps them from then on. @throws as `pages` */
-  async *ofHeld(store: Store, ref: LargeBlob, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  async *ofHeld(
+    store: Store,
+    ref: LargeBlob,
+    signal: AbortSignal,
+    isDoubted = false,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    if (isDoubted) await store.forgetRecipe(ref);
     const kept = store.recipe(ref);
     if (kept !== undefined) return yield* pagesOf(kept);
     const opened = await store.openBlob(ref.blob);
     if (opened === undefined) throw new NoRecipe(`store ${store.id} does not hold blob ${ref.blob}`);
     const pages: Uint8Array[] = [];
-    for await (const page of this.pages(ref.blob, heldPlace(store, opened), signal)) {
+    for await (const page of this.pages(ref.blob, heldPlace(store, opened), signal, isDoubted)) {
       pages.push(page);
       yield page;
     }
@@ -105,9 +120,11 @@ export class Recipes {
     const thread = this.#threadOf(disk);
     const abort = new AbortController();
     const pages = new Replay(makeRecipe(thread, file, abort.signal));
-    const making: Making = { pages, abort, readers: 0 };
+    const making: Making = { pages, abort, readers: 0, isDoubted: false };
     this.#making.set(blob, making);
-    const made = (): void => this.#keep(blob, Buffer.concat(pages.items), file.bytes);
+    const made = (): void => {
+      if (!making.isDoubted) this.#keep(blob, Buffer.concat(pages.items), file.bytes);
+    };
     pages.ended.then(made).catch(() => {}); // its readers get the error
     return making;
   }
@@ -122,6 +139,15 @@ export class Recipes {
   #end(blob: BlobId, making: Making): void {
     if (this.#making.get(blob) === making) this.#making.delete(blob);
     making.abort.abort(new Error('nobody waits for this recipe any longer'));
+  }
+
+  /** What is kept of it, and what is being made for others, who have it to the end. */
+  #forget(blob: BlobId): void {
+    this.#keptBytes -= this.#kept.get(blob)?.length ?? 0;
+    this.#kept.delete(blob);
+    const making = this.#making.get(blob);
+    if (making !== undefined) making.isDoubted = true;
+    this.#making.delete(blob);
   }
 
   #keep(blob: BlobId, packed: Uint8Array, bytes: number): void {

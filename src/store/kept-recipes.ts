@@ -41,6 +41,10 @@ export class KeptRecipes {
     if (!this.#blobs.isListed(blob)) await this.#recipes.forget(blob);
   }
 
+  async forget({ blob }: BlobRef): Promise<void> {
+    await this.#recipes.forget(blob);
+  }
+
   /** Forgets the recipes of those of these blobs that have left. */
   look(refs: readonly BlobRef[]): void {
     for (const { blob, bytes } of refs) {

@@ -308,6 +308,12 @@ export class Store {
     await this.#recipes.keep(blob, packed);
   }
 
+  /** It may be wrong, and is to be made anew. */
+  async forgetRecipe(blob: BlobRef): Promise<void> {
+    this.#parcels.mustWork();
+    await this.#recipes.forget(blob);
+  }
+
   /** Removes blobs that arrived before `beforeMs` (wall clock) and that no commit has used. */
   async sweepIncoming(beforeMs: number): Promise<void> {
     this.#parcels.mustWork();

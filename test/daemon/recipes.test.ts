@@ -77,6 +77,40 @@ test('of a held blob without a recipe one is made, and kept by its store', async
   });
 });
 
+test('one that is doubted is made anew, at the origin and by a holder, and the new one is kept', async t => {
+  const { recipes, path, place } = aFile(t);
+  const right = Buffer.concat(await all(new Recipes().pages(blob, place, signal)));
+  writeFileSync(path, seededBytes(CONTENT.length, 9));
+  const wrong = Buffer.concat(await all(recipes.pages(blob, place, signal)));
+  writeFileSync(path, CONTENT);
+  const given = async (isDoubted: boolean) => Buffer.concat(await all(recipes.pages(blob, place, signal, isDoubted)));
+  t.true((await given(false)).equals(wrong));
+  t.true((await given(true)).equals(right));
+  t.true((await given(false)).equals(right));
+
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  await grab(store, parcelOf(CONTENT));
+  const ref = { blob, bytes: CONTENT.length };
+  await store.keepRecipe(ref, wrong);
+  const held = async (isDoubted: boolean) => Buffer.concat(await all(recipes.ofHeld(store, ref, signal, isDoubted)));
+  t.true((await held(false)).equals(wrong));
+  t.true((await held(true)).equals(right));
+  t.true(Buffer.from(store.recipe(ref) ?? []).equals(right));
+});
+
+test('one that is doubted while it is made for others is made beside it, and is the one that is kept', async t => {
+  const { recipes, path, place } = aFile(t);
+  const right = Buffer.concat(await all(new Recipes().pages(blob, place, signal)));
+  writeFileSync(`${path}-wrong`, seededBytes(CONTENT.length, 9));
+  const readWrong = { ...place, file: { ...place.file, path: Buffer.from(`${path}-wrong`) } };
+  const first = recipes.pages(blob, readWrong, signal);
+  await first.next();
+  t.true(Buffer.concat(await all(recipes.pages(blob, place, signal, true))).equals(right));
+  await all(first);
+  t.true(Buffer.concat(await all(recipes.pages(blob, place, signal))).equals(right));
+});
+
 test('a replay gives all of a source to each reader, and its failure after what came before', async t => {
   let fail = (_error: Error): void => {};
   const failure = new Promise<never>((_, reject) => {
