@@ -219,12 +219,19 @@ export class Fetcher {
     };
   }
 
-  /**
-   * Reads the record from the peer that the parcel is fetched from, which must have it; if it does not, from any host.
-   */
+  /** Reads the record from the peer that the parcel is fetched from, which must have it; failing that, from any host. */
   async #record(parcel: ParcelId, peer: PeerName, signal: AbortSignal): Promise<Uint8Array> {
-    const record = (await this.#objects.from(peer, signal).get(parcel)) ?? (await this.#objects.get(parcel, signal));
+    let record: Uint8Array | undefined;
+    let failure: unknown;
+    try {
+      record = await this.#objects.from(peer, signal).get(parcel);
+    } catch (error) {
+      signal.throwIfAborted();
+      failure = error;
+    }
+    record ??= await this.#objects.get(parcel, signal, peer);
     if (record === undefined) {
+      if (failure !== undefined) throw failure;
       throw new ClusterError('RECORD_MISSING', `nobody reachable has the record of parcel ${parcel}`, {
         blame: 'passing',
       });
@@ -399,7 +406,9 @@ function failureOf(error: unknown): { readonly because: FetchFailure; readonly r
   if (code === 'STORE_FULL') return { because: 'no-room', retryAfterMs: 0 };
   if (code === 'BLOB_MISMATCH' || error instanceof MalformedObject)
     return { because: 'bad-bytes', retryAfterMs: GONE_RETRY_MS };
-  const ours = typeof code === 'string' && code.startsWith('STORE_');
-  if (error instanceof ClusterError && !ours) return { because: 'unreachable', retryAfterMs: 0 };
-  return { because: 'disk', retryAfterMs: 0 };
+  const ours = typeof code === 'string' && OF_OUR_DISK.test(code);
+  return { because: ours ? 'disk' : 'unreachable', retryAfterMs: 0 };
 }
+
+/** What our stores and their disks say. All else, a bug of ours too, is tried from somebody else, and says nothing of a disk. */
+const OF_OUR_DISK = /^(STORE_[A-Z_]+|DISK_HANGS|E[A-Z0-9]+)$/;

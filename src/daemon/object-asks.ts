@@ -39,7 +39,7 @@ export class ObjectAsks {
 
   /**
    * Undefined when the peer does not have it.
-   * @throws what `askObjects` throws, and the signal's reason
+   * @throws ClusterError as `askObjects`, STREAM_BROKEN (passing) also when it takes too long; the signal's reason
    */
   get(peer: PeerName, id: ObjectId, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     return new Promise((resolve, reject) => {
@@ -87,9 +87,15 @@ export class ObjectAsks {
         }
       });
     } catch (error) {
-      const cause =
-        error instanceof Error ? error : new ClusterError('STREAM_BROKEN', String(error), { blame: 'passing' });
-      for (const { failed } of [...byId.values()].flat()) failed(cause);
+      // The time is over, or the stream ended in a way of its own: in neither has a disk of ours failed.
+      const failure =
+        error instanceof ClusterError
+          ? error
+          : new ClusterError('STREAM_BROKEN', 'a peer did not give catalog objects in time', {
+              blame: 'passing',
+              cause: error,
+            });
+      for (const { failed } of [...byId.values()].flat()) failed(failure);
     }
   }
 }

@@ -102,9 +102,10 @@ export class ObjectFinder implements ObjectReader {
     this.#log = log;
   }
 
-  async get(id: ObjectId | ParcelId, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+  /** @param except a peer that was asked already */
+  async get(id: ObjectId | ParcelId, signal?: AbortSignal, except?: PeerName): Promise<Uint8Array | undefined> {
     const quick = [...this.#quick()];
-    const soon = (await passingOver(quick, id, this.#log)) ?? (await this.fromOthers(id, signal));
+    const soon = (await passingOver(quick, id, this.#log)) ?? (await this.fromOthers(id, signal, except));
     if (soon !== undefined) return soon;
     const slow = [...this.#here()].filter(place => !quick.includes(place));
     return passingOver(slow, id, this.#log);

@@ -2,6 +2,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { recordBlobs } from '../../src/catalog/record.js';
 import { findEntry } from '../../src/catalog/walk.js';
+import { ClusterError } from '../../src/core/fault.js';
 import { hash } from '../../src/core/hash.js';
 import { type BlobId, type ParcelId, parseHostId } from '../../src/core/ids.js';
 import type { ObjectReader } from '../../src/core/objects.js';
@@ -43,6 +44,7 @@ async function aLargeFetch(t: ExecutionContext) {
     told,
     /** What the peer answers. */
     provide: (async () => ({ kind: 'busy', retryAfterMs: 5 })) as FetchProvider,
+    /** Where records come from: from the peer alone, and from anybody. */
     objects: { from: () => source.objects as ObjectReader, get: (id: never) => source.objects.get(id) },
     partialBytes: () => store.partialBytes(ref as never),
     fetch: async (): Promise<Unstamped> => {
@@ -67,9 +69,7 @@ async function aLargeFetch(t: ExecutionContext) {
       usedBytes: async () => CONTENT.length,
       tellOps: async (_store: unknown, toldOf: (segment: object) => Unstamped) => void told.push(toldOf({})),
     },
-    get objects() {
-      return large.objects;
-    },
+    objects: { from: () => large.objects.from(), get: (id: never) => large.objects.get(id) },
     roster: { peerOf: () => b.net.peer },
     fits: () => true,
     family: () => [],
@@ -143,6 +143,33 @@ test('what came of a file stays while peers have nothing of it, and makes room o
     })(),
   }));
   t.is((await large.fetch()).is, 'fetched');
-  t.true(usedMeanwhile < usedBytes - cameBytes + MiB);
+  t.true(usedMeanwhile < usedBytes - cameBytes + 2 * MiB);
   t.true(large.store.isPresent(large.parcel));
+});
+
+test('a record that its peer does not give is asked for elsewhere, and only what our own disk says is laid to that', async t => {
+  const large = await aLargeFetch(t);
+  large.provide = giving;
+  const failing = (error: Error): ObjectReader => ({ get: () => Promise.reject(error) });
+  const { get } = large.objects;
+  large.objects = {
+    from: () => failing(new ClusterError('STREAM_BROKEN', 'not in time', { blame: 'passing' })),
+    get: async () => undefined,
+  };
+  t.like(await large.fetch(), { is: 'fetch-failed', because: 'unreachable' });
+  large.objects.get = get;
+
+  const { store } = large;
+  const commit = store.commit.bind(store);
+  for (const [error, because] of [
+    [Object.assign(new Error('of a disk'), { code: 'EIO' }), 'disk'],
+    [Object.assign(new Error('of a disk'), { code: 'DISK_HANGS' }), 'disk'],
+    [new ClusterError('STORE_MISSING', 'of a store', { blame: 'passing' }), 'disk'],
+    [new Error('a bug'), 'unreachable'],
+  ] as const) {
+    store.commit = () => Promise.reject(error);
+    t.like(await large.fetch(), { is: 'fetch-failed', because });
+  }
+  store.commit = commit;
+  t.is((await large.fetch()).is, 'fetched');
 });

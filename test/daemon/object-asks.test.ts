@@ -9,7 +9,7 @@ import { type Host, House } from '../net/fleet.js';
 const bytesNumber = (n: number): Buffer => Buffer.from(`object ${n}`);
 const idNumber = (n: number): ObjectId => parseObjectId(hashHex(bytesNumber(n)));
 
-async function pair(t: ExecutionContext, { serves = 100, lies = false } = {}) {
+async function pair(t: ExecutionContext, { serves = 100, lies = false, fails = undefined as unknown } = {}) {
   const [a, b] = (await new House(t).clique(2)) as [Host, Host];
   const kept = new Map(Array.from({ length: serves }, (_, n) => [idNumber(n), bytesNumber(n)]));
   await serveObjects(b.net, () => ({
@@ -19,6 +19,7 @@ async function pair(t: ExecutionContext, { serves = 100, lies = false } = {}) {
   const open = a.net.open.bind(a.net);
   a.net.open = (peer, protocol, options) => {
     if (protocol === OBJECT_PROTOCOL) streams += 1;
+    if (fails !== undefined) return Promise.reject(fails);
     return open(peer, protocol, options);
   };
   const asks = new ObjectAsks(a.net);
@@ -64,4 +65,9 @@ test('an ask that fails fails for those who are still without an answer', async 
     results.map(({ status }) => status),
     ['fulfilled', 'rejected', 'rejected'],
   );
+});
+
+test('an ask that takes too long is an error of the way to the peer, and none of a disk', async t => {
+  const { get } = await pair(t, { fails: new Error('not done within 30 s') });
+  t.like(await t.throwsAsync(get(1)), { code: 'STREAM_BROKEN', blame: 'passing' });
 });
