@@ -13,6 +13,8 @@ import type { ByteRange } from './byte-range.js';
 
 /** Blobs of at least this size have a recipe: such files are parcels of their own (catalog/cut.ts). */
 export const RECIPE_BLOB_BYTES_MIN = 8 * 1024 * 1024;
+/** An older version from this size on is worth taking chunks from: a file that has grown to a blob with a recipe had less. */
+export const OLDER_BLOB_BYTES_MIN = 1024 * 1024;
 /** Of each chunk but a blob's last. */
 export const CHUNK_BYTES_MIN = 256 * 1024;
 export const CHUNK_BYTES_MAX = 4 * 1024 * 1024;

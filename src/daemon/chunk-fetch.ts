@@ -26,6 +26,7 @@ import { Batch, type Piece, type Step } from './fetch-batch.js';
 import { type Following, followingOf, type Gap, gapsIn, OldPieces } from './older-version.js';
 import { BlobsGone, PeerBusy } from './peer-answers.js';
 import { heldPlace, type Recipes } from './recipes.js';
+import { Repeats } from './repeats.js';
 import { Replay } from './replay.js';
 
 /**
@@ -92,11 +93,13 @@ class ChunkFetch {
   /** All asks that have not ended. */
   readonly #wants = new Set<Want>();
   #askedMs = performance.now();
+  readonly #repeats: Repeats;
 
   constructor(order: ChunkFetchOrder, assembly: Assembly, signal: AbortSignal) {
     this.#order = order;
     this.#assembly = assembly;
     this.#signal = signal;
+    this.#repeats = new Repeats(order.blob.blob);
   }
 
   async run(): Promise<ChunkFetched> {
@@ -129,10 +132,11 @@ class ChunkFetch {
     for await (const page of pages) {
       let batch = new Batch();
       for (const chunk of chunksOf(page)) {
+        const repeated = this.#repeats.take(chunk, offset);
         keeps = keeps && (await this.#assembly.keep(chunk));
         if (keeps) this.#found(chunk);
         else {
-          const step: Step = { chunk, offset, place: this.#assembly.find(chunk) };
+          const step: Step = { chunk, offset, place: this.#assembly.find(chunk) ?? repeated };
           if (!batch.takes(step)) {
             yield this.#compared(batch);
             batch = new Batch();
@@ -149,9 +153,10 @@ class ChunkFetch {
 
   /** Finds out which of its missing chunks this host's older version of the file contains. */
   async #compared(batch: Batch): Promise<Batch> {
-    const gaps = gapsIn(batch.steps, this.#following);
+    const { blob } = this.#order.blob;
+    const gaps = gapsIn(batch.steps, { of: blob, before: this.#following });
     const last = batch.steps.findLast(({ place }) => place !== undefined);
-    if (last !== undefined) this.#following = followingOf(last);
+    if (last !== undefined) this.#following = followingOf(last, blob);
     const missing = gaps.flatMap(({ steps }) => steps);
     if (missing.length === 0) return batch;
     const [theirs, ours] = await Promise.all([this.#theirPieces(missing), this.#ourPieces(gaps)]);
@@ -220,7 +225,7 @@ class ChunkFetch {
   async #take(step: Step, want: Want | undefined): Promise<void> {
     const { chunk, offset, place, pieces } = step;
     if (place === undefined && pieces === undefined) return this.#append(chunk, want);
-    if (place !== undefined ? await this.#assembly.copy(chunk) : await this.#patch(chunk, pieces ?? [], want))
+    if (place !== undefined ? await this.#assembly.copy(chunk, place) : await this.#patch(chunk, pieces ?? [], want))
       return this.#found(chunk);
     // It is unexpectedly not here after all.
     const alone = new Batch();

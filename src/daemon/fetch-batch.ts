@@ -25,7 +25,7 @@ export interface Piece {
 export interface Step {
   readonly chunk: Chunk;
   readonly offset: number;
-  /** Where a blob on this host is said to have the chunk. */
+  /** Where a blob on this host is said to have the chunk, or where it came before in the new blob. */
   readonly place: ChunkPlace | undefined;
   /** What is known of its parts; undefined when it is taken as a whole. */
   pieces?: readonly Piece[];

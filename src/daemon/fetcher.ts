@@ -13,7 +13,7 @@ import type { Effect, FetchFailure } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId, ParcelId, PeerName } from '../core/ids.js';
 import type { BlobRef, ParcelRef } from '../core/parcel.js';
-import { chunksOf, RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
+import { chunksOf, OLDER_BLOB_BYTES_MIN, RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
 import { askFetch, type FetchPart } from '../net/fetch-protocol.js';
 import { FetchSessions } from '../net/fetch-session.js';
 import type { Net } from '../net/net.js';
@@ -306,7 +306,7 @@ export class Fetcher {
       try {
         const record = await store.objects.get(other);
         for (const ref of record === undefined ? [] : recordBlobs(record)) {
-          if (ref.bytes < RECIPE_BLOB_BYTES_MIN) continue;
+          if (ref.bytes < OLDER_BLOB_BYTES_MIN) continue;
           const pages = this.#recipes.ofHeld(store, { ...ref, blob: ref.blob as BlobId }, signal);
           for await (const page of pages) for (const { bytes } of chunksOf(page)) onFound(bytes);
         }

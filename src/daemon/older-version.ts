@@ -9,7 +9,7 @@
  * Pure. Driven by chunk-fetch.ts.
  */
 
-import { hexOf } from '../core/ids.js';
+import { type BlobId, hexOf } from '../core/ids.js';
 import { type Chunk, chunksOf } from '../core/recipe.js';
 import type { ChunkPlace } from '../store/recipe-index.js';
 import type { Piece, Step } from './fetch-batch.js';
@@ -26,11 +26,15 @@ export interface Gap {
 /** Where the next chunk lies in the older blob, if nothing has changed there. */
 export type Following = ChunkPlace | undefined;
 
-export const followingOf = ({ place, chunk }: Step): Following =>
-  place && { blob: place.blob, offset: place.offset + chunk.bytes };
+/** What repeats in the new blob says nothing of an older one. @param of the new blob */
+export const followingOf = ({ place, chunk }: Step, of: BlobId): Following =>
+  place === undefined || place.blob === of ? undefined : { blob: place.blob, offset: place.offset + chunk.bytes };
 
 /** @param before what follows the last chunk, before these steps, that is copied from here */
-export function gapsIn(steps: readonly Step[], before: Following): Gap[] {
+export function gapsIn(
+  steps: readonly Step[],
+  { of, before }: { readonly of: BlobId; readonly before: Following },
+): Gap[] {
   const gaps: Gap[] = [];
   let from = before;
   let missing: Step[] = [];
@@ -45,8 +49,8 @@ export function gapsIn(steps: readonly Step[], before: Following): Gap[] {
       missing.push(step);
       continue;
     }
-    if (missing.length > 0) close(step.place);
-    from = followingOf(step);
+    if (missing.length > 0) close(step.place.blob === of ? undefined : step.place);
+    from = followingOf(step, of);
   }
   if (missing.length > 0) close(undefined);
   return gaps;

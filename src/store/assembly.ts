@@ -1,10 +1,10 @@
 /**
  * Assembly: a large blob put together from chunks, in order, in one file under `.incoming`.
  *
- * Each chunk comes from what an earlier try left there, from another blob of this store, or from a peer. Whatever its
- * source, it is hashed before it is written, and the whole blob's hash decides in the end. Since the file grows in
- * order, an interrupted one is simply a beginning: the next try checks it chunk by chunk and continues after the last
- * right one, also after a restart and whoever it fetches from.
+ * Each chunk comes from what an earlier try left there, from another blob of this store, from an earlier place in the
+ * same file, or from a peer. Whatever its source, it is hashed before it is written, and the whole blob's hash decides
+ * in the end. Since the file grows in order, an interrupted one is simply a beginning: the next try checks it chunk by
+ * chunk and continues after the last right one, also after a restart and whoever it fetches from.
  *
  * Invariants: nothing wrong is ever written behind what is right; one assembly at a time a blob; written bytes count as
  * used room at once. A second caller that wants the same blob waits; then it finds the blob here, or continues from
@@ -227,16 +227,14 @@ export class Assembly {
   }
 
   /**
-   * Takes the next chunk from another blob of this store. False: it is not there after all, and must come from
-   * elsewhere.
+   * Takes the next chunk from another blob of this store, or from this one's own beginning. False: it is not there
+   * after all, and must come from elsewhere.
    */
-  async copy(chunk: Chunk): Promise<boolean> {
+  async copy({ hash, bytes }: Chunk, { blob, offset }: ChunkPlace): Promise<boolean> {
     this.#mustGrow();
-    const found = this.find(chunk);
-    const path = found && this.#pathOf(found.blob);
-    if (found === undefined || path === undefined) return false;
-    const { hash, bytes } = chunk;
-    const from = { path, offset: found.offset, bytes };
+    const path = blob === this.#ref.blob ? this.#place.path : this.#pathOf(blob);
+    if (path === undefined) return false;
+    const from = { path, offset, bytes };
     const copied = await this.#orFail(() => this.#ask({ is: 'copy', chunk: hash, from }));
     if (copied === true) this.#grew(bytes);
     return copied === true;

@@ -1,5 +1,5 @@
 /**
- * Kept recipes: the recipes of the large blobs that a store holds, and of no others.
+ * Kept recipes: the recipes of the large blobs that a store holds, of older versions of such that are less large, and of no others.
  *
  * A recipe comes with its blob's commit and goes when the last PRESENT parcel that lists the blob goes. Recipes left
  * behind by a crash or a failure of the index cost room in it until the next opening, and nothing else: recipes are
@@ -10,7 +10,7 @@
 import type { Logger } from 'pino';
 import { assert } from '../core/fault.js';
 import type { BlobRef } from '../core/parcel.js';
-import { isRecipe, RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
+import { isRecipe, OLDER_BLOB_BYTES_MIN } from '../core/recipe.js';
 import type { HeldBlobs } from './held-blobs.js';
 import type { RecipeIndex } from './recipe-index.js';
 
@@ -48,7 +48,7 @@ export class KeptRecipes {
   /** Forgets the recipes of those of these blobs that have left. */
   look(refs: readonly BlobRef[]): void {
     for (const { blob, bytes } of refs) {
-      if (bytes >= RECIPE_BLOB_BYTES_MIN && !this.#blobs.isListed(blob)) this.#tidy(this.#recipes.forget(blob));
+      if (bytes >= OLDER_BLOB_BYTES_MIN && !this.#blobs.isListed(blob)) this.#tidy(this.#recipes.forget(blob));
     }
   }
 

@@ -42,6 +42,11 @@ async function begin(store: AssemblingStore, content: Buffer): Promise<Assembly>
   return assembly;
 }
 
+async function copies(assembly: Assembly, piece: Piece): Promise<boolean> {
+  const place = assembly.find(piece);
+  return place !== undefined && (await assembly.copy(piece, place));
+}
+
 /** As a fetch does it. What came from where, in bytes. */
 async function assemble(
   store: AssemblingStore,
@@ -55,7 +60,7 @@ async function assemble(
     for (const piece of pieces) {
       keeps = keeps && (await assembly.keep(piece));
       if (keeps) from.kept += piece.bytes;
-      else if (assembly.find(piece) !== undefined && (await assembly.copy(piece))) from.copied += piece.bytes;
+      else if (await copies(assembly, piece)) from.copied += piece.bytes;
       else {
         await assembly.append(piece, handed(piece.content));
         from.came += piece.bytes;

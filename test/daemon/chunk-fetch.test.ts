@@ -218,6 +218,23 @@ test.serial('what another file has is not fetched either, and a holder serves as
   t.true(await cluster.isHeld(second, both));
 });
 
+test.serial('what repeats within one file comes once, also behind a beginning that was left', async t => {
+  const cluster = await Cluster.begin(t);
+  const block = seededBytes(12 * MiB, 31);
+  const content = Buffer.concat([Buffer.alloc(16 * MiB), block, seededBytes(1000, 33), block]);
+  const held = await cluster.backUp('image', content);
+  const cameBytes = await cluster.hold(held);
+  t.true(await cluster.isHeld(held, content));
+  t.true(cameBytes < 4 * MiB + block.length + 8 * MiB, `${cameBytes} bytes came`);
+
+  const longer = Buffer.concat([seededBytes(9 * MiB, 35), seededBytes(9 * MiB, 35), seededBytes(9 * MiB, 35)]);
+  const next = await cluster.backUp('other', longer);
+  await cluster.breakOff(next, 8 * MiB);
+  const restBytes = await cluster.hold(next);
+  t.true(await cluster.isHeld(next, longer));
+  t.true(restBytes < 10 * MiB, `${restBytes} bytes came`);
+});
+
 test.serial('a fetch that broke off is gone on with, after a restart and from whoever has it', async t => {
   const cluster = await Cluster.begin(t);
   const held = await cluster.backUp('film', CONTENT);

@@ -6,6 +6,7 @@ import { ClusterError } from '../../src/core/fault.js';
 import { hash } from '../../src/core/hash.js';
 import { type BlobId, type ParcelId, parseHostId } from '../../src/core/ids.js';
 import type { ObjectReader } from '../../src/core/objects.js';
+import type { BlobRef } from '../../src/core/parcel.js';
 import { packChunks } from '../../src/core/recipe.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
 import { Fetcher } from '../../src/daemon/fetcher.js';
@@ -20,6 +21,8 @@ import { SILENT, TestHost } from '../store/real-store.js';
 
 const MiB = 1024 * 1024;
 const CONTENT = seededBytes(9 * MiB, 4);
+/** Of an older version: below what has a recipe. */
+const OLDER_BYTES = 7 * MiB;
 /** Cut every MiB. */
 const RECIPE = packChunks(
   Array.from({ length: 9 }, (_, n) => ({ hash: hash(CONTENT.subarray(n * MiB, (n + 1) * MiB)), bytes: MiB })),
@@ -27,11 +30,17 @@ const RECIPE = packChunks(
 
 async function aLargeFetch(t: ExecutionContext) {
   const source = new ScratchSource(t);
-  source.write({ film: CONTENT });
-  await source.take();
-  const found = await findEntry(source.objects, source.last as never, Buffer.from('film'));
-  const parcel = found?.parcel as ParcelId;
-  const [ref] = recordBlobs((await source.objects.get(parcel)) as Uint8Array);
+  const backUp = async (content: Uint8Array) => {
+    source.write({ film: content });
+    await source.take();
+    const found = await findEntry(source.objects, source.last as never, Buffer.from('film'));
+    const parcel = found?.parcel as ParcelId;
+    const record = (await source.objects.get(parcel)) as Uint8Array;
+    const [ref] = recordBlobs(record) as [BlobRef];
+    return { parcel, record, ref };
+  };
+  const older = await backUp(CONTENT.subarray(0, OLDER_BYTES));
+  const { parcel, ref } = await backUp(CONTENT);
   const [a, b] = (await new House(t).clique(2)) as [Host, Host];
   const host = await TestHost.begin(t);
   const store = await host.mount({ blobsOf: recordBlobs });
@@ -40,16 +49,24 @@ async function aLargeFetch(t: ExecutionContext) {
   const told: Unstamped[] = [];
   const large = {
     parcel,
+    older,
     store,
+    /** As the service makes it. */
+    recipe: () => {
+      const file = { path: Buffer.from(source.path('film')), bytes: CONTENT.length, stat: undefined };
+      return recipes.pages(ref.blob as BlobId, { file, disk: 'a disk' }, new AbortController().signal);
+    },
     told,
+    /** The other parcels of its key. */
+    family: [] as readonly ParcelId[],
     /** What the peer answers. */
     provide: (async () => ({ kind: 'busy', retryAfterMs: 5 })) as FetchProvider,
     /** Where records come from: from the peer alone, and from anybody. */
     objects: { from: () => source.objects as ObjectReader, get: (id: never) => source.objects.get(id) },
-    partialBytes: () => store.partialBytes(ref as never),
+    partialBytes: () => store.partialBytes(ref),
     fetch: async (): Promise<Unstamped> => {
       told.length = 0;
-      const roomBytes = CONTENT.length - store.partialBytes(ref as never);
+      const roomBytes = CONTENT.length - store.partialBytes(ref);
       const from = parseHostId('1'.repeat(32));
       fetcher.start({ do: 'fetch', fetch: 1, parcel, store: store.id, from, purpose: 'grab', roomBytes });
       await until(() => told.some(({ is }) => is !== 'fetch-progress'), 'the end of the fetch');
@@ -72,7 +89,7 @@ async function aLargeFetch(t: ExecutionContext) {
     objects: { from: () => large.objects.from(), get: (id: never) => large.objects.get(id) },
     roster: { peerOf: () => b.net.peer },
     fits: () => true,
-    family: () => [],
+    family: () => large.family,
     recipes,
     tell: (input: Unstamped) => void told.push(input),
     log: SILENT,
@@ -172,4 +189,23 @@ test('a record that its peer does not give is asked for elsewhere, and only what
   }
   store.commit = commit;
   t.is((await large.fetch()).is, 'fetched');
+});
+
+test('of a version that was too short to have a recipe of its own nothing comes again', async t => {
+  const large = await aLargeFetch(t);
+  const { store, older } = large;
+  const incoming = await store.receive(older.ref);
+  await incoming.write(CONTENT.subarray(0, OLDER_BYTES));
+  await incoming.finish();
+  await store.commit(older.parcel, older.record);
+  large.family = [older.parcel];
+  let askedBytes = 0;
+  large.provide = async (request, ...rest) => {
+    if (!request.recipe) askedBytes += pieces(request.ranges ?? []).length;
+    if (!request.recipe) return giving(request, ...rest);
+    return { kind: 'recipe', pages: request.ranges === undefined ? large.recipe() : thenGone() };
+  };
+  t.is((await large.fetch()).is, 'fetched');
+  t.true(askedBytes < 4 * MiB, `${askedBytes} bytes were asked for`);
+  t.not(store.recipe(older.ref), undefined);
 });

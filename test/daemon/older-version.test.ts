@@ -12,6 +12,7 @@ import { law } from '../helpers/law.js';
 const MiB = 1024 * 1024;
 const OLD = parseBlobId('0d'.repeat(32));
 const OTHER = parseBlobId('0e'.repeat(32));
+const NEW = parseBlobId('0f'.repeat(32));
 
 /** Chunks of a MiB one after the other: each missing, or at so many MiB of the old blob, or of another one. */
 const stepsOf = (...places: readonly (number | ChunkPlace | undefined)[]): Step[] =>
@@ -21,7 +22,7 @@ const stepsOf = (...places: readonly (number | ChunkPlace | undefined)[]): Step[
     place: typeof place === 'number' ? { blob: OLD, offset: place * MiB } : place,
   }));
 const oldOf = (...places: readonly (number | ChunkPlace | undefined)[]) =>
-  gapsIn(stepsOf(...places), undefined).map(({ old, steps }) => ({ ...old, steps: steps.length }));
+  gapsIn(stepsOf(...places), { of: NEW, before: undefined }).map(({ old, steps }) => ({ ...old, steps: steps.length }));
 
 test('between two chunks of one older blob lies the older version of what is missing there', t => {
   t.deepEqual(oldOf(0, undefined, 2), [{ blob: OLD, offset: MiB, bytes: MiB, steps: 1 }]);
@@ -36,7 +37,7 @@ test('with a neighbour on one side only, as much is looked at there as is missin
   const other = { blob: OTHER, offset: 7 * MiB };
   t.deepEqual(oldOf(1, undefined, other), [{ blob: OLD, offset: 2 * MiB, bytes: MiB, steps: 1 }]);
   t.deepEqual(oldOf(5, undefined, 2), [{ blob: OLD, offset: 6 * MiB, bytes: MiB, steps: 1 }], 'moved about');
-  const [gap] = gapsIn(stepsOf(undefined), followingOf(stepsOf(3)[0] as Step));
+  const [gap] = gapsIn(stepsOf(undefined), { of: NEW, before: followingOf(stepsOf(3)[0] as Step, NEW) });
   t.deepEqual(gap?.old, { blob: OLD, offset: 4 * MiB, bytes: MiB }, 'also behind an earlier batch');
 });
 
@@ -50,6 +51,10 @@ test('nothing is compared where nothing is known, or too much is new', t => {
   t.is(oldOf(0, ...missing(17), 2).length, 0);
   t.is(oldOf(0, undefined, 17).length, 1);
   t.is(oldOf(0, undefined, 18).length, 0);
+  const repeated = { blob: NEW, offset: 0 };
+  t.deepEqual(oldOf(repeated, undefined, repeated), [], 'of an older one nothing is known by what repeats');
+  t.deepEqual(oldOf(0, undefined, repeated, undefined), [{ blob: OLD, offset: MiB, bytes: MiB, steps: 1 }]);
+  t.is(followingOf(stepsOf(repeated)[0] as Step, NEW), undefined);
 });
 
 /** The n-th of all pieces that there are. */
