@@ -3,10 +3,10 @@
  * copied from there; only the rest is asked for.
  *
  * The recipe is read as it comes, and planned in batches: some ranges to ask for, and what is copied between them. A
- * batch is one ask. The next is asked when the present one is nearly here, so that the line is never idle. It is not
- * asked sooner, because a sender gives up an answer that nobody reads for a while. The blob is assembled in order
- * (store/assembly.ts), each chunk checked as it comes, so the next fetch goes on where this one broke off, from any
- * peer. Chunks that are missing between others that are here are first compared with their older version
+ * batch is one ask. The next is asked when the present one is nearly here and little is left to copy, so that the line
+ * is never idle. It is not asked sooner, because a sender gives up an answer that nobody reads for a while. The blob is
+ * assembled in order (store/assembly.ts), each chunk checked as it comes, so the next fetch goes on where this one broke
+ * off, from any peer. Chunks that are missing between others that are here are first compared with their older version
  * (older-version.ts).
  *
  * Driven by fetcher.ts.
@@ -22,7 +22,7 @@ import type { Net } from '../net/net.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
 import type { Assembly, Patch } from '../store/assembly.js';
 import type { Store } from '../store/store.js';
-import { Batch, type Piece, type Step } from './fetch-batch.js';
+import { Batch, COPIED_BYTES_MAX, type Piece, type Step } from './fetch-batch.js';
 import { type Following, followingOf, type Gap, gapsIn, OldPieces } from './older-version.js';
 import { BlobsGone, PeerBusy } from './peer-answers.js';
 import { heldPlace, type Recipes } from './recipes.js';
@@ -212,13 +212,19 @@ class ChunkFetch {
         },
         () => {}, // thrown when its turn comes
       );
-      const want = this.#ahead ?? this.#ask(batch);
+      let want = this.#ahead ?? this.#ask(batch);
       this.#ahead = undefined;
+      const copied = ({ place, chunk }: Step): number => (place === undefined ? 0 : chunk.bytes);
+      let leftBytes = batch.steps.reduce((sum, step) => sum + copied(step), 0);
       for (const step of batch.steps) {
         await this.#take(step, want);
-        this.#askAhead(want);
+        leftBytes -= copied(step);
+        if (want?.leftBytes === 0) {
+          this.#ending.push(want.end());
+          want = undefined;
+        }
+        this.#askAhead(want, leftBytes);
       }
-      if (want !== undefined) this.#ending.push(want.end());
     }
   }
 
@@ -264,8 +270,10 @@ class ChunkFetch {
     return true;
   }
 
-  #askAhead(present: Want | undefined): void {
-    if (this.#ahead !== undefined || this.#next === undefined || (present?.leftBytes ?? 0) > AHEAD_BYTES) return;
+  /** @param copiedBytes still to copy of the present batch */
+  #askAhead(present: Want | undefined, copiedBytes: number): void {
+    if (this.#ahead !== undefined || this.#next === undefined) return;
+    if ((present?.leftBytes ?? 0) > AHEAD_BYTES || copiedBytes > COPIED_BYTES_MAX) return;
     this.#ahead = this.#ask(this.#next);
   }
 

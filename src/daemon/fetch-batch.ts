@@ -9,11 +9,13 @@ import type { ChunkPlace } from '../store/recipe-index.js';
 
 /** Bytes of one ask: on a gigabit line the round trip is 1 % of the time that these take. */
 const BATCH_BYTES = 64 * 1024 * 1024;
-/**
- * From a batch's first byte to its last, with what is copied in between: at 20 MB/s this takes less time than its
- * sender waits for a reader.
- */
+/** From a batch's first byte to its last, with what is copied in between: each chunk of it is in memory. */
 const BATCH_SPAN_BYTES = 1024 * 1024 * 1024;
+/**
+ * Copied between two chunks that are asked for at once, and before what is asked for ahead: meanwhile its sender waits, and gives up
+ * after a minute (net/bulk-stream.ts). So a disk that does 300 kB/s is fast enough; one that does 500 MB/s needs the 16 ms of a far round trip.
+ */
+export const COPIED_BYTES_MAX = 8 * 1024 * 1024;
 
 /** A part of a chunk: copied from a place on this host, or asked for. */
 export interface Piece {
@@ -35,16 +37,20 @@ export class Batch {
   readonly steps: Step[] = [];
   /** Bytes of the chunks that are not here. */
   #bytes = 0;
+  /** Of those that are, behind the last that is not. */
+  #copiedBytes = 0;
 
   add(step: Step): void {
     this.steps.push(step);
-    if (step.place === undefined) this.#bytes += step.chunk.bytes;
+    const { place, chunk } = step;
+    if (place === undefined) this.#bytes += chunk.bytes;
+    this.#copiedBytes = place === undefined ? 0 : this.#copiedBytes + chunk.bytes;
   }
 
   takes({ chunk, offset, place }: Step): boolean {
     const begin = this.steps[0]?.offset ?? offset;
     if (offset + chunk.bytes - begin > BATCH_SPAN_BYTES) return false;
-    return place !== undefined || this.#bytes + chunk.bytes <= BATCH_BYTES;
+    return place !== undefined || (this.#bytes + chunk.bytes <= BATCH_BYTES && this.#copiedBytes <= COPIED_BYTES_MAX);
   }
 
   /**

@@ -415,7 +415,7 @@ async function fromPeer(t: ExecutionContext, provide: FetchProvider) {
   await connect(cluster.receiver.net, peer.net);
   await serveFetch(peer.net, provide, error => error instanceof BlobsGone);
   const fetching = (onFound = (_bytes: number) => {}) => cluster.fetch(held, { from: peer, onFound });
-  return { cluster, held, fetching };
+  return { cluster, peer, held, fetching };
 }
 
 async function* only<T>(item: T): AsyncGenerator<T> {
@@ -481,6 +481,43 @@ test.serial('while what came before is looked through, that is told of, and the 
   t.true(toldFirst);
   t.is(foundBytes + cameBytes, CONTENT.length);
   t.deepEqual(asked[0], { offset: 0, bytes: 1 });
+});
+
+test.serial('what lies behind much that is copied is asked for when little of that is left', async t => {
+  const next = Buffer.concat([seededBytes(2 * MiB, 41), CONTENT, seededBytes(2 * MiB, 43)]);
+  let give = giving(recipeOf(CONTENT), CONTENT);
+  let copies = 0;
+  const asked: { readonly offset: number; readonly copies: number }[] = [];
+  const { cluster, peer, held } = await fromPeer(t, async (request, ...rest) => {
+    if (request.recipe && request.ranges !== undefined) return { kind: 'recipe', pages: failing(new BlobsGone()) };
+    for (const { offset } of request.ranges ?? []) asked.push({ offset, copies });
+    return give(request, ...rest);
+  });
+  await cluster.hold(held, peer);
+  give = giving(recipeOf(next), next);
+  asked.length = 0;
+  const { store } = cluster;
+  const assemble = store.assemble.bind(store);
+  store.assemble = async (...begun) => {
+    const assembly = await assemble(...begun);
+    const copy = assembly?.copy.bind(assembly);
+    if (assembly !== undefined)
+      assembly.copy = async (...of) => {
+        await new Promise(resolve => setTimeout(resolve, 50));
+        copies += 1;
+        return copy?.(...of) ?? false;
+      };
+    return assembly;
+  };
+  const { cameBytes } = await cluster.fetch(await cluster.backUp('next', next), { from: peer });
+  t.is(cameBytes, 4 * MiB);
+  t.is(copies, 24);
+  t.deepEqual(
+    asked.map(({ offset }) => offset),
+    [0, 26 * MiB],
+  );
+  const [, last] = asked;
+  t.true(last !== undefined && last.copies >= 16 && last.copies < 24, `asked after ${last?.copies} copies`);
 });
 
 test.serial('a peer whose recipe makes another file is to blame, and nothing of it is kept', async t => {
