@@ -170,7 +170,8 @@ async function sendAnswer(
     (answer.kind === 'recipe') === (request.recipe === true),
     'a recipe answers a request for a recipe, and nothing else does',
   );
-  if (answer.kind === 'recipe') return sendRecipe(answer.pages, { blob: request.blobs[0] as BlobId, batch, isGone });
+  if (answer.kind === 'recipe')
+    return sendRecipe(answer.pages, { blob: request.blobs[0] as BlobId, batch, isGone, paced });
   const open = new Set(request.blobs);
   const answered = (blob: BlobId): void =>
     assert(open.delete(blob), `serves blob ${blob}, which was not asked for or is already served`);
@@ -214,10 +215,17 @@ async function sendRecipe(
     blob,
     batch,
     isGone,
-  }: { readonly blob: BlobId; readonly batch: MessageBatch<Part>; readonly isGone: (error: unknown) => boolean },
+    paced,
+  }: {
+    readonly blob: BlobId;
+    readonly batch: MessageBatch<Part>;
+    readonly isGone: (error: unknown) => boolean;
+    readonly paced: Paced;
+  },
 ): Promise<void> {
   try {
     for await (const chunks of pages) {
+      await paced(chunks.length);
       await batch.write({ recipe: { chunks, last: false } });
       await batch.flush();
     }
@@ -296,7 +304,7 @@ export const busyFrom = ({ retryAfterMs }: Busy): FetchBusy => ({
 });
 
 /** Waits until this many bytes may move; undefined when they may move at once. */
-type Paced = (bytes: number) => Promise<void> | undefined;
+export type Paced = (bytes: number) => Promise<void> | undefined;
 
 /** A restore is urgent, because a person waits for it; nobody waits for any other fetch. */
 export function pacedBy(
@@ -305,7 +313,11 @@ export function pacedBy(
     peer,
     request,
     signal,
-  }: { readonly peer: PeerName; readonly request: FetchRequest; readonly signal?: AbortSignal | undefined },
+  }: {
+    readonly peer: PeerName;
+    readonly request: Pick<FetchRequest, 'purpose'>;
+    readonly signal?: AbortSignal | undefined;
+  },
 ): Paced {
   const isUrgent = request.purpose === 'restore';
   return bytes => (bytes === 0 ? undefined : line.take({ peer, bytes, isUrgent }, signal));

@@ -16,6 +16,8 @@ import {
   type FetchBusy,
   type FetchPurpose,
   LIMITED_PART,
+  type Paced,
+  pacedBy,
   toWant,
 } from './fetch-protocol.js';
 import { FloorRate } from './floor-rate.js';
@@ -66,6 +68,7 @@ export function askRecipe(
     readPages(parts, blob.blob, {
       check: ranges === undefined ? new RecipeCheck(blob.bytes) : new PiecesCheck(ranges),
       floor: new FloorRate(options),
+      paced: pacedBy(net.paces.download, { peer, request: { purpose }, signal: options.signal }),
     }),
   );
 }
@@ -73,7 +76,11 @@ export function askRecipe(
 async function* readPages(
   parts: AsyncGenerator<Part, void, undefined>,
   blob: BlobId,
-  { check, floor }: { readonly check: RecipeCheck | PiecesCheck; readonly floor: FloorRate },
+  {
+    check,
+    floor,
+    paced,
+  }: { readonly check: RecipeCheck | PiecesCheck; readonly floor: FloorRate; readonly paced: Paced },
 ): AsyncGenerator<RecipePart, void, undefined> {
   let isFirst = true;
   for (;;) {
@@ -94,6 +101,7 @@ async function* readPages(
     });
     // A page is short; how fast it can come depends on the bytes that were read for it.
     for (const { bytes } of chunksOf(recipe.chunks)) floor.moved(bytes);
+    await paced(recipe.chunks.length);
     if (recipe.chunks.length > 0) yield { kind: 'chunks', page: recipe.chunks };
     if (recipe.last) return;
   }

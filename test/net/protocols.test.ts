@@ -5,7 +5,7 @@ import { Part, Want } from '../../protocols/fetch/fetch.js';
 import { Answer } from '../../protocols/object/object.js';
 import { Ask as StateAsk, Part as StateWire, type CheckpointPiece as WirePiece } from '../../protocols/state/state.js';
 import { CHECKPOINT_OPS_MAX, type CheckpointPiece, PIECE_OPS_MAX } from '../../src/core/checkpoint.js';
-import { hashHex } from '../../src/core/hash.js';
+import { hash, hashHex } from '../../src/core/hash.js';
 import type { LogSegment } from '../../src/core/holdings-log.js';
 import {
   type BlobId,
@@ -17,6 +17,7 @@ import {
   parseStoreId,
   sourceIdOf,
 } from '../../src/core/ids.js';
+import { packChunks } from '../../src/core/recipe.js';
 import {
   askFetch,
   FETCH_PROTOCOL,
@@ -27,6 +28,7 @@ import {
   serveFetch,
   toWant,
 } from '../../src/net/fetch-protocol.js';
+import { askRecipe } from '../../src/net/fetch-recipe.js';
 import { toPiece } from '../../src/net/log-border.js';
 import { writeMessage } from '../../src/net/message-stream.js';
 import type { Net } from '../../src/net/net.js';
@@ -493,6 +495,26 @@ test('fetch: what is sent and what is taken keeps to the rates of the two hosts'
     t.true((got.get(blobOf(content)) as Buffer).equals(content));
     // All but the last piece of 100 kB, and what a late timer makes up for.
     t.true(performance.now() - beginMs >= 240, `${limit}, of one peer: ${ofOnePeer}`);
+  }
+});
+
+test('fetch: recipes keep to the rates as well', async t => {
+  const recipe = packChunks(Array.from({ length: 4096 }, (_, n) => ({ hash: hash(Buffer.of(n)), bytes: 256 * 1024 })));
+  const blob = { blob: blobOf(Buffer.from('large')), bytes: 4096 * 256 * 1024 };
+  for (const limit of ['upload', 'download'] as const) {
+    const [a, b] = await pair(t);
+    const pages = async function* () {
+      yield recipe;
+    };
+    await serveBlobs(b.net, async () => ({ kind: 'recipe', pages: pages() }));
+    const line = limit === 'upload' ? b.net.paces.upload : a.net.paces.download;
+    line.set({ all: 400_000, ofPeers: new Map() });
+    const beginMs = performance.now();
+    // Behind it the next turn waits.
+    await all(askRecipe(a.net, b.net.peer, { parcel: PARCEL, blob, purpose: 'grab' }));
+    const peer = limit === 'upload' ? a.net.peer : b.net.peer;
+    await line.take({ peer, bytes: 1, isUrgent: false });
+    t.true(performance.now() - beginMs >= 240, limit);
   }
 });
 
