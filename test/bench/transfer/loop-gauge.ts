@@ -7,15 +7,9 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { isMainThread } from 'node:worker_threads';
+import { lateness } from '../../../src/daemon/loop-delay.js';
 
 const RESOLUTION_MS = 10;
-const NS_PER_MS = 1e6;
-
-export interface LoopDelay {
-  /** In ms, at the 99th percentile of all times when the loop should have come round. */
-  readonly p99Ms: number;
-  readonly maxMs: number;
-}
 
 const folder = process.env.LOOP_GAUGE;
 // Worker threads are started with the same options, and they may be as late as they like.
@@ -23,9 +17,7 @@ if (folder !== undefined && isMainThread) {
   const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   histogram.enable();
   process.on('SIGUSR2', () => {
-    // The histogram has the time from one look to the next, which is the resolution when nothing is late.
-    const late = (ns: number): number => Math.max(0, ns / NS_PER_MS - RESOLUTION_MS);
-    const seen: LoopDelay = { p99Ms: late(histogram.percentile(99)), maxMs: late(histogram.max) };
+    const seen = lateness(histogram, RESOLUTION_MS);
     histogram.reset();
     const file = join(folder, String(process.pid));
     writeFileSync(`${file}.making`, JSON.stringify(seen));

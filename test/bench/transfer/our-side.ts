@@ -6,12 +6,12 @@
  * as empty, for a source is backed up at once when it is new.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import type { LoopDelayReport } from '../../../src/daemon/loop-delay.js';
 import type { StatusReport } from '../../../src/daemon/service.js';
 import { contentsOf, countCopies } from '../../helpers/count-copies.js';
 import { type Launch, type Plan, RealCluster } from '../../helpers/real-cluster.js';
 import { demandContents } from './demand-contents.js';
 import { type Home, TREES } from './home.js';
-import type { LoopDelay } from './loop-gauge.js';
 import { measure, type Usage } from './meter.js';
 import { makeNetwork, type Network, untilSent } from './network.js';
 import { peaks, residentBytes } from './processes.js';
@@ -49,7 +49,7 @@ export interface Load {
   /** Over what it had when it was idle and empty, of the host with most, in bytes. */
   readonly overIdleBytes: number;
   /** Of the host with the worst. */
-  readonly loop: LoopDelay;
+  readonly loop: LoopDelayReport;
 }
 
 export class OurSide implements Side {
@@ -64,7 +64,7 @@ export class OurSide implements Side {
   #folders: readonly Folder[] = TREES;
   #names: readonly string[] = [ORIGIN, ...FIRST_HOLDERS];
   #overIdleBytes = 0;
-  #loop: LoopDelay = { p99Ms: 0, maxMs: 0 };
+  #loop: LoopDelayReport = { p99Ms: 0, maxMs: 0 };
 
   constructor(home: Home) {
     this.#home = home;
@@ -268,13 +268,13 @@ export class OurSide implements Side {
   }
 
   /** Since they were asked last, of each service. */
-  async #loopDelays(): Promise<LoopDelay[]> {
-    const delays: LoopDelay[] = [];
+  async #loopDelays(): Promise<LoopDelayReport[]> {
+    const delays: LoopDelayReport[] = [];
     for (const pid of this.#pids) {
       const file = `${this.#gauges}/${pid}`;
       process.kill(pid, 'SIGUSR2');
       await this.#cluster.until(`the gauge of process ${pid}`, () => existsSync(file), { withinMs: GAUGE_MS_MAX });
-      delays.push(JSON.parse(readFileSync(file, 'utf8')) as LoopDelay);
+      delays.push(JSON.parse(readFileSync(file, 'utf8')) as LoopDelayReport);
       rmSync(file);
     }
     return delays;
