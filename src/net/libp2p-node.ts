@@ -3,6 +3,11 @@
  * the gating; mDNS where it is wanted.
  *
  * The limits here are libp2p's own: of connections, of dials, of what a stream may have under way. Driven by start-net.ts.
+ *
+ * What a transfer costs, by `--cpu-prof` of the services under `npm run bench -- transfer`: each process takes 0.38 ms for a small file
+ * and 6.2 s for a GiB, of which streams of raw libp2p alone take half. Of the samples 24 % are the kernel's, 19 % V8's built-ins, 12 % its
+ * compiler, 4 % ciphers, 2 % BLAKE3. A GiB of a mixed home is some 11,000 frames of yamux and 900 messages of gossip a process: so
+ * neither frames nor window updates are what it costs, and larger ones would save little.
  */
 import '../platform/node-shims.js';
 import { noise } from '@chainsafe/libp2p-noise';

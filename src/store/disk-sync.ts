@@ -4,6 +4,11 @@
  * Many small files at once cost one syncfs; a few cost one fsync each, since syncfs also waits for whatever else is
  * being written to that disk. Where syncfs cannot be believed (platform/sync-file-system.ts): always one fsync each.
  *
+ * There is no journal in which small blobs would count as durable before each is a plain file: the files themselves are
+ * flushed. With one syncfs for 512 files of 4 KiB that is 16 µs a file (`SYNCFS_FROM`), where everything else that a
+ * service does for one takes 0.38 ms of a processor (net/libp2p-node.ts); and a journal would be a second place in which
+ * copies can be lost.
+ *
  * After a failed flush the kernel marks the pages as written: reads and hashes see them, and the next flush succeeds,
  * but the disk never got them (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). So
  * one failure is final here. The store must be opened again; uncommitted content that is found then is written again
