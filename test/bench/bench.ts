@@ -4,7 +4,8 @@
  *   npm run bench -- [--json] [--size tiny|small|half|full] [--rounds N] [--minutes N] [--only WORK,…] [transfer] [history]
  *
  * `--size`: the part of the trees that the goals name; default small, an eighth, which ends within 15 minutes each. `--only`:
- * these works of the transfer and what they need, see WORKS in transfer/works.ts. Progress goes to stderr, figures to stdout. It exits with 0
+ * these works of the transfer and what they need, see WORKS in transfer/works.ts. `--json`: a line for each figure, and before those of
+ * the transfer one of the run: size, rounds, whose copies are durable, load, whether on loopback. Progress goes to stderr, figures to stdout. It exits with 0
  * also where a goal is missed: a bench tells.
  */
 import { existsSync } from 'node:fs';
@@ -38,8 +39,11 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 try {
   const benches = { transfer: benchTransfer, history: benchHistory };
   for (const group of groups) {
-    const { figures, lines } = await benches[group](options);
-    const out = json ? figures.map(jsonLine) : lines;
+    const { figures, lines, ...more } = await benches[group](options);
+    // The first line is of the run, where a bench says under what it was taken.
+    const out = json
+      ? [...('run' in more ? [JSON.stringify({ run: more.run })] : []), ...figures.map(jsonLine)]
+      : lines;
     for (const line of out) process.stdout.write(`${line}\n`);
   }
 } catch (error) {

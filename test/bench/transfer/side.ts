@@ -32,6 +32,8 @@ export interface Side {
    * is back as soon as it can be.
    */
   copyInterrupted(folder: Folder, afterBytes: number): Promise<Usage>;
+  /** With the waiting times that a user has who has set none. What prepares for that is in nobody's time. */
+  asShipped(work: () => Promise<Usage>): Promise<Usage>;
   /** Onto a third machine that had nothing of it, from the replicas alone. */
   restore(folder: Folder): Promise<Usage>;
   addReplica(folder: Folder): Promise<Usage>;

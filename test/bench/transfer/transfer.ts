@@ -21,7 +21,9 @@ import { RsyncSide } from './rsync-side.js';
 import type { Side, ToolName } from './side.js';
 import { whyNoRsync } from './ssh.js';
 import { FIGURE_WIDTHS, tableLines } from './table.js';
-import { treesOf, WORKS, type WorkName, withNeeds } from './works.js';
+import { AS_SHIPPED, treesOf, WORKS, type WorkName, withNeeds } from './works.js';
+
+const DURABLE: readonly ToolName[] = ['scatterhoard', 'rsync --fsync'];
 
 /** The trees, three copies of them, one restored, and what else is on its way. */
 const ROOM_TIMES = 6;
@@ -37,7 +39,25 @@ export interface TransferOptions {
   readonly say: (line: string) => void;
 }
 
+/** Under what all figures of a run were taken, for programs; people get it in words. */
+export interface Run {
+  /** Of the trees that the goals name. */
+  readonly size: number;
+  /** That were run. */
+  readonly rounds: number;
+  /** Whose copies are on disk when the time ends. */
+  readonly durable: readonly ToolName[];
+  /** Where waiting times are those that are shipped: elsewhere they are the demo's. */
+  readonly shippedTiming: readonly string[];
+  /** Processes that wanted a processor before it began. */
+  readonly load: number;
+  readonly processors: number;
+  /** Why there were no networks of their own, so that everybody's bytes were counted on loopback; null where there were. */
+  readonly onLoopback: string | null;
+}
+
 export interface Transferred {
+  readonly run: Run;
   readonly figures: readonly Figure[];
   /** The same for people. */
   readonly lines: readonly string[];
@@ -61,7 +81,7 @@ export async function benchTransfer({ part, works, rounds, withinMs, say }: Tran
     if (because !== undefined) say(`rsync is left out: ${because}`);
     const tools = because === undefined ? TOOLS : TOOLS.slice(0, 1);
     const results = new Results();
-    const done = await runRounds({ tools, names, home, results, rounds, withinMs, say });
+    const { done, onLoopback } = await runRounds({ tools, names, home, results, rounds, withinMs, say });
     const figures = [...figuresOf(results, home.extents)];
     const lines = [
       '',
@@ -71,7 +91,16 @@ export async function benchTransfer({ part, works, rounds, withinMs, say }: Tran
       '',
       ...notes({ done, home, trees, busy }),
     ];
-    return { figures: [...figures, ...usageFigures(results)], lines };
+    const run: Run = {
+      size: part,
+      rounds: done,
+      durable: DURABLE.filter(tool => tools.includes(tool)),
+      shippedTiming: AS_SHIPPED.filter(name => names.includes(name)).map(name => WORKS[name].title),
+      load: busy,
+      processors: cpus().length,
+      onLoopback,
+    };
+    return { run, figures: [...figures, ...usageFigures(results)], lines };
   } finally {
     home.remove();
     forget();
@@ -88,28 +117,35 @@ interface Running {
   readonly say: (line: string) => void;
 }
 
-/** Gives how many rounds were run. */
-async function runRounds({ rounds, withinMs, ...running }: Running): Promise<number> {
+interface Rounds {
+  readonly done: number;
+  readonly onLoopback: string | null;
+}
+
+async function runRounds({ rounds, withinMs, ...running }: Running): Promise<Rounds> {
   const startMs = performance.now();
+  let onLoopback: string | null = null;
   let longestMs = 0;
   for (let round = 0; round < rounds; round += 1) {
     const roundMs = performance.now();
     if (roundMs - startMs + longestMs > withinMs) {
       running.say(`no time for round ${round + 1}`);
-      return round;
+      return { done: round, onLoopback };
     }
     const order = running.tools.map((_, index, { length }) => running.tools[(index + round) % length]);
     for (const tool of order) {
-      if (tool !== undefined) await runTool(tool, { ...running, words: `round ${round + 1}/${rounds} ${tool}` });
+      if (tool === undefined) continue;
+      onLoopback ??= (await runTool(tool, { ...running, words: `round ${round + 1}/${rounds} ${tool}` })) ?? null;
     }
     longestMs = Math.max(longestMs, performance.now() - roundMs);
   }
-  return rounds;
+  return { done: rounds, onLoopback };
 }
 
 type ToolRun = Pick<Running, 'names' | 'home' | 'results' | 'say'> & { readonly words: string };
 
-async function runTool(tool: ToolName, { names, home, results, say, words }: ToolRun): Promise<void> {
+/** Gives why it was on loopback, if it was. */
+async function runTool(tool: ToolName, { names, home, results, say, words }: ToolRun): Promise<string | undefined> {
   const side = sideOf(tool, home);
   const { onLoopbackBecause } = side;
   if (onLoopbackBecause !== undefined) say(`on loopback, with everybody's bytes: ${onLoopbackBecause}`);
@@ -126,6 +162,7 @@ async function runTool(tool: ToolName, { names, home, results, say, words }: Too
     if (side instanceof OurSide) results.addLoad(side.load);
     await side.verify(treesOf(names));
     say(`${words}: every content is in its replicas`);
+    return onLoopbackBecause;
   } finally {
     home.moveAllOut();
     await side.end();
@@ -162,7 +199,8 @@ function notes({ done, home, trees, busy }: Told): string[] {
     `Medians of ${done} ${done === 1 ? 'round' : 'rounds'}. Two replicas each, on two machines; warm; our copies are`,
     "durable when the time ends, rsync's only with --fsync. Ratios against rsync are",
     'without it. The wire is what all cards have sent, the CPU that of all processes,',
-    "the memory that of the largest one. The policy's waiting times are the demo's.",
+    "the memory that of the largest one. The policy's waiting times are the demo's,",
+    'but those that are shipped for the unchanged home and the renamed album.',
     `Before it began, ${busy.toFixed(1)} processes wanted one of ${cpus().length} processors: above half a one the`,
     'figures are those of a busy machine.',
   ];
