@@ -13,7 +13,7 @@ export interface HeldParcel {
   readonly holders: readonly number[];
 }
 
-/** The parcels that are gone when these hosts are. */
+/** The parcels that are gone when these hosts are; no hosts where no parcel would be. */
 export interface Loss {
   readonly hosts: readonly number[];
   readonly parcels: number;
@@ -88,8 +88,8 @@ export function worstLoss({
     seen += 1;
     if (taken.uncopied.parcels > 0) setsThatUncopy += 1;
     if (taken.lost.parcels > 0) setsThatLose += 1;
-    if (seen === 1 || isWorse(taken.uncopied, uncopied)) uncopied = { hosts: set, ...taken.uncopied };
-    if (seen === 1 || isWorse(taken.lost, lost)) lost = { hosts: set, ...taken.lost };
+    if (isWorse(taken.uncopied, uncopied)) uncopied = { hosts: set, ...taken.uncopied };
+    if (isWorse(taken.lost, lost)) lost = { hosts: set, ...taken.lost };
   }
   return { lose, bare, uncopied, lost, exact, sets: exact ? all : seen, setsThatUncopy, setsThatLose };
 }

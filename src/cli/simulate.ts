@@ -27,6 +27,10 @@ const RATE_DEFAULT = 100_000_000;
 /** What a picture can show, and what a run ends with in minutes. */
 const HOSTS_MAX = 200;
 const COPIES_MAX = 32;
+/** So many files take a gigabyte however few hosts have them … */
+const FILES_MAX = 1_000_000;
+/** … and each host knows all parcels: about 35 bytes a file, and so another 4 GB. */
+const FILES_TIMES_HOSTS_MAX = 100_000_000;
 const SEED_MAX = 2 ** 32 - 1;
 /** So often a run says how far it is, and hears signals. */
 const PROGRESS_MS = 100;
@@ -62,7 +66,7 @@ export const simulateCommand = (run: Run): Command =>
       `made-up hosts, each of which backs up its share; default: ${HOSTS_DEFAULT}`,
       upTo(HOSTS_MAX),
     )
-    .option('--files <n>', `made-up files of log-normal size, all together; default: ${FILES_DEFAULT}`, countArgument)
+    .option('--files <n>', `made-up files of log-normal size, all together; default: ${FILES_DEFAULT}`, upTo(FILES_MAX))
     .option(
       '--disks <sizes>',
       'what the hosts lend, in turn: 500GB,4TB,…; default: drawn, for the copies to fill half',
@@ -121,6 +125,7 @@ function seedArgument(text: string): number {
 async function simulate(context: Context, options: SimulateOptions): Promise<ExitCode> {
   const input = await (options.here ? presentInput(context, options) : madeInput(options));
   checkNames(input, options);
+  checkLoss(input);
   if (options.svg !== undefined) await needPlace(options.svg);
   const { runPlan } = await import('../../sim/plan/plan.js');
   const running = runPlan({ ...input, progress: progressOf(context) });
@@ -154,14 +159,13 @@ function tellProgress(line: string): void {
 
 /** A run takes minutes; that its picture has no place is better known before. */
 async function needPlace(file: string): Promise<void> {
-  const refused = (why: string, cause?: unknown): ClusterError =>
-    new ClusterError('BAD_ARGUMENT', `--svg ${file}: ${why}. Nothing was simulated.`, { blame: 'operator', cause });
+  const option = `--svg ${file}`;
   const found = await stat(resolve(file)).catch(() => undefined);
-  if (found?.isDirectory() || file.endsWith('/')) throw refused('that is a folder, and a file is wanted');
+  if (found?.isDirectory() || file.endsWith('/')) throw refused(option, 'that is a folder, and a file is wanted');
   try {
     await access(found === undefined ? dirname(resolve(file)) : file, constants.W_OK);
   } catch (cause) {
-    throw refused(found === undefined ? 'its folder cannot be written' : 'it cannot be written', cause);
+    throw refused(option, found === undefined ? 'its folder cannot be written' : 'it cannot be written', cause);
   }
 }
 
@@ -171,6 +175,8 @@ async function madeInput({
   copies = COPIES_DEFAULT,
   ...options
 }: SimulateOptions): Promise<PlanInput> {
+  const filesMax = Math.floor(FILES_TIMES_HOSTS_MAX / hosts);
+  if (files > filesMax) throw refused(`--files ${files}`, `allowed with ${hosts} hosts: at most ${filesMax}`);
   const { makeCluster } = await import('../../sim/plan/made-cluster.js');
   const { seed, disks, rate } = options;
   const made = makeCluster({ seed, hosts, files, copies, disks });
@@ -223,13 +229,21 @@ function checkNames({ hosts, changes }: PlanInput, { here }: SimulateOptions): v
   for (const name of changes.remove) {
     if (hosts.some(host => host.name === name)) continue;
     const known = here ? hosts.map(host => host.name).join(', ') : `host-1 to host-${hosts.length}`;
-    throw new ClusterError('BAD_ARGUMENT', `--remove ${name}: no such host; there are: ${known}`, {
-      blame: 'operator',
-    });
+    throw refused(`--remove ${name}`, `no such host; there are: ${known}`);
   }
-  if (new Set(changes.remove).size >= hosts.length + changes.addHosts.length)
-    throw new ClusterError('BAD_ARGUMENT', '--remove: no host would be left', { blame: 'operator' });
+  if (hostsLeft({ hosts, changes }) === 0) throw refused('--remove', 'no host would be left');
 }
+
+function checkLoss({ hosts, changes, lose }: PlanInput): void {
+  const left = hostsLeft({ hosts, changes });
+  if (lose > left) throw refused(`--lose ${lose}`, `there would be ${countText(left, 'host')} in the end`);
+}
+
+const hostsLeft = ({ hosts, changes }: Pick<PlanInput, 'hosts' | 'changes'>): number =>
+  hosts.length + changes.addHosts.length - new Set(changes.remove).size;
+
+const refused = (option: string, why: string, cause?: unknown): ClusterError =>
+  new ClusterError('BAD_ARGUMENT', `${option}: ${why}. Nothing was simulated.`, { blame: 'operator', cause });
 
 // ------------------------------------------------------------------------------------------------------------------- text
 

@@ -106,6 +106,7 @@ test('simulate refuses what it cannot read, with 2', async t => {
     ['--rate', '100MB'],
     ['--seed', '-1'],
     ['--here', '--hosts', '3'],
+    ['--files', '1000001'],
   ]) {
     t.is((await cluster(['simulate', ...wrong])).code, 2, wrong.join(' '));
   }
@@ -116,6 +117,19 @@ test('simulate refuses what it cannot read, with 2', async t => {
     const { code, err, out } = await cluster([...SMALL, '--svg', folder]);
     t.is(code, 2, folder);
     t.regex(err, /that is a folder, and a file is wanted\. Nothing was simulated\./);
+    t.is(out, '');
+  }
+  for (const [options, why] of [
+    [
+      ['--hosts', '200', '--files', '999999'],
+      /--files 999999: allowed with 200 hosts: at most 500000\. Nothing was sim/,
+    ],
+    [['--hosts', '3', '--lose', '200'], /--lose 200: there would be 3 hosts in the end\. Nothing was simulated/],
+    [['--hosts', '3', '--add-host', '1TB', '--remove', 'host-1', '--lose', '4'], /--lose 4: there would be 3 hosts/],
+  ] as const) {
+    const { code, err, out } = await cluster(['simulate', ...options]);
+    t.is(code, 2, options.join(' '));
+    t.regex(err, why);
     t.is(out, '');
   }
   const { code, err } = await cluster([...SMALL, '--remove', 'mini']);

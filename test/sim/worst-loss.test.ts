@@ -45,6 +45,15 @@ test('what has no copy is lost with its origin', t => {
   t.is(worstLoss({ hosts: [1], lose: 1, parcels: [{ ...bare, origin: undefined }] }).lost.parcels, 0);
 });
 
+test('where nothing would be lost no hosts are named', t => {
+  const loss = worstLoss({ hosts: [1, 2, 9], lose: 1, parcels: [held(1, 2)] });
+  const none = { hosts: [], parcels: 0, bytes: 0 };
+  t.deepEqual([loss.uncopied, loss.lost], [none, none]);
+  // Of two sets the second takes the last copy, and none takes one for good.
+  const copies = worstLoss({ hosts: [1, 2, 9], lose: 1, parcels: [held(2)] });
+  t.deepEqual([copies.uncopied.hosts, copies.lost], [[2], none]);
+});
+
 test('no more hosts can go than there are', t => {
   t.deepEqual(worstLoss({ hosts: [1, 2], lose: 5, parcels: [held(1, 2)] }).uncopied.hosts, [1, 2]);
   t.is(worstLoss({ hosts: [], lose: 1, parcels: [] }).uncopied.parcels, 0);
