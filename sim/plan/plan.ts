@@ -334,7 +334,8 @@ class Plan {
 
   #copiesMax(): number {
     const { fresh, present = [], changes } = this.#input;
-    return Math.max(fresh?.copies ?? 0, changes.copies ?? 0, ...present.map(({ copiesWanted }) => copiesWanted));
+    const asked = Math.max(fresh?.copies ?? 0, changes.copies ?? 0);
+    return present.reduce((most, { copiesWanted }) => Math.max(most, copiesWanted), asked);
   }
 
   #totals(): { readonly parcels: number; readonly bytes: number } {

@@ -2,7 +2,7 @@ import test from 'ava';
 import { nameOf } from '../../sim/catalog-model.js';
 import { makeCluster } from '../../sim/plan/made-cluster.js';
 import { draw } from '../../sim/plan/picture.js';
-import { type PlanInput, type PlanReport, runPlan } from '../../sim/plan/plan.js';
+import { type PlanInput, type PlanParcel, type PlanReport, runPlan } from '../../sim/plan/plan.js';
 import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import {
   type HostId,
@@ -213,6 +213,18 @@ test('hosts that are added have met the others before something else is changed'
   t.like(added, { movedBytes: 0, worst: { copies: 2, parcels: 10 } });
   t.true((changed?.startMs ?? 0) - (added?.startMs ?? 0) >= 2 * 60_000);
   t.like(changed, { movedBytes: 200 * MB, short: { parcels: 0 } });
+});
+
+test('a cluster may have more parcels than a call takes arguments', async t => {
+  const { fresh: _, ...made } = input();
+  const [first] = present().present as [PlanParcel];
+  const many = Array.from({ length: 150_000 }, (_, i) => {
+    const hex = i.toString(16);
+    const ref = { id: parseParcelId(hex.padStart(64, '0')), key: parseKey(hex.padStart(32, '0')), bytes: MB };
+    return { ...first, ref, holders: [] };
+  });
+  // With nobody there it ends where it would begin.
+  await t.throwsAsync(async () => runPlan({ ...made, hosts: [], present: many }), { message: /begins with a member/ });
 });
 
 test('what its policy makes a cluster wait for, a plan waits for', async t => {
