@@ -18,14 +18,23 @@ export interface Failure {
 
 export function failureLines(
   { options, by, message, at, stack }: Failure,
-  { build, inFull }: { readonly build: string; readonly inFull: boolean },
+  {
+    build,
+    inFull,
+    given = String(options.seed),
+  }: {
+    readonly build: string;
+    readonly inFull: boolean;
+    /** By what the command finds the run again: its seed, or a file. Default: its seed. */
+    readonly given?: string;
+  },
 ): string[] {
   const { seed } = options;
   const when = at === undefined ? '' : ` at event ${at.events}, ${(at.atMs / 1_000).toFixed(3)} s`;
   const lines = [`seed ${seed} failed by ${by}${when} (build ${build})`, `  options: ${JSON.stringify(options)}`];
   if (!inFull) return lines;
   lines.splice(1, 0, `  ${message}`, ...(stack === undefined ? [] : [stack]));
-  lines.push(`  again: npm run sim -- replay ${seed} --trace; smaller: npm run sim -- shrink ${seed}`);
+  lines.push(`  again: npm run sim -- replay ${given} --trace; smaller: npm run sim -- shrink ${given}`);
   return lines;
 }
 

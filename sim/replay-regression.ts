@@ -5,8 +5,9 @@
  * its moment by a little. So it is tried with a few neighbouring seeds, which shift delays and leave the schedule
  * alone; the mutant must die in one of them, and the complete build must pass that same one.
  */
-import { mutantOf } from './mutants.js';
+import { type Mutant, mutantOf } from './mutants.js';
 import type { Regression } from './regressions.js';
+import type { RunOptions } from './run-options.js';
 import { runSeed } from './run-seed.js';
 
 const NEIGHBOURS = 100;
@@ -18,11 +19,18 @@ export function replayRegression({ mutant: name, by, options }: Regression): str
   if (name === undefined) return undefined;
   const mutant = mutantOf(name);
   if (mutant === undefined) return `there is no mutant ${name}`;
+  const killing = killingNeighbour(options, mutant, by);
+  if (killing === undefined)
+    return `${name} lives, but should die by ${by}: record it again with npm run sim -- mutants --save yes`;
+  const failed = runSeed(killing).failed;
+  return failed === undefined ? undefined : `seed ${killing.seed} fails without the mutant too: ${failed.message}`;
+}
+
+/** Of a run and its neighbours the first in which the mutant dies by that; undefined where it lives. */
+export function killingNeighbour(options: RunOptions, mutant: Mutant, by: string | undefined): RunOptions | undefined {
   for (let shift = 0; shift < NEIGHBOURS; shift += 1) {
     const shifted = { ...options, seed: options.seed + shift };
-    if (runSeed(shifted, { mutant }).failed?.by !== by) continue;
-    const failed = runSeed(shifted).failed;
-    return failed === undefined ? undefined : `seed ${shifted.seed} fails without the mutant too: ${failed.message}`;
+    if (runSeed(shifted, { mutant }).failed?.by === by) return shifted;
   }
-  return `${name} lives, but should die by ${by}: record it again with npm run sim -- mutants --save yes`;
+  return undefined;
 }

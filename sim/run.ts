@@ -11,8 +11,9 @@ import { chainOf, chainOfSeed, firstDifference, readChains, writeChains } from '
 import { addCounts, COUNTS_DUE, type Counts, noCounts } from './counts.js';
 import { type Failure, failureLines, failureOf } from './failure-lines.js';
 import { allMutants, killMutant } from './kill-mutants.js';
-import { readRegressions, writeRegression } from './regressions.js';
-import { replayRegression } from './replay-regression.js';
+import type { Mutant } from './mutants.js';
+import { findRegression, readRegressions, writeRegression } from './regressions.js';
+import { killingNeighbour, replayRegression } from './replay-regression.js';
 import { oneOf, type SeedRange, seedRange, UsageError, wholeNumber } from './run-arguments.js';
 import { drawRun, type RunOptions } from './run-options.js';
 import { type Outcome, runSeed } from './run-seed.js';
@@ -22,10 +23,12 @@ import { lineOf } from './trace.js';
 
 const USAGE = `npm run sim                               500 seeds
 npm run sim -- --seeds N | --from A --to B
-npm run sim -- replay SEED [--until EVENT] [--trace]
-npm run sim -- shrink SEED [--save NAME]
+npm run sim -- replay SEED|FILE [--until EVENT] [--trace]
+npm run sim -- shrink SEED|FILE [--save NAME]
 npm run sim -- hashes [--from A --to B] [--save yes]
-npm run sim -- mutants [--seeds 2000 | --from A --to B] [--only NAME] [--save yes] | --replay`;
+npm run sim -- mutants [--seeds 2000 | --from A --to B] [--only NAME] [--save yes] | --replay
+
+FILE: one of sim/regressions, by its name, with the mutant that it is of; or any file with a run's options, as failures print them.`;
 
 /** One seed in this many is run twice, and must give the same chain of state hashes. */
 const TWICE_EVERY = 25;
@@ -58,8 +61,13 @@ function buildId(): string {
   }
 }
 
-function tellFailure(failure: Failure | undefined, { inFull }: { readonly inFull: boolean }): void {
-  if (failure !== undefined) for (const line of failureLines(failure, { build: buildId(), inFull })) say(line);
+function tellFailure(
+  failure: Failure | undefined,
+  { inFull, given }: { readonly inFull: boolean; readonly given?: string },
+): void {
+  if (failure === undefined) return;
+  for (const line of failureLines(failure, { build: buildId(), inFull, ...(given === undefined ? {} : { given }) }))
+    say(line);
 }
 
 // ---------------------------------------------------------------------------------------------------------------- seeds
@@ -123,13 +131,33 @@ function tellCounts(counts: Counts): void {
 
 // -------------------------------------------------------------------------------------------------------------- one seed
 
+/** A run that was named, and by what. */
+interface Given {
+  readonly given: string;
+  readonly options: RunOptions;
+  readonly mutant: Mutant | undefined;
+}
+
+/** @throws UsageError where the word is neither a seed nor a file with a run. */
+function runOf(given: string): Given {
+  if (/^\d+$/.test(given)) return { given, options: drawRun(wholeNumber('seed', given)), mutant: undefined };
+  const found = findRegression(given);
+  if (found === undefined) throw new UsageError(`${given}: neither a seed, a whole number, nor a file with a run`);
+  const { mutant: name, by, options } = found;
+  if (name === undefined) return { given, options, mutant: undefined };
+  const mutant = oneOf(allMutants(), 'mutant', name);
+  // Where it lives by now, its run as it was kept shows that.
+  return { given, options: killingNeighbour(options, mutant, by) ?? options, mutant };
+}
+
 function replay(
-  seed: number,
+  { given, options, mutant }: Given,
   { until, trace }: { readonly until: number | undefined; readonly trace: boolean },
 ): Tally {
-  const options = drawRun(seed);
   say(`options: ${JSON.stringify(options, undefined, 1)}`);
+  if (mutant !== undefined) say(`without this: ${mutant.lacks}`);
   const outcome = runSeed(options, {
+    mutant,
     untilEvent: until,
     hashes: true,
     ...(trace
@@ -141,20 +169,22 @@ function replay(
         }
       : {}),
   });
-  tellFailure(failureOf(options, outcome), { inFull: true });
+  tellFailure(failureOf(options, outcome), { inFull: true, given });
   say(`${outcome.events} events, ${(outcome.atMs / 1_000).toFixed(3)} s; state hashes: ${chainOf(outcome.links)}`);
   return outcome.failed === undefined ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
 }
 
-function shrinkSeed(seed: number, save: string | undefined): Tally {
-  const { options, outcome, runs } = shrink(drawRun(seed));
+function shrinkRun({ given, options: before, mutant }: Given, save: string | undefined): Tally {
+  const { options, outcome, runs } = shrink(before, { mutant });
   if (outcome.failed === undefined) {
-    say(`seed ${seed} does not fail`);
+    say(`${given} does not fail`);
     return { passed: 1, failed: 0 };
   }
   say(`after ${runs} runs: ${outcome.failed.message} at event ${outcome.events} (build ${buildId()})`);
   say(JSON.stringify(options, undefined, 1));
-  if (save !== undefined) writeRegression(save, { title: outcome.failed.message, options });
+  const { by, message: title } = outcome.failed;
+  if (save !== undefined)
+    writeRegression(save, { title, ...(mutant === undefined ? {} : { mutant: mutant.name, by }), options });
   return { passed: 0, failed: 1 };
 }
 
@@ -239,15 +269,15 @@ function main(): Tally {
   const [command, ...words] = positionals;
   const isOfOne = command === 'replay' || command === 'shrink';
   if (words.length !== (isOfOne ? 1 : 0))
-    throw new UsageError(isOfOne ? `${command}: give one seed` : `unexpected: ${words.join(' ')}`);
-  const seed = (): number => wholeNumber('seed', words[0] ?? '');
+    throw new UsageError(isOfOne ? `${command}: give one seed or file` : `unexpected: ${words.join(' ')}`);
+  const run = (): Given => runOf(words[0] ?? '');
   switch (command) {
     case 'replay': {
       const until = values.until === undefined ? undefined : wholeNumber('--until', values.until);
-      return replay(seed(), { until, trace: values.trace });
+      return replay(run(), { until, trace: values.trace });
     }
     case 'shrink':
-      return shrinkSeed(seed(), values.save);
+      return shrinkRun(run(), values.save);
     case 'hashes': {
       const range = seedRange(values, { seedsDefault: RECORDED_SEEDS });
       return values.save === undefined ? compareChains(range) : recordChains(range);

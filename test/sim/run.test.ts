@@ -1,7 +1,10 @@
 /** The simulator's own command, run as it is: what it cannot do ends it with 2, and it never passes without having tested anything. */
 import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const RUN = fileURLToPath(new URL('../../sim/run.js', import.meta.url));
 
@@ -28,11 +31,13 @@ for (const [args, says] of [
   [['hashes', '3'], /unexpected: 3/],
   [['mutants', '--only', 'nosuch'], /no mutant is called nosuch; there are: grant-from-index, /],
   [['mutants', '--seeds', ''], /--seeds : a whole number/],
-  [['replay'], /replay: give one seed/],
-  [['replay', 'abc'], /seed abc: a whole number/],
+  [['replay'], /replay: give one seed or file/],
+  [['replay', 'abc'], /abc: neither a seed, a whole number, nor a file with a run/],
   [['replay', '3', '--until', 'x'], /--until x: a whole number/],
-  [['shrink', '3.5'], /seed 3\.5: a whole number/],
-  [['shrink', '3', '4'], /shrink: give one seed/],
+  [['replay', '12345678901'], /seed 12345678901: a whole number/],
+  [['replay', 'package.json'], /package\.json: neither a seed/],
+  [['shrink', '3.5'], /3\.5: neither a seed/],
+  [['shrink', '3', '4'], /shrink: give one seed or file/],
   [['nosuch'], /no such command: nosuch/],
   [['--nosuch'], /--nosuch/],
 ] as const) {
@@ -49,6 +54,25 @@ test('a seed is replayed up to an event', async t => {
   t.is(code, 0);
   t.regex(out, /^50 events, /m);
   t.regex(out, /\n1 passed, 0 failed\n$/);
+});
+
+test('a kept run is replayed by its name, its mutant with it, and says how to see it again', async t => {
+  const name = 'mutant-nonce-repeats';
+  const { code, out } = await sim('replay', name, '--trace');
+  t.is(code, 1);
+  t.regex(out, /\nwithout this: /);
+  t.regex(out, /\nseed \d+ failed by I\d+ at event \d+/);
+  t.regex(out, new RegExp(`again: npm run sim -- replay ${name} --trace; smaller: npm run sim -- shrink ${name}\n`));
+  t.true(out.split('\n').length > 100);
+});
+
+test('a run is replayed by its options, as they were printed', async t => {
+  const { out } = await sim('replay', '4', '--until', '50');
+  const file = join(temporaryFolder(t), 'run.json');
+  writeFileSync(file, out.slice(out.indexOf('{'), out.lastIndexOf('}') + 1));
+  const again = await sim('replay', file, '--until', '50');
+  t.is(again.code, 0);
+  t.is(again.out, out);
 });
 
 test('some seeds are run', async t => {
