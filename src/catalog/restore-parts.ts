@@ -2,17 +2,18 @@
  * Restore parts: where does an unfinished file, folder or symlink lie until it gets its name?
  *
  * It lies in the mark's folder, whose leftovers the next run removes or continues; or beside its final name where that
- * is on another file system, since a rename cannot cross file systems. A rename puts it into its place in one step, so
- * what was there before stays until then. No run gives out a path that another run has given out.
+ * is on another file system, since a rename cannot cross file systems. Such a folder is noted in the mark's folder first,
+ * so that the next run finds there what this one leaves. A rename puts the file into its place in one step, so what was
+ * there before stays until then. No run gives out a path that another run has given out.
  *
  * Driven by restore-files.ts, restore-folders.ts and restore-symlink.ts.
  */
 import { randomBytes } from 'node:crypto';
-import { lstatSync } from 'node:fs';
+import { appendFileSync, lstatSync } from 'node:fs';
 import type { BlobId } from '../core/ids.js';
 import { isRoot } from './restore-metadata.js';
 import { below, openOnTheWay, parentOf, type RestorePlaces } from './restore-places.js';
-import { begunPath, partPath, type RestoreTarget } from './restore-target.js';
+import { BESIDE_PART, begunPath, besideNote, partPath, type RestoreTarget } from './restore-target.js';
 
 export class RestoreParts {
   readonly #target: Pick<RestoreTarget, 'markFolder' | 'named'>;
@@ -21,6 +22,8 @@ export class RestoreParts {
   /** The mark's file system. */
   #device: number | undefined;
   #parts = 0;
+  /** The last folder that was noted: entries come folder by folder. */
+  #beside: Buffer | undefined;
 
   constructor(target: Pick<RestoreTarget, 'markFolder' | 'named'>, places: RestorePlaces) {
     this.#target = target;
@@ -35,7 +38,10 @@ export class RestoreParts {
     // By name and not by descriptor: the path is used for longer than a folder is held.
     const beside = below(this.#target.named, parentOf(path));
     if (isRoot() && openOnTheWay(beside) !== undefined) throw new Error(OTHER_FILE_SYSTEM);
-    return below(beside, `.scatterhoard-part-${name}`);
+    if (this.#beside?.equals(beside) !== true)
+      appendFileSync(besideNote(this.#target.markFolder, this.#run), `${parentOf(path).toString('hex')}\n`);
+    this.#beside = beside;
+    return below(beside, `${BESIDE_PART}${name}`);
   }
 
   /** The same path in each run; `undefined` where the mark's folder is on another file system than the name. */

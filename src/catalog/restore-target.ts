@@ -3,9 +3,10 @@
  *
  * A restore marks its target with a folder `.scatterhoard-restore`: `mark` says which restore it is, `part-…` are
  * unfinished files, `begun-…` are those of them that the next run may continue, `links/…` holds one name of each
- * hard-linked file, and in `names` names are tried. The folder is removed at the end; where it stays, the same restore
- * can be resumed. Unfinished files lie in it and not beside their names, so that nothing is left behind and nobody sees
- * half a file. It also has a lock: what one restore takes for leftovers, another one beside it may be writing.
+ * hard-linked file, `beside-…` names the folders below the target that had unfinished files in themselves, and in
+ * `names` names are tried. The folder is removed at the end; where it stays, the same restore can be resumed. Unfinished
+ * files lie in it and not beside their names, so that nothing is left behind and nobody sees half a file. It also has a
+ * lock: what one restore takes for leftovers, another one beside it may be writing.
  *
  * As root, somebody else's folder is taken over while it is filled, and then given back.
  *
@@ -18,6 +19,7 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   realpathSync,
   rmdirSync,
   rmSync,
@@ -91,6 +93,9 @@ const NAMES_FOLDER = 'names';
 const LOCK = 'lock';
 const PART = 'part-';
 const BEGUN = 'begun-';
+const BESIDE = 'beside-';
+/** What begins so lies beside the name that it is to have. */
+export const BESIDE_PART = '.scatterhoard-part-';
 
 /** Checks the target and writes nothing. @throws ClusterError TARGET_NOT_FOLDER, TARGET_NOT_EMPTY */
 export function lookAtTarget(request: TargetRequest): TargetLook & { readonly exists: boolean } {
@@ -198,9 +203,10 @@ function open(request: TargetRequest, undo: (() => void)[]): RestoreTarget {
 }
 
 async function writeMark(
-  { markFolder, state, ownsFolder, was }: RestoreTarget,
+  { markFolder, named, state, ownsFolder, was }: RestoreTarget,
   { snapshot, sourceId, under }: RestoreMark,
 ): Promise<void> {
+  removeBeside(markFolder, named);
   const isLeftover = (name: string): boolean =>
     name.startsWith(PART) || name.startsWith(`${LOCK}.`) || (name.startsWith(BEGUN) && state !== 'resume');
   clearMark(
@@ -215,7 +221,7 @@ async function writeMark(
 const isOurs = (name: string): boolean =>
   name === 'mark' ||
   name === LINKS_FOLDER ||
-  [PART, BEGUN, NAMES_FOLDER, `${LOCK}.`].some(begin => name.startsWith(begin));
+  [PART, BEGUN, BESIDE, NAMES_FOLDER, `${LOCK}.`].some(begin => name.startsWith(begin));
 
 /** Removes what a restore has made there, and nothing that others have moved there, who may still be using it. */
 function clearMark(markFolder: Buffer, isToGo: (name: string) => boolean): void {
@@ -225,6 +231,31 @@ function clearMark(markFolder: Buffer, isToGo: (name: string) => boolean): void 
     const isFolder = lstatSync(place).isDirectory();
     if (!isFolder) unlinkSync(place);
     else if (name === LINKS_FOLDER || name.startsWith(NAMES_FOLDER)) rmSync(place, { recursive: true, force: true });
+  }
+}
+
+/** Removes what earlier runs, and only these, left beside names on other file systems. */
+function removeBeside(markFolder: Buffer, named: Buffer): void {
+  for (const note of readdirSync(markFolder)) {
+    if (!note.startsWith(BESIDE)) continue;
+    const run = note.slice(BESIDE.length);
+    for (const hex of readFileSync(below(markFolder, note), 'latin1').split('\n')) {
+      if (hex === '') continue; // behind the last line
+      const folder = below(named, Buffer.from(hex, 'hex'));
+      for (const name of namesIfThere(folder))
+        if (name.startsWith(`${BESIDE_PART}${run}-`)) rmSync(below(folder, name), { force: true });
+    }
+    unlinkSync(below(markFolder, note));
+  }
+}
+
+function namesIfThere(folder: Buffer): readonly string[] {
+  try {
+    // As where they were made: others could lead root elsewhere.
+    return isRoot() && openOnTheWay(folder) !== undefined ? [] : readdirSync(folder);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(errorCode(error))) return [];
+    throw error;
   }
 }
 
@@ -346,6 +377,9 @@ const openToOthers = (target: string, open: Buffer): ClusterError =>
 
 /** The path of an unfinished file; `name` must be unique. */
 export const partPath = (markFolder: Buffer, name: string): Buffer => below(markFolder, `${PART}${name}`);
+
+/** Names the folders, relative to the target, in hex and by lines, into which a run puts unfinished files. */
+export const besideNote = (markFolder: Buffer, run: string): Buffer => below(markFolder, `${BESIDE}${run}`);
 
 /** The path of the bytes that have come of a large blob, also between two runs. */
 export const begunPath = (markFolder: Buffer, blob: BlobId): Buffer => below(markFolder, `${BEGUN}${blob}`);

@@ -1,11 +1,23 @@
 /** What a restore makes of files that are there already: right, wrong, unreadable, its own or somebody else's. */
-import { chmodSync, lchownSync, lstatSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { lutimes } from '../../src/platform/posix.js';
 import { skip } from '../helpers/skip.js';
+import { mountSmallDisk, whyNoSmallDisk } from '../helpers/small-disk.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
-import { Blobs, entryOf, fileOf, interruptedRestore, placed, restore } from './restore-fixture.js';
+import { Blobs, entryOf, fileOf, interruptedRestore, ON_DISK, placed, restore } from './restore-fixture.js';
 import { failWith, standIn } from './stand-in.js';
 
 const MTIME_NS = entryOf('').mtimeNs;
@@ -130,6 +142,26 @@ test('--overwrite gives a symlink that points to the right place the owner and t
   t.deepEqual(problems, []);
   t.like(report, { kept: 1, verified: 1 });
   t.is(lstatSync(link).uid, 0);
+});
+
+test('what a restore that was killed has left on a disk below the target goes with the next one, and nothing else', async t => {
+  const why = whyNoSmallDisk();
+  if (why !== undefined) return skip(t, why);
+  const target = join(temporaryFolder(t), 'target');
+  const disk = join(target, 'on', 'disk');
+  mkdirSync(disk, { recursive: true });
+  mountSmallDisk(t, disk, 1024 * 1024);
+  const program = fileURLToPath(new URL('./restore-killed-run.js', import.meta.url));
+  const { signal, stderr } = spawnSync(process.execPath, [program, target], { encoding: 'utf8' });
+  t.is(signal, 'SIGKILL', stderr);
+  const left = readdirSync(disk);
+  t.is(left.length, 1);
+  t.regex(left[0] ?? '', /^\.scatterhoard-part-/);
+  writeFileSync(join(disk, '.scatterhoard-part-0-1'), 'of another restore');
+  const { report } = await restore({ target, list: ON_DISK, blobs: new Blobs().add('content') });
+  t.like(report, { files: 1, failed: 0 });
+  t.deepEqual(readdirSync(disk).sort(), ['.scatterhoard-part-0-1', 'file']);
+  t.deepEqual(readdirSync(target), ['on']);
 });
 
 test.serial('a file that fails is told once, however many pieces of it come', async t => {

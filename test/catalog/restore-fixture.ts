@@ -131,6 +131,14 @@ export function placed(entries: readonly Entry[], perParcel = 5): PlacedEntry[] 
   }));
 }
 
+/** A file two folders down. */
+export const ON_DISK = placed([
+  entryOf('', { kind: 'directory' }),
+  entryOf('on', { kind: 'directory' }),
+  entryOf('on/disk', { kind: 'directory' }),
+  fileOf('on/disk/file', 'content'),
+]);
+
 export interface Restored {
   readonly report: Awaited<ReturnType<typeof restoreTree>>;
   readonly problems: readonly RestoreProblem[];
