@@ -53,6 +53,7 @@ import { Unlisting } from './unlisting.js';
 const ALARMS: readonly AlarmCode[] = [
   'BACKUP_FAILED',
   'HEAD_DAMAGED',
+  'HEAD_FORKED',
   'HEAD_FULL',
   'HOLDS_FULL',
   'NEVER_DUE',

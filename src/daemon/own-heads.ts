@@ -19,7 +19,11 @@ import type { ObjectReader } from '../core/objects.js';
 import type { Alarms } from './alarms.js';
 import type { Brakes } from './brakes.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
+import type { Clock } from './clock.js';
 import type { Forgotten } from './forgotten.js';
+
+/** So long after the last fork a person is told of it, in ms: two machines with one key that are both on go on to make more of them. */
+const FORK_TOLD_MS = 86_400_000;
 
 export interface OwnHeadsOptions {
   readonly history: SourceHistory;
@@ -27,6 +31,7 @@ export interface OwnHeadsOptions {
   readonly forgotten: Pick<Forgotten, 'seqOf'>;
   readonly brakes: Brakes;
   readonly alarms: Alarms;
+  readonly clock: Pick<Clock, 'nowMs'>;
   /** The catalog of this host; what it lacks is read from hosts that have it. */
   readonly objects: ObjectReader;
   readonly log: Logger;
@@ -37,6 +42,8 @@ export interface OwnHeadsOptions {
 export class OwnHeads {
   readonly #options: OwnHeadsOptions;
   #askedEverybody: Promise<void> | undefined;
+  /** When the last fork was found. */
+  readonly #forkedMs = new Map<SourceId, number>();
 
   constructor(options: OwnHeadsOptions) {
     this.#options = options;
@@ -165,6 +172,15 @@ export class OwnHeads {
       };
     });
     await catalog.offer(sealed, undefined);
+    this.#endFork(source);
+  }
+
+  #endFork(source: SourceId): void {
+    const { clock, alarms } = this.#options;
+    const forkedMs = this.#forkedMs.get(source);
+    if (forkedMs === undefined || clock.nowMs() < forkedMs + FORK_TOLD_MS) return;
+    this.#forkedMs.delete(source);
+    alarms.clear('HEAD_FORKED', source);
   }
 
   /** Otherwise the head would be signed but in force nowhere, not even here, and each attempt would add one more. */
@@ -176,7 +192,7 @@ export class OwnHeads {
   }
 
   async #adopt(source: SourceId, sealed: Uint8Array): Promise<void> {
-    const { history, alarms, log } = this.#options;
+    const { history, alarms, clock, log } = this.#options;
     let again: readonly ListedSnapshot[] = [];
     const adoption = await history.adopt(source, sealed, (head, unlisted) => {
       again = this.#toListAgain(head, unlisted);
@@ -188,10 +204,11 @@ export class OwnHeads {
         'another host or a store remembers a later head of this host that does not list these snapshots: they are listed again',
       );
     if (adoption.kind === 'forked') {
+      this.#forkedMs.set(source, clock.nowMs());
       alarms.raise(
         'HEAD_FORKED',
         source,
-        `source ${source} had two heads with one number: two machines have used this host's key. All snapshots of both are kept; keep only one of the machines`,
+        `source ${splitSourceId(source).source} had two heads with one number: two machines have used this host's key. All snapshots of both are kept; keep only one of the machines`,
       );
     }
   }

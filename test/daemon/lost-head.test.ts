@@ -107,7 +107,8 @@ test('whoever publishes, nothing is signed above a head that is not in force', a
   const log = pino({ level: 'silent' });
   const askEverybody = async () => undefined;
   const forgotten = { seqOf: () => 0 };
-  const heads = new OwnHeads({ history, catalog, forgotten, brakes, alarms, objects, log, askEverybody });
+  const clock = { nowMs: () => 0 };
+  const heads = new OwnHeads({ clock, history, catalog, forgotten, brakes, alarms, objects, log, askEverybody });
   await t.throwsAsync(
     heads.publish(aSource, () => []),
     { code: 'HISTORY_LOST' },

@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { HEAD_SNAPSHOTS_MAX } from '../../src/catalog/head.js';
 import { readSnapshot } from '../../src/catalog/read-object.js';
 import { encodeSnapshot } from '../../src/catalog/snapshot.js';
+import { SourceHistory } from '../../src/catalog/source-history.js';
 import type { ObjectId } from '../../src/core/ids.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { Brakes } from '../../src/daemon/brakes.js';
@@ -217,7 +218,8 @@ test('a head that would list more than can be in its hold is not signed; one tha
   const forgotten = { seqOf: () => 0 };
   const { objects } = source;
   const askEverybody = async () => undefined;
-  const heads = new OwnHeads({ history, catalog, forgotten, brakes, alarms, objects, log, askEverybody });
+  const clock = { nowMs: () => 0 };
+  const heads = new OwnHeads({ clock, history, catalog, forgotten, brakes, alarms, objects, log, askEverybody });
   const one = { id: 'ab'.repeat(32) as ObjectId, timeMs: anyTimeMs, complete: true };
   await t.throwsAsync(
     heads.publish(aSource, listed => [...listed, one]),
@@ -226,6 +228,32 @@ test('a head that would list more than can be in its hold is not signed; one tha
   t.is(history.head(aSource)?.head.seq, 1);
   await heads.publish(aSource, () => []);
   t.is(history.head(aSource)?.head.seq, 2);
+});
+
+test('that two heads had one number is told for a day behind the last of them, and no longer', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  await source.take();
+  const { origin, history, list, alarms, now } = await anOrigin(t, source, {
+    retainer: { judge: async () => ({ stopped: undefined, snapshots: [] }) } as never,
+  });
+  const other = await SourceHistory.open({ folder: join(source.folder, 'other'), signer: source.signer });
+  await list();
+  const [one] = history.head(aSource)?.head.snapshots ?? [];
+  const { sealed } = await other.relist(aSource, () => ({
+    snapshots: one === undefined ? [] : [{ ...one, complete: false }],
+    unacceptedSinceMs: undefined,
+  }));
+  await origin.heardOwnHead(aSource, sealed, source.objects);
+  const isTold = () => alarms.list().some(({ code }) => code === 'HEAD_FORKED');
+  t.true(isTold());
+  t.regex(alarms.list()[0]?.text ?? '', /^source photos had two heads/);
+  now.ms += 23 * 3_600_000;
+  await origin.backup(aSource, { acceptChanges: false });
+  t.true(isTold());
+  now.ms += 3_600_000;
+  await origin.backup(aSource, { acceptChanges: false });
+  t.false(isTold());
 });
 
 /** A source of which as many snapshots are listed as can be; `keep` are those that the rules keep. */
