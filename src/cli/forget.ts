@@ -104,6 +104,12 @@ async function forget(context: Context, source: string, options: ForgetOptions):
         `what nothing else wants goes after ${spanText(report.graceMs)} of each holder's running time`,
       );
   }
+  if (report.heldStill !== undefined) {
+    const many = countText(report.heldStill, 'unlisted snapshot');
+    context.note(
+      `${many} more ${dryRun ? 'would be' : 'are'} held still: so many are let go at once and no more; then run the same again`,
+    );
+  }
   if (report.stopped !== undefined) context.note(`nothing is unlisted at present: ${report.stopped}`);
   return EXIT.ok;
 }

@@ -74,7 +74,11 @@ export class Forgetting {
       reports.set(listed.id, await this.#o.snapshots.report(id, listed, signal));
     const { snapshots, stopped } = dryRun || !isOurs ? planned : await origin.forget(id, keep, signal);
     const mayGo = new Set([...held.map(snapshot => snapshot.id), ...leaving]);
-    const released = dryRun || !now ? held : await this.#release(id, mayGo, signal);
+    // Of those that are held here and were asked for: a head that came meanwhile adds nothing.
+    const toRelease = dryRun || !now ? held : (await this.#held(id, signal)).filter(snapshot => mayGo.has(snapshot.id));
+    const released = toRelease.slice(0, RELEASED_MAX);
+    if (!dryRun && now) await membership.admin.releaseSnapshots(released.map(snapshot => snapshot.id));
+    const heldStill = toRelease.length - released.length;
     return {
       source,
       snapshots: snapshots.flatMap(({ listed, reasons }) => {
@@ -83,6 +87,7 @@ export class Forgetting {
       }),
       released: released.filter(snapshot => !reports.has(snapshot.id)),
       graceMs: this.#graceMs,
+      ...(heldStill === 0 ? {} : { heldStill }),
       ...(stopped === undefined ? {} : { stopped }),
     };
   }
@@ -149,14 +154,6 @@ export class Forgetting {
     for (const one of this.#o.snapshots.held(id))
       reports.push({ ...(await this.#o.snapshots.report(id, one, signal)), held: true });
     return reports;
-  }
-
-  /** Releases those that are held here and were asked for: a head that came meanwhile adds nothing. */
-  async #release(id: SourceId, mayGo: ReadonlySet<ObjectId>, signal: AbortSignal): Promise<readonly SnapshotReport[]> {
-    const held = await this.#held(id, signal);
-    const released = held.filter(snapshot => mayGo.has(snapshot.id)).slice(0, RELEASED_MAX);
-    await this.#o.membership.admin.releaseSnapshots(released.map(snapshot => snapshot.id));
-    return released;
   }
 
   get #graceMs(): number {

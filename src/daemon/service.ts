@@ -382,6 +382,8 @@ export interface ForgetReport {
   readonly snapshots: readonly JudgedSnapshot[];
   /** Snapshots that were unlisted before and whose hold is ended now; oldest first. */
   readonly released: readonly SnapshotReport[];
+  /** How many more were to be released; another call is needed for them. Absent: none. */
+  readonly heldStill?: number;
   /** For how much of their running time holders keep what nobody wants any longer. */
   readonly graceMs: number;
   /** Why nothing may be unlisted now: a sentence. Only in a dry run. */

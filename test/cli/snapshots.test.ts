@@ -113,6 +113,16 @@ test('forget --future unlists by no rule', async t => {
   for (const other of [['--now'], ['--archived'], ['--keep-last', '1']]) t.is((await forget(...other)).code, 2);
 });
 
+test('forget --now says when it has to be run again', async t => {
+  const released = [snapshotOf({ held: true })];
+  const stateDir = await serve(t, {
+    forget: async () => ({ source: 'photos', snapshots: [], released, heldStill: 7, graceMs: 1000 }),
+  });
+  const forget = (how: string) => cluster(['--state', stateDir, 'forget', 'photos', '--now', how]);
+  t.regex((await forget('--yes')).err, /7 unlisted snapshots more are held still: .*run the same again/);
+  t.regex((await forget('--dry-run')).err, /7 unlisted snapshots more would be held still/);
+});
+
 test('forget --now and --archived say what is held no longer, and when its copies go', async t => {
   const asked: unknown[] = [];
   const released = [snapshotOf({ id: 'ef'.repeat(32) as ObjectId, held: true })];
