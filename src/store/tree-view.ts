@@ -148,8 +148,10 @@ interface Level {
   /** Why nothing can be placed below this folder. */
   readonly blocked?: Unplaced;
   /** The names that are there, in order; those before `at` are dealt with. */
-  readonly there: readonly Buffer[];
+  readonly there: Buffer[];
   at: number;
+  /** The names in `there` by `foldedName`; made for the first name that is not among them. */
+  byFold?: ReadonlyMap<string, readonly Buffer[]>;
 }
 
 interface Lists {
@@ -307,12 +309,30 @@ class TreeWalk {
     const top = this.#top;
     for (let there = top.there[top.at]; there !== undefined; there = top.there[top.at]) {
       const order = there.compare(name);
-      if (order > 0) return false;
+      if (order > 0) break;
       top.at += 1;
       if (order === 0) return true;
       await this.#prune(below(top.path, there));
     }
+    await this.#pruneTwins(top, name);
     return false;
+  }
+
+  /**
+   * Names that come later in the folder and that its file system takes for this one: `photos` was there, and `Photos` is to be. They are
+   * in its way, and would take what it gets with them when they are pruned in their turn.
+   */
+  async #pruneTwins(level: Level, name: Buffer): Promise<void> {
+    if (level.at === level.there.length) return;
+    level.byFold ??= namesByFold(level.there);
+    for (const twin of level.byFold.get(foldedName(name)) ?? []) {
+      const index = level.there.indexOf(twin, level.at);
+      const [asThis, asTwin] = [below(level.path, name), below(level.path, twin)];
+      const [found, twinFound] = [await statIfThere(asThis), await statIfThere(asTwin)];
+      if (index < 0 || found === undefined || found.ino !== twinFound?.ino) continue;
+      level.there.splice(index, 1);
+      await this.#remove(asTwin, twinFound);
+    }
   }
 
   async #prune(path: Buffer): Promise<void> {
@@ -463,6 +483,18 @@ async function statIfThere(path: Buffer | string): Promise<Stats | undefined> {
 async function namesIn(path: Buffer): Promise<Buffer[]> {
   const names = await readdir(path, { encoding: 'buffer' });
   return names.sort(Buffer.compare);
+}
+
+/** As file systems fold names that fold any: by case, and by the form of their letters. */
+const foldedName = (name: Buffer): string => name.toString().normalize('NFD').toUpperCase().toLowerCase();
+
+function namesByFold(names: readonly Buffer[]): ReadonlyMap<string, readonly Buffer[]> {
+  const byFold = new Map<string, Buffer[]>();
+  for (const name of names) {
+    const folded = foldedName(name);
+    byFold.set(folded, [...(byFold.get(folded) ?? []), name]);
+  }
+  return byFold;
 }
 
 const below = (path: Buffer, name: Buffer): Buffer => Buffer.concat([path, Buffer.of(SLASH), name]);
