@@ -66,6 +66,8 @@ export class TornFiles {
   /** Reported and not yet looked at; each path is keyed by its bytes as text, so that it is there once. */
   readonly #told = new Map<ParcelId, Map<string, Buffer>>();
   readonly #due: () => void;
+  /** How many files were spared the last time: while their holder is away they are asked for over and over, and told once. */
+  #spared = 0;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param due called when it is time to cut out what was reported */
@@ -149,9 +151,16 @@ export class TornFiles {
   ): Promise<TornFile[]> {
     const { cache, signal } = this.#options;
     const gone: TornFile[] = [];
-    for (const file of files)
-      if ((await readSourceFile({ root: path, source, entry: file.entry, cache, doubted, signal })) === 'gone')
-        gone.push(file);
+    // The same content of a file may be in several parcels; it is read once.
+    const looked = new Map<string, boolean>();
+    for (const file of files) {
+      const { entry } = file;
+      const content = `${entry.blob} ${entry.path.toString('latin1')}`;
+      const isGone =
+        looked.get(content) ?? (await readSourceFile({ root: path, source, entry, cache, doubted, signal })) === 'gone';
+      looked.set(content, isGone);
+      if (isGone) gone.push(file);
+    }
     return gone;
   }
 
@@ -189,11 +198,12 @@ export class TornFiles {
       // Out of all of them at once, so that each snapshot carries over an older content, and not this one from the snapshot before.
       for (const parcel of parcels ?? []) never.push({ ...file, parcel });
     }
-    if (spared > 0)
+    if (spared > 0 && spared !== this.#spared)
       log.warn(
         { code: 'RECUT_SPARED', source, files: spared },
         'files are gone of which somebody has the bytes, or may have: no snapshot was cut anew without them',
       );
+    this.#spared = spared;
     return never;
   }
 
