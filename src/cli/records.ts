@@ -45,6 +45,15 @@ export const hostRecord = (report: HostReport): JsonRecord => ({
     draining: store.draining === true,
     parcels: store.parcels ?? null,
     because: store.because ?? null,
+    scrub:
+      store.scrub === undefined
+        ? null
+        : {
+            began: timeRecord(store.scrub.beganMs),
+            done: store.scrub.done,
+            unread: store.scrub.unread,
+            last_ended: timeRecord(store.scrub.endedMs),
+          },
   })),
 });
 

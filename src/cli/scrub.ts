@@ -1,4 +1,4 @@
-/** `cluster scrub`: every copy in this host's stores is read and held against its hash. */
+/** `cluster scrub`: every copy in this host's stores is read at once and held against its hash. */
 import { Command } from 'commander';
 import type { ScrubReport } from '../daemon/service.js';
 import type { Context } from './context.js';
@@ -10,7 +10,7 @@ import { countText, sizeText } from './text.js';
 export const scrubCommand = (run: Run): Command =>
   new Command('scrub')
     .description(
-      "read every copy in this host's stores now; exit code 1 when some are damaged or cannot be read, or a store is not there",
+      "read every copy in this host's stores at once, as fast as the disks allow, whatever the service has read by itself, which takes its time; exit code 1 when some are damaged or cannot be read, or a store is not there",
     )
     .action(run(scrub));
 

@@ -87,7 +87,10 @@ export interface Timing {
    * Default 7 d.
    */
   readonly gcGraceMs: number;
-  /** Every copy is audited by another holder once in this time. Default 30 d. */
+  /**
+   * Each host reads all that it holds, and walks through the copies of others that it audits, once in this time.
+   * Default 30 d.
+   */
   readonly scrubMs: number;
   /** Dropped and expired bytes lie in the store's trash for this long, or until the room is needed. Default 24 h. */
   readonly trashMs: number;

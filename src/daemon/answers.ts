@@ -31,6 +31,7 @@ import { NamedSnapshots } from './named-snapshots.js';
 import { AskedTwice } from './object-finder.js';
 import type { Orders } from './orders.js';
 import type { Origin } from './origin.js';
+import type { OwnScrubs } from './own-scrubs.js';
 import type { OwnStores } from './own-stores.js';
 import { Protecting } from './protecting.js';
 import type { Protections } from './protection.js';
@@ -94,6 +95,7 @@ export interface AnswersOptions {
   readonly roster: Roster;
   readonly protections: Protections;
   readonly blobs: BlobSource;
+  readonly scrubs: Pick<OwnScrubs, 'progress'>;
   readonly scrub: (signal: AbortSignal) => AsyncGenerator<ScrubReport>;
   readonly drill: SelfTestOptions['drill'];
   readonly alarms: Alarms;

@@ -21,6 +21,7 @@ import { LoopDelay } from './loop-delay.js';
 import { passingOver } from './object-finder.js';
 import type { Orders } from './orders.js';
 import type { Origin } from './origin.js';
+import type { OwnScrubs } from './own-scrubs.js';
 import type { OwnStores } from './own-stores.js';
 import type { Protections } from './protection.js';
 import type { Roster } from './roster.js';
@@ -49,6 +50,7 @@ export interface ControlOptions {
   readonly protections: Protections;
   readonly copies: Copies;
   readonly trees: TreeKeeper;
+  readonly scrubs: OwnScrubs;
   readonly isReachable: (host: HostId) => boolean;
   readonly clock: Clock;
   readonly alarms: Alarms;
@@ -60,7 +62,7 @@ export interface ControlOptions {
 export async function startControl(options: ControlOptions, teardown: Teardown): Promise<void> {
   const { stateDir, scratchFolder, membership, machine, roster, net, exchange, addresses, known, stores, storeHeads } =
     options;
-  const { origin, orders, protections, copies, trees, isReachable, clock, alarms, log, signal } = options;
+  const { origin, orders, protections, copies, trees, scrubs, isReachable, clock, alarms, log, signal } = options;
   const { catalog, finder, mending } = known;
   const { doubted, dropper } = copies;
   const loopDelay = new LoopDelay();
@@ -104,6 +106,7 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
     roster,
     protections,
     blobs,
+    scrubs,
     scrub: until =>
       scrub(
         {

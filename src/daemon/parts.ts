@@ -12,6 +12,7 @@ import { Orders } from './orders.js';
 import type { Origin } from './origin.js';
 import type { OwnMachine } from './own-machine.js';
 import type { OwnNet } from './own-net.js';
+import type { OwnScrubs } from './own-scrubs.js';
 import { makeOrigin } from './own-sources.js';
 import type { OwnState } from './own-state.js';
 import { OwnStores, type OwnStoresOptions } from './own-stores.js';
@@ -43,6 +44,7 @@ export interface Parts {
   readonly copies: Copies;
   readonly orders: Orders;
   readonly trees: TreeKeeper;
+  readonly scrubs: OwnScrubs;
   readonly configurationUse: ConfigurationUse;
 }
 
@@ -55,6 +57,7 @@ export async function makeParts(host: Host, teardown: Teardown): Promise<Parts> 
     onMount: store => {
       configurationUse.keepIn(store);
       void storeHeads.learn(store);
+      scrubs.begin(store);
     },
   });
   // Ended after all that reads and writes copies.
@@ -88,7 +91,10 @@ export async function makeParts(host: Host, teardown: Teardown): Promise<Parts> 
   });
   const copies = makeCopies({ ...host, short, stores, finder, origin, timing }, teardown);
   const orders = new Orders({ ...host, origin });
-  const { trees, sweeper } = makeUpkeep({ ...host, known, stores, origin, protections, short }, teardown);
+  const { trees, sweeper, scrubs } = makeUpkeep(
+    { ...host, known, stores, origin, protections, short, copies },
+    teardown,
+  );
   const configurationUse = new ConfigurationUse({ ...host, known, stores, storeHeads, sourceDisks, origin, sweeper });
   return {
     stores,
@@ -102,6 +108,7 @@ export async function makeParts(host: Host, teardown: Teardown): Promise<Parts> 
     copies,
     orders,
     trees,
+    scrubs,
     configurationUse,
   };
 }

@@ -1,7 +1,7 @@
 /**
- * Scrub: reads every copy in this host's stores now and compares it with its hash. Audits by other hosts do the same
- * to each copy once per `scrub` interval, so this is for a person who does not want to wait: after a fall, a power
- * cut, a disk that clicks.
+ * Scrub: reads every copy in this host's stores now and compares it with its hash. The service does the same by itself
+ * once per `scrub` interval (scrub-walk.ts), so this is for a person who does not want to wait: after a fall, a power
+ * cut, a disk that clicks. It always begins anew, and has no limit but the disks.
  *
  * What is wrong no longer counts from then on, and is fetched again (store.ts, dropper.ts). Each disk reads one parcel
  * at a time, beside whatever else the host does. The disks are read at the same time, so that one that hangs does not

@@ -80,7 +80,7 @@ export interface Service {
   /** Every wanted parcel and its holders: the layout without file names, as the simulator takes it. */
   placements(signal: AbortSignal): AsyncIterable<PlacementReport>;
 
-  /** Reads every copy in this host's stores. Reports progress after each parcel; the last report is the verdict. */
+  /** Reads every copy in this host's stores at once, whatever its own scrubs have read. Reports progress after each parcel; the last report is the verdict. */
   scrub(signal: AbortSignal): AsyncIterable<ScrubReport>;
   /**
    * Restores a few randomly picked files from the copies of the newest protected snapshot of one source, or of each
@@ -237,6 +237,16 @@ export interface HostStore {
   readonly parcels?: number;
   /** The copies in it are to go, and it takes no more. Known for the answering host's own stores. */
   readonly draining?: boolean;
+  /** How far this host's own scrub of it is. Known for the answering host's own stores while they are mounted. */
+  readonly scrub?: {
+    readonly beganMs: number;
+    /** From 0 to 1. */
+    readonly done: number;
+    /** Parcels that the disk did not give in the present cycle; the log says why. */
+    readonly unread: number;
+    /** When a cycle in which every parcel was read came to its end; absent for never. */
+    readonly endedMs?: number;
+  };
   /** Why the store is not mounted: a sentence. */
   readonly because?: string;
 }

@@ -7,7 +7,7 @@
 import type { ListedSnapshot } from '../catalog/head.js';
 import { hasherName } from '../core/hash.js';
 import type { HostView } from '../core/host-view.js';
-import { type HostId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
+import { type HostId, type SourceId, type StoreId, sourceIdOf, splitSourceId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { Membership } from '../membership/membership.js';
 import { freshUntil, lateness } from '../membership/schedule.js';
@@ -19,6 +19,7 @@ import { domainsFor } from './lending.js';
 import type { LoopDelay } from './loop-delay.js';
 import type { NamedSnapshots } from './named-snapshots.js';
 import type { Origin } from './origin.js';
+import type { OwnScrubs } from './own-scrubs.js';
 import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import { fromFuture } from './retention.js';
@@ -32,6 +33,8 @@ export const REPORT_EVERY_MS = 250;
 const LOOKS_MAX = 3;
 /** An alarm that was absent for this long, in ms, and then found again is a new one. */
 const STANDING_MS = 10 * 60_000;
+/** In how many steps the progress of a scrub is reported. */
+const DONE_STEPS = 1_000;
 /** How many alarm texts are remembered. */
 const STANDING_MAX = 500;
 
@@ -40,6 +43,7 @@ export interface StatusReportsOptions {
   readonly known: Pick<Known, 'copiesWanted' | 'host' | 'left' | 'pending' | 'summary'>;
   readonly catalog: CatalogKeeper;
   readonly stores: OwnStores;
+  readonly scrubs: Pick<OwnScrubs, 'progress'>;
   readonly origin: Origin;
   readonly roster: Roster;
   readonly alarms: Alarms;
@@ -154,6 +158,7 @@ export class StatusReports {
           mounted,
           parcels,
           ...(draining ? { draining } : {}),
+          ...this.#scrubOf(id),
           ...(id === undefined ? {} : { id }),
           ...(because === undefined ? {} : { because }),
         }))
@@ -185,6 +190,13 @@ export class StatusReports {
       ...(parcelsLeft === undefined ? {} : { parcelsLeft }),
       ...(seenMs === undefined ? {} : { seenMs: Math.round(seenMs) }),
     };
+  }
+
+  /** `done` is rounded, or each parcel that is read would be news to whoever watches the status. */
+  #scrubOf(store: StoreId | undefined): Pick<HostStore, 'scrub'> {
+    const scrub = store === undefined ? undefined : this.#options.scrubs.progress(store);
+    if (scrub === undefined) return {};
+    return { scrub: { ...scrub, done: Math.floor(scrub.done * DONE_STEPS) / DONE_STEPS } };
   }
 
   #stateOf(host: HostId): HostState {

@@ -1,7 +1,7 @@
 /**
  * Upkeep: the work on this host's own disks that is done from time to time and that nobody waits for: the trees in the
- * stores, the sweep of the catalogs and of stray blobs, and taking back parcels that were dropped and are now the last
- * copy.
+ * stores, the scrub of what they hold, the sweep of the catalogs and of stray blobs, and taking back parcels that were
+ * dropped and are now the last copy.
  */
 import type { Logger } from 'pino';
 import { recordBlobs } from '../catalog/record.js';
@@ -10,9 +10,11 @@ import type { Machine } from '../core/machine.js';
 import type { Membership } from '../membership/membership.js';
 import { CatalogSweeper } from './catalog-sweeper.js';
 import type { Clock } from './clock.js';
+import { type Copies, freshNonce } from './copies.js';
 import type { Unstamped } from './driver.js';
 import type { KnownSources } from './known-sources.js';
 import type { Origin } from './origin.js';
+import { OwnScrubs } from './own-scrubs.js';
 import type { OwnStores } from './own-stores.js';
 import type { Protections } from './protection.js';
 import type { Roster } from './roster.js';
@@ -25,12 +27,13 @@ import { TreeKeeper } from './tree-keeper.js';
 
 export interface UpkeepOptions {
   readonly membership: Membership;
-  readonly disk: Pick<StateDisk, 'history' | 'objects'>;
+  readonly disk: Pick<StateDisk, 'history' | 'index' | 'objects'>;
   readonly known: KnownSources;
   readonly stores: OwnStores;
   readonly origin: Origin;
   readonly protections: Protections;
   readonly machine: Machine;
+  readonly copies: Pick<Copies, 'dropper'>;
   readonly short: ShortBlobs;
   readonly roster: Roster;
   readonly running: RunningTime;
@@ -42,6 +45,7 @@ export interface UpkeepOptions {
 
 export interface Upkeep {
   readonly trees: TreeKeeper;
+  readonly scrubs: OwnScrubs;
   readonly sweeper: CatalogSweeper;
 }
 
@@ -54,6 +58,7 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
     origin,
     protections,
     machine,
+    copies,
     short,
     roster,
     running,
@@ -111,5 +116,21 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
   });
   teardown.defer(() => takingBack.stop());
   takingBack.start();
-  return { trees, sweeper };
+  const scrubs = new OwnScrubs({
+    stores,
+    reader: copies.dropper,
+    bytesOf: parcel => machine.known.bytesOf(parcel),
+    nonce: freshNonce,
+    notes: disk.index.scrubs,
+    cycleMs: () => timing().scrubMs,
+    isMoving: () => {
+      const { fetches, attempts } = machine.known.pending();
+      return fetches + attempts > 0;
+    },
+    clock,
+    log,
+    signal,
+  });
+  teardown.defer(() => scrubs.stop());
+  return { trees, sweeper, scrubs };
 }

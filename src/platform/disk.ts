@@ -80,6 +80,7 @@ export class Disk {
   readonly #underWay = new Set<UnderWay>();
   readonly #queue: Queued[] = [];
   #places = CALLS_AT_ONCE;
+  #callsBegun = 0;
   #refusal: DiskHangs | undefined;
   /** How often the disk was given up. */
   #life = 0;
@@ -118,6 +119,11 @@ export class Disk {
   /** Whether a call to it has not ended yet. */
   get isBusy(): boolean {
     return this.#underWay.size > 0;
+  }
+
+  /** All that were ever begun: when this stays the same and none is under way, nobody uses the disk. */
+  get callsBegun(): number {
+    return this.#callsBegun;
   }
 
   /** Runs a call that occupies a libuv thread. @throws DiskHangs when the disk is given up */
@@ -225,6 +231,7 @@ export class Disk {
   #enter(call: Pick<UnderWay, 'kind' | 'signs' | 'reject'>): UnderWay {
     const underWay: UnderWay = { ...call, signsSeen: call.signs(), sinceMs: performance.now() };
     this.#underWay.add(underWay);
+    this.#callsBegun += 1;
     return underWay;
   }
 

@@ -5,7 +5,7 @@
  * that each store holds (blob-index.ts) and the peers' logs (log-archive.ts), which their writers give out again, are
  * derived. Without the recipes (recipe-index.ts) more is fetched. Without the notes of what nobody wants
  * (unwanted-notes.ts), nothing leads to (unreached-notes.ts) or no copy lists (stray-notes.ts), those things stay
- * longer. Without the notes of unanswered audits (unanswered-notes.ts), copies are believed longer. Without the last
+ * longer. Without the notes of scrubs (scrub-notes.ts), each begins its cycle anew. Without the notes of unanswered audits (unanswered-notes.ts), copies are believed longer. Without the last
  * frames (frame-notes.ts), old gossip may be heard once more.
  */
 import { open, type RootDatabase } from 'lmdb';
@@ -14,6 +14,7 @@ import { BlobIndex } from './blob-index.js';
 import { FrameNotes } from './frame-notes.js';
 import { LogArchive } from './log-archive.js';
 import { RecipeIndex } from './recipe-index.js';
+import { ScrubNotes } from './scrub-notes.js';
 import { SharedObjects } from './shared-objects.js';
 import { StrayNotes } from './stray-notes.js';
 import { UnansweredNotes } from './unanswered-notes.js';
@@ -28,6 +29,8 @@ export interface IndexDatabase {
   readonly unwanted: UnwantedNotes;
   readonly unanswered: UnansweredNotes;
   readonly frames: FrameNotes;
+  /** Of this host's own scrubs of its stores. */
+  readonly scrubs: ScrubNotes;
   /** Stores that are mounted now. Of a disk and its copy, only one can be. */
   readonly mounted: Set<StoreId>;
   /** Of the state folder's catalog and of those of the stores that are mounted. */
@@ -59,6 +62,7 @@ export function openIndexDatabase(path: string): IndexDatabase {
     unwanted: new UnwantedNotes(root),
     unanswered: new UnansweredNotes(root),
     frames: new FrameNotes(root),
+    scrubs: new ScrubNotes(root),
     mounted: new Set(),
     objects: new SharedObjects(),
     blobsOf: store => new BlobIndex(root, store),

@@ -16,7 +16,7 @@ const SCRUB = '10s';
 /** A walk, and making the copy again; the rest is for a busy machine. */
 const FOUND_MS_MAX = 120_000;
 
-test.serial('rot that nothing else would find is found by an audit', async t => {
+test.serial('rot that nothing else would find is found, and right copies are made again', async t => {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   makePlainTree(source, { files: 8, name: 'files' });
@@ -54,6 +54,40 @@ test.serial('rot that nothing else would find is found by an audit', async t => 
   await a.ok('status', '--wait', 'settled', '--timeout', '30s');
   t.deepEqual((await countCopies(stores)).wrong, []);
 });
+
+test.serial(
+  'rot in the only copy is found by its own host, though its origin is gone, and the last copy is read on',
+  async t => {
+    const cluster = new RealCluster(t);
+    const source = cluster.makeFolder('src');
+    makePlainTree(source, { files: 60, name: 'files' });
+    const store = cluster.makeFolder('b.store');
+    const [a, b] = await cluster.found(['a', 'b']);
+    await cluster.apply({
+      defaults: { copies: 1 },
+      hosts: { a: { sources: { pics: { path: source } } }, b: { stores: [{ path: store, limit: '1 GB' }] } },
+      timing: { scrub: SCRUB },
+    });
+    await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+    await a.kill();
+    const scrubOf = async () => (await b.status()).hosts.find(({ self }) => self)?.stores[0]?.scrub;
+    await cluster.until('the first cycle to end', async () => (await scrubOf())?.endedMs !== undefined, {
+      withinMs: FOUND_MS_MAX,
+    });
+    // Of the same size and time as before: nothing but reading it tells.
+    const blob = hashHex(readFileSync(join(source, 'files/folder 0/file 7')));
+    const path = join(store, '.blobs', blob.slice(0, 2), blob);
+    const { atime, mtime, size } = statSync(path);
+    writeFileSync(path, Buffer.alloc(size, 0x5a));
+    utimesSync(path, atime, mtime);
+    await cluster.until(
+      'the rot to be found',
+      async () => (await b.status()).alarms.some(({ code, text }) => code === 'COPIES_DAMAGED' && text.includes(store)),
+      { withinMs: FOUND_MS_MAX },
+    );
+    t.true(b.log().some(({ code }) => code === 'PARCEL_CORRUPT'));
+  },
+);
 
 test.serial('a scrub finds rot now, and a drill says what a restore would find', async t => {
   const cluster = new RealCluster(t);
