@@ -1,6 +1,6 @@
 /**
- * Audit, scrub and drill: a copy that rots where nobody looks is found because another host asks for it, or because a person
- * does, and made again.
+ * Audit, scrub and drill: a copy that rots where nobody looks is found because its own host reads it, another host asks for it, or
+ * a person does, and made again.
  */
 import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { contentsOf, countCopies, type StorePlace } from '../helpers/count-copie
 import { RealCluster } from '../helpers/real-cluster.js';
 import { makePlainTree } from './plain-tree.js';
 
-/** Every copy is asked for once in so long; one audit a second at the most. */
+/** Every copy is read by its host, and asked for, once in so long; one audit a second at the most. */
 const SCRUB = '10s';
 /** A walk, and making the copy again; the rest is for a busy machine. */
 const FOUND_MS_MAX = 120_000;
