@@ -1,5 +1,5 @@
 /**
- * Arguments: option values read into what they mean, or refused by name, value and what is allowed.
+ * Arguments: parses option values, or refuses one with the option's name, the value and what is allowed.
  */
 import { InvalidArgumentError } from 'commander';
 import { DURATION_ALLOWED, readDuration } from '../membership/policy-units.js';
@@ -21,7 +21,7 @@ export function wholeNumberArgument(text: string): number {
   return Number(text);
 }
 
-/** Paths of the policy lie on the host that it names, so nothing here can make them absolute. */
+/** A path in the policy is on the host that the policy names, so a relative one cannot be made absolute here. */
 export function absolutePathArgument(text: string): string {
   if (!text.startsWith('/'))
     throw new InvalidArgumentError('allowed: an absolute path on that host, such as /srv/hoard');

@@ -1,4 +1,4 @@
-/** `cluster backup SOURCE`: a snapshot now, on the source's origin, wherever this is typed. */
+/** `cluster backup SOURCE`: takes a snapshot now, on the source's origin, on whichever host the command is typed. */
 import { Command } from 'commander';
 import { escapePath } from '../catalog/path-text.js';
 import { ClusterError } from '../core/fault.js';
@@ -20,10 +20,10 @@ interface BackupOptions {
 export const backupCommand = (run: Run): Command =>
   new Command('backup')
     .description('take a snapshot now; exit code 3 when something could not be read')
-    .argument('<source>', 'NAME, or HOST/NAME where two hosts have one of that name')
-    .option('--wait', 'until every parcel of it has its copies')
+    .argument('<source>', 'NAME, or HOST/NAME where two hosts have a source of that name')
+    .option('--wait', 'wait until every parcel of the snapshot has its copies')
     .option('--timeout <duration>', 'with --wait: give up after this long, with exit code 20', durationArgument)
-    .option('--accept-changes', 'the source did shrink that much: take it as it is')
+    .option('--accept-changes', 'the source was meant to change that much: take it as it is')
     .action(run(backup));
 
 async function backup(
@@ -80,18 +80,18 @@ function tellUnread(context: Context, { stale, missed, unread }: SnapshotTaken):
 }
 
 function tellUnentered(context: Context, { unentered: { count, paths } }: SnapshotTaken): void {
-  for (const path of paths) context.note(`not backed up, for it is another file system's: ${escapePath(path)}`);
-  if (count > paths.length) context.note(`… and ${count - paths.length} more of other file systems`);
+  for (const path of paths) context.note(`not backed up, because it is on another file system: ${escapePath(path)}`);
+  if (count > paths.length) context.note(`… and ${count - paths.length} more on other file systems`);
 }
 
 function tellBrake(context: Context, { braked, source, origin }: SnapshotTaken): void {
   if (!braked) return;
   context.note(
-    `so much of ${source} left or changed that its brake is on: no snapshot of it is unlisted, and the trees in the stores stay as they were, until 'cluster backup ${source} --accept-changes' says that it is meant. 'cluster status' on ${origin} says how much`,
+    `so much of ${source} disappeared or changed that its brake is on: no snapshot of it is unlisted, and the trees in the stores stay as they were, until 'cluster backup ${source} --accept-changes' confirms that the change is meant. 'cluster status' on ${origin} says how much`,
   );
 }
 
-/** The snapshot as it is now, and what the run found: files that were gone before they were copied make it partial alone. */
+/** The snapshot as it is now, and what the run found. Files gone before they were copied show only in `partial`. */
 const takenRecord = (
   now: SnapshotReport,
   { unchanged, stale, missed, unentered, braked }: SnapshotTaken,

@@ -1,16 +1,16 @@
 /**
- * Commands: all that there are, in the order in which the help has them, each in a file that is loaded when it is wanted.
+ * Commands: all of them, in the order of the help, each in a file that is loaded only when it is needed.
  *
- * To load them all takes a sixth of the processor time of a command that does little: 30 ms of 170.
+ * Loading them all takes a sixth of the processor time of a command that does little: 30 ms of 170.
  */
 import type { Command } from 'commander';
 import type { Run } from './run.js';
 
 interface NamedCommand {
-  /** What is typed for it: its name, then its aliases. */
+  /** What a person types: the command's name, then its aliases. */
   readonly names: readonly string[];
   readonly load: () => Promise<(run: Run) => Command>;
-  /** It tells, and does nothing else. All others go on to their end when nobody reads any more, and exit as they would. */
+  /** It only reports. Every other command runs to its end after its reader has closed the pipe, and exits as usual. */
   readonly tells?: true;
 }
 
@@ -44,7 +44,7 @@ export const COMMANDS: readonly NamedCommand[] = [
   { names: ['simulate'], load: async () => (await import('./simulate.js')).simulateCommand, tells: true },
 ];
 
-/** Those that may be meant by what is typed, for an option's value or an argument can be a command's name; all where none is. */
+/** Every command that the words name, since an option's value or an argument may be such a name; all if none is. */
 export function commandsIn(words: readonly string[]): readonly NamedCommand[] {
   const named = COMMANDS.filter(({ names }) => names.some(name => words.includes(name)));
   return named.length > 0 ? named : COMMANDS;

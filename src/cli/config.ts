@@ -15,7 +15,7 @@ export const configCommand = (run: Run): Command => {
     .command('apply')
     .description('put a policy in force, on every host')
     .argument('<file>', 'YAML; "-" for stdin')
-    .option('--yes', 'also when copies are lowered or stores are removed')
+    .option('--yes', 'even if it lowers copies or removes stores')
     .action(run(apply));
   config
     .command('add-store')
@@ -32,8 +32,8 @@ export const configCommand = (run: Run): Command => {
     .argument('<name>', 'a name for it')
     .argument('<path>', 'absolute, on that host', absolutePathArgument)
     .option('--copies <n>', 'wanted copies', countArgument)
-    .option('--every <duration>', 'between snapshots, such as 1h')
-    .option('--watch', 'also when something has changed, soon after it')
+    .option('--every <duration>', 'time between snapshots, such as 1h')
+    .option('--watch', 'also take a snapshot soon after something has changed')
     .action(run(addSource));
   return config;
 };

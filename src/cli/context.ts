@@ -1,8 +1,8 @@
 /**
  * Context: what a command has to work with: where to print and how, when to stop, which service to ask.
  *
- * Results go to stdout, as text or, with `--json`, as one JSON record a line; everything else (progress, warnings, errors)
- * goes to stderr. So a pipe always gets results and nothing else.
+ * Results go to stdout, as text or, with `--json`, as one JSON record a line; everything else (progress, warnings,
+ * errors) goes to stderr. So a pipe always gets results and nothing else.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -69,18 +69,18 @@ export class Context {
     return ownStateFolder(this.#places, command);
   }
 
-  /** It may be there already. @throws ClusterError CONTROL_FORBIDDEN, STATE_OF_ANOTHER_USER */
+  /** The folder may exist already. @throws ClusterError CONTROL_FORBIDDEN, STATE_OF_ANOTHER_USER */
   newStateFolder(command: WritingCommand): string {
     return newStateFolder(this.#places, command);
   }
 
-  /** The service of this host. Whether it runs is known at the first call. */
+  /** The service of this host. Only its first call shows whether it runs. */
   service(): Service {
     const folder = this.stateFolder();
     if (!existsSync(join(folder, 'config')) && !existsSync(join(folder, 'control.sock'))) {
       throw new ClusterError(
         'NO_CLUSTER',
-        `no cluster here: ${folder} holds none. Found one with 'cluster init --name NAME' or enter one with 'cluster join TOKEN'.`,
+        `no cluster here: ${folder} holds none. Create one with 'cluster init --name NAME' or join one with 'cluster join TOKEN'.`,
         { blame: 'operator' },
       );
     }
@@ -88,7 +88,7 @@ export class Context {
   }
 }
 
-/** Ends too when nobody reads any more: whether the command does is for main.ts to say. */
+/** Also resolves when the reader has closed the pipe: main.ts decides whether the command ends then. */
 function write(text: string | Uint8Array): Promise<void> {
   return new Promise(resolve => {
     if (process.stdout.write(text, () => resolve())) resolve();

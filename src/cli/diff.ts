@@ -11,7 +11,7 @@ import { SPEC_HELP } from './ls.js';
 import type { Run } from './run.js';
 import { countText, shortId, sizeText, timeText } from './text.js';
 
-/** As restic shows them. */
+/** The letters that restic uses. */
 const LETTERS: Readonly<Record<Difference['kind'], string>> = {
   added: '+',
   removed: '-',
@@ -46,10 +46,10 @@ async function diffOfSnapshots(
   const before = await service.resolve({ spec: a }, context.signal);
   const after = await service.resolve({ spec: b }, context.signal);
   if (!before.under.equals(after.under)) {
-    const text = `${escapePath(before.under) || 'all'} and ${escapePath(after.under) || 'all'} are compared path by path: name the same path twice`;
+    const text = `${escapePath(before.under) || 'all'} and ${escapePath(after.under) || 'all'} cannot be compared, because diff goes path by path: name the same path twice`;
     throw new ClusterError('BAD_ARGUMENT', text, { blame: 'operator' });
   }
-  // Not before it is needed: every other command starts without it.
+  // Loaded only here: no other command needs it.
   const { diffEntries } = await import('../catalog/diff.js');
   const entries = (of: Resolved): AsyncIterable<Entry> => entriesOf(service, of, context.signal);
   for await (const difference of diffEntries(entries(before), entries(after))) await told.tell(difference);
@@ -63,7 +63,7 @@ async function diffWithFolder(context: Context, spec: string, told: ToldDifferen
   for await (const report of context.service().liveDiff({ spec }, context.signal)) {
     switch (report.kind) {
       case 'waits':
-        context.note('a backup of it, or another diff, is under way: the folder is looked at after that');
+        context.note('a backup or another diff of this source is running: the folder is looked at after that');
         break;
       case 'against': {
         const { id, source, timeMs } = report.snapshot;
@@ -111,7 +111,7 @@ class ToldDifferences {
     else await this.#context.print(`${LETTERS[kind]}    ${path}`);
   }
 
-  /** What was told, in numbers; `fields`: more of the record. */
+  /** Reports the totals; `fields`: further fields of the JSON record. */
   async end(fields: Readonly<Record<string, unknown>> = {}): Promise<void> {
     const { added, removed, content, type } = this.#counts;
     const [addedBytes, removedBytes] = [this.#addedBytes, this.#removedBytes];
@@ -133,7 +133,7 @@ async function* entriesOf(
   signal: AbortSignal,
 ): AsyncGenerator<Entry> {
   for await (const item of service.entries({ sourceId, snapshot: snapshot.id, under }, signal)) {
-    // Left out, they would be told as gone, or as new.
+    // If these entries were left out, they would be reported as gone or as new.
     if ('lacking' in item)
       throw new ClusterError('UNREACHABLE', `after ${escapePath(item.after) || 'the beginning'}: ${item.lacking}`, {
         blame: 'passing',

@@ -1,4 +1,4 @@
-/** `cluster drill`: a few files, picked by chance, are restored from their copies and thrown away. */
+/** `cluster drill`: restores a few files, picked at random, from their copies and throws them away. */
 import { Command } from 'commander';
 import { escapePath } from '../catalog/path-text.js';
 import { ClusterError } from '../core/fault.js';
@@ -14,10 +14,10 @@ const FILES_DEFAULT = 20;
 export const drillCommand = (run: Run): Command =>
   new Command('drill')
     .description(
-      'restore a few files from their copies, to see that they can be; exit code 22 when one cannot, or none was there to try',
+      'restore a few files from their copies, to see that it works; exit code 22 when one cannot be restored, or there was none to try',
     )
-    .argument('[source]', 'NAME, or HOST/NAME where two hosts have one of that name; default: all')
-    .option('--files <n>', `how many of each source; default ${FILES_DEFAULT}`, countArgument)
+    .argument('[source]', 'NAME, or HOST/NAME where two hosts have a source of that name; default: all')
+    .option('--files <n>', `how many files of each source; default ${FILES_DEFAULT}`, countArgument)
     .action(run(drill));
 
 async function drill(
@@ -52,22 +52,22 @@ async function drill(
   }
   if (context.json) await context.record({ message_type: 'drill-summary', tried: right + failed, failed, bytes });
   if (right + failed === 0) throw nothingTried();
-  const told = `${countText(right, 'file')}, ${sizeText(bytes)}, came from their copies and are right`;
-  if (!context.json) await context.print(failed === 0 ? told : `${told}; ${failed} did not come`);
+  const told = `${countText(right, 'file')}, ${sizeText(bytes)}, restored from their copies and verified`;
+  if (!context.json) await context.print(failed === 0 ? told : `${told}; ${failed} could not be restored`);
   return failed === 0 ? EXIT.ok : EXIT.drillFailed;
 }
 
 function failureText({ source, path, bytes }: DrillReport, { because, hosts }: Failure): string {
-  // Of a source without a snapshot that can be read nobody knows more than that.
+  // No snapshot of the source can be read, so nothing more is known.
   if (path === undefined && bytes === 0) return `${source}: ${because}`;
   const what = path === undefined ? `, ${sizeText(bytes)}` : `:${escapePath(path)}`;
-  const holders = hosts.length === 0 ? 'nobody says that it holds it' : `held by ${hosts.join(', ')}`;
+  const holders = hosts.length === 0 ? 'no host says that it holds it' : `held by ${hosts.join(', ')}`;
   return `${source}${what}: ${because}; ${holders}`;
 }
 
-/** A drill that proved nothing must not pass for one that did, also where there is no source yet. */
+/** A drill that proved nothing must not pass for one that did, even when there is no source yet. */
 const nothingTried = (): ClusterError =>
-  new ClusterError('NOTHING_TRIED', 'no file was tried: there is none with a byte in it, so nothing is proved', {
+  new ClusterError('NOTHING_TRIED', 'no file was tried: there is none that is not empty, so nothing is proved', {
     blame: 'operator',
   });
 

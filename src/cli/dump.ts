@@ -10,13 +10,13 @@ import type { Run } from './run.js';
 import { shortId, timeText } from './text.js';
 import { tellNewer } from './unreachable.js';
 
-/** Which snapshot that means is not seen in what is printed. */
+/** The output does not show which snapshot a time means. */
 const NAMES_TIME = /^[^@:]*@\d{4}-/;
 
 export const dumpCommand = (run: Run): Command =>
   new Command('dump')
     .description(
-      'the bytes of one file, to stdout, when all of them are verified; until then they are kept in memory, from 8 MiB on in TMPDIR',
+      'the bytes of one file, to stdout, once all of them are verified; until then they are kept in memory, or in TMPDIR from 8 MiB on',
     )
     .argument('<source:path>', SPEC_HELP)
     .action(run(dump));
@@ -39,7 +39,7 @@ async function dump(context: Context, spec: string): Promise<ExitCode> {
   }
   const { blob, size } = found.entry;
   if (blob === undefined || size === 0) return EXIT.ok;
-  // Not before it is needed: every other command starts without it.
+  // Loaded only here: no other command needs it.
   const { HeldBack } = await import('./held-back.js');
   const held = new HeldBack(blob, size);
   try {
@@ -58,12 +58,16 @@ async function dump(context: Context, spec: string): Promise<ExitCode> {
   } finally {
     await held.close();
   }
-  throw new ClusterError('CONTENT_WRONG', `${name}: what came is not what was backed up. Nothing was printed`, {
-    blame: 'passing',
-  });
+  throw new ClusterError(
+    'CONTENT_WRONG',
+    `${name}: the bytes that came are not those that were backed up. Nothing was printed`,
+    {
+      blame: 'passing',
+    },
+  );
 }
 
-/** Behind what nobody can give it may stand all the same. */
+/** Goes on past entries that no host can give: the one that is looked for may come after them. */
 async function entryAt(
   items: ReturnType<Service['entries']>,
   { under, name }: { readonly under: Buffer; readonly name: string },

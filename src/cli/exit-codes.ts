@@ -14,7 +14,10 @@ export const EXIT = {
   incomplete: 3,
   noCluster: 10,
   serviceNotRunning: 11,
-  /** Not a member, not let in, without the key that this needs, as a user whom the service does not hear, or who may not write for it. */
+  /**
+   * Not a member, not admitted, without the key that the command needs, or run by a user whom the service does not
+   * answer or who may not write in its state folder.
+   */
   notAllowed: 12,
   underReplicated: 20,
   /** A source is missing, or its newest snapshot is too old. */
@@ -77,7 +80,7 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   INTERRUPTED: EXIT.interrupted,
 };
 
-/** The error comes of an abort with this reason, in whatever words the one that listened for it has. */
+/** True when the error, or a cause of it, is this abort's reason or an `AbortError`: some listeners throw their own. */
 export function isInterruption(error: unknown, reason: unknown): boolean {
   for (let one = error; one instanceof Error; one = one.cause)
     if (one === reason || one.name === 'AbortError') return true;

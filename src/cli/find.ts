@@ -1,4 +1,4 @@
-/** `cluster find PATTERN`: where in the snapshots is a file of that name? */
+/** `cluster find PATTERN`: where in the snapshots is a file with such a name? */
 import { Command } from 'commander';
 import { escapePath } from '../catalog/path-text.js';
 import type { SnapshotReport } from '../daemon/service.js';
@@ -20,11 +20,11 @@ export const findCommand = (run: Run): Command =>
     .description('where a file is in the snapshots, as SOURCE@SNAPSHOT:PATH')
     .argument(
       '<pattern>',
-      'a name such as "*.jpg", or with a slash a path such as "2026/**/*.jpg". * and ? stand for any text and any byte of a name, ** for any folders, [ab] and {ab,cd} for one of these, all else for itself; with a \\ in front these do, too',
+      'a name such as "*.jpg", or with a slash a path such as "2026/**/*.jpg". * and ? stand for any text and any byte of a name, ** for any folders, [ab] and {ab,cd} for one of these; every other character, and any of these after a \\, stands for itself',
     )
     .option('--source <name>', 'only in this source')
-    .option('--all', 'in every snapshot, the newest first; else in the newest of each source')
-    .option('-i, --ignore-case', 'upper and lower case of ASCII letters are the same')
+    .option('--all', 'in every snapshot, newest first; default: in the newest of each source')
+    .option('-i, --ignore-case', 'ignore the case of ASCII letters')
     .action(run(find));
 
 async function find(context: Context, pattern: string, { source, all, ignoreCase }: FindOptions): Promise<ExitCode> {
@@ -53,16 +53,16 @@ async function find(context: Context, pattern: string, { source, all, ignoreCase
       }
     } catch (error) {
       if (!(error instanceof Error) || !('code' in error) || !UNREADABLE.has(error.code)) throw error;
-      // The others may have it.
+      // Other snapshots may still have a match.
       code = EXIT.incomplete;
-      context.note(`not looked into: ${name}@${shortId(id)}: ${error.message}`);
+      context.note(`not searched: ${name}@${shortId(id)}: ${error.message}`);
     }
   }
   if (found === 0) context.note('nothing found');
   return code;
 }
 
-/** The snapshot itself can be had from nobody who is up, or is no snapshot, or went just now. */
+/** No host that is up has the snapshot itself, or its bytes are no snapshot, or it was removed just now. */
 const UNREADABLE: ReadonlySet<unknown> = new Set(['OBJECT_MISSING', 'MALFORMED_OBJECT', 'SNAPSHOT_UNKNOWN']);
 
 function newestOfEach(newestFirst: readonly SnapshotReport[]): SnapshotReport[] {
@@ -80,7 +80,7 @@ function newestOfEach(newestFirst: readonly SnapshotReport[]): SnapshotReport[] 
  * Parentheses and bars stand for themselves: the copies of a file are called `IMG (1).jpg`.
  */
 async function matcherOf(pattern: string, ignoreCase: boolean): Promise<(path: Buffer) => boolean> {
-  // Not before it is needed: every other command starts without it.
+  // Loaded only here: no other command needs it.
   const { default: picomatch } = await import('picomatch');
   const plain = pattern.replace(/^\/+/, '').replaceAll(/\\.|[()|]/g, one => (one.length > 1 ? one : `\\${one}`));
   const isMatch = picomatch(Buffer.from(plain).toString('latin1'), {

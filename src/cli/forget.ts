@@ -1,9 +1,10 @@
 /**
- * `cluster forget SOURCE`: which snapshots the rules keep, and why; and, without `--dry-run`, an end to listing the others.
+ * `cluster forget SOURCE`: says which snapshots the rules keep, and why; without `--dry-run` it unlists the others.
  *
- * The service does this by itself after each snapshot, by the policy's `keep`. The command is for looking, and for other
- * rules once; for what a clock that was ahead has dated into the future (`--future`); and, with an admin's key, for what no rule may do: to end the hold of what is unlisted (`--now`), and to let go of
- * a source that has left the policy (`--archived`).
+ * The service does this by itself after each snapshot, by the policy's `keep`. The command is for looking; for applying
+ * other rules once; for unlisting snapshots that a clock which was ahead has dated into the future (`--future`); and,
+ * with an admin's key, for what no rule may do: ending the hold of unlisted snapshots (`--now`), and letting go of a
+ * source that has left the policy (`--archived`).
  */
 import { Command, Option } from 'commander';
 import { KEEP_KINDS, type KeepCounts, type KeepKind } from '../catalog/retention.js';
@@ -26,26 +27,26 @@ type ForgetOptions = Readonly<Partial<Record<`keep${Capitalize<KeepKind>}`, numb
 export function forgetCommand(run: Run): Command {
   const command = new Command('forget')
     .description('which snapshots stay listed, and why; the others are unlisted')
-    .argument('<source>', 'NAME, or HOST/NAME where two hosts have one of that name')
+    .argument('<source>', 'NAME, or HOST/NAME where two hosts have a source of that name')
     .option('--dry-run', 'only say what would be done');
   for (const kind of KEEP_KINDS) command.option(`--keep-${kind} <n>`, KEEP_TEXTS[kind], wholeNumberArgument);
   const keeps = KEEP_KINDS.map(kind => `keep${capitalized(kind)}`);
   return command
     .addOption(
-      new Option('--future', 'unlist what the clock has dated ahead; take one in its place').conflicts([
+      new Option('--future', 'unlist snapshots that the clock dated ahead; take one in their place').conflicts([
         'now',
         'archived',
         ...keeps,
       ]),
     )
-    .option('--now', "what is unlisted is not held either: needs an admin's key")
+    .option('--now', "stop holding what is unlisted: needs an admin's key")
     .addOption(
       new Option('--archived', "let go of a source that left the policy: needs an admin's key").conflicts([
         'now',
         ...keeps,
       ]),
     )
-    .option('--yes', 'do it, where that lets go of something that the policy would have kept')
+    .option('--yes', 'do it even if it lets go of something that the policy would have kept')
     .addHelpText('after', AFTER_HELP)
     .action(run(forget));
 }
@@ -61,11 +62,11 @@ const KEEP_TEXTS: Readonly<Record<KeepKind, string>> = {
 
 const AFTER_HELP = `
 On the source's own host; --now and --archived on any host with an admin's key.
-Rules given here stand in place of the policy's: a kind that is not named is 0.
-What is unlisted stays with its holders for the days that the snapshot's hold
-says: 'snapshots --held' shows it, and it can be restored until then. --now ends
-that for all unlisted snapshots of the source. What nobody wants any more goes
-when the policy's gcGrace has passed, and through the trash.`;
+Rules given here replace the policy's: a kind that is not named is 0.
+An unlisted snapshot stays with its holders for as many days as its hold says:
+'snapshots --held' shows it, and it can be restored until then. --now ends that
+for all unlisted snapshots of the source. What nothing needs any longer goes to
+the trash once the policy's gcGrace has passed.`;
 
 async function forget(context: Context, source: string, options: ForgetOptions): Promise<ExitCode> {
   const keep = countsIn(options);
@@ -101,7 +102,7 @@ async function forget(context: Context, source: string, options: ForgetOptions):
     }
     if (leaves.length + report.released.length > 0 && (now || options.archived === true))
       await context.print(
-        `what nothing else wants goes after ${spanText(report.graceMs)} of each holder's running time`,
+        `what nothing else needs is removed after ${spanText(report.graceMs)} of each holder's running time`,
       );
   }
   if (report.heldStill !== undefined) {
@@ -117,7 +118,7 @@ async function forget(context: Context, source: string, options: ForgetOptions):
 const capitalized = (kind: KeepKind): Capitalize<KeepKind> =>
   `${kind.charAt(0).toUpperCase()}${kind.slice(1)}` as Capitalize<KeepKind>;
 
-/** The kinds that are not named are 0, as with restic. @returns undefined when none is: then the policy's rules hold. */
+/** Kinds that are not named are 0, as with restic. @returns undefined when none is: then the policy's rules apply. */
 function countsIn(options: ForgetOptions): KeepCounts | undefined {
   const { keepLast, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = options;
   const given = [keepLast, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly];

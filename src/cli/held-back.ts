@@ -1,8 +1,8 @@
 /**
- * Held back: the bytes of one blob as they come, until all are here and hash to its name. Then they may be printed, and not before:
- * who reads them from a pipe cannot give wrong ones back.
+ * Held back: keeps the bytes of one blob until all have come and hash to its name. Only then may they be printed,
+ * because whoever reads them from a pipe cannot give wrong ones back.
  *
- * In memory when they are few, else in a file without a name, which is gone with this process, however it ends.
+ * A small blob is kept in memory, a large one in a file without a name, which goes with this process however it ends.
  *
  * Driven by dump.ts.
  */
@@ -15,7 +15,7 @@ import { ClusterError, messageOf } from '../core/fault.js';
 import { createHasher, type Hasher } from '../core/hash.js';
 import { type BlobId, hexOf } from '../core/ids.js';
 
-/** From here on in a file; smaller ones, nearly all, in memory. */
+/** A blob of at least this size is kept in a file; smaller ones, which are nearly all, in memory. */
 export const FILE_BYTES_MIN = 8 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
 const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
@@ -33,7 +33,7 @@ export class HeldBack {
     this.#expectedBytes = expectedBytes;
   }
 
-  /** What has come is void: it begins anew. */
+  /** Discards what has come: the bytes are sent again from the beginning. */
   begin(): void {
     this.#hasher?.dispose();
     this.#hasher = createHasher();
@@ -52,7 +52,7 @@ export class HeldBack {
     else await this.#write(data, at);
   }
 
-  /** All came, and it hashes to its name. */
+  /** True when all bytes have come and they hash to the blob's name. */
   end(): boolean {
     const hasher = this.#hasher;
     this.#hasher = undefined;
@@ -61,13 +61,13 @@ export class HeldBack {
     return false;
   }
 
-  /** Only when `end` has said yes. */
+  /** To be called only after `end` has returned true. */
   async *bytes(): AsyncGenerator<Uint8Array> {
     yield* this.#pieces;
     if (this.#file === undefined) return;
     for (let at = 0; at < this.#bytes; ) {
       const { bytesRead, buffer } = await this.#file.read(Buffer.allocUnsafe(READ_BYTES), 0, READ_BYTES, at);
-      if (bytesRead === 0) throw new Error('the file of what was held back is shorter than what was written to it');
+      if (bytesRead === 0) throw new Error('the temporary file is shorter than what was written to it');
       at += bytesRead;
       yield buffer.subarray(0, bytesRead);
     }
@@ -87,7 +87,7 @@ export class HeldBack {
     } catch (error) {
       throw new ClusterError(
         'NO_ROOM_TO_VERIFY',
-        `what comes is held back in ${tmpdir()} until all of it is verified, and that could not be written: ` +
+        `the bytes are kept in ${tmpdir()} until all of them are verified, and could not be written there: ` +
           `${messageOf(error)}. Nothing was printed: set TMPDIR to a folder with ` +
           `${this.#expectedBytes} bytes of room.`,
         { blame: 'operator', cause: error },

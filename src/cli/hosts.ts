@@ -1,4 +1,4 @@
-/** `cluster hosts`: the members, how they are, and the room they lend. */
+/** `cluster hosts`: the members, their state, and the room they lend. */
 import { Command } from 'commander';
 import type { HostReport } from '../daemon/service.js';
 import type { Context } from './context.js';
@@ -44,7 +44,7 @@ export function hostsTable(isTerminal: boolean, hosts: readonly HostReport[]): P
 
 function seenText({ self, seenMs }: HostReport, nowMs: number): string {
   if (self) return 'now';
-  // It may have been here for years: what is not kept over a start of the service is when.
+  // It may have been a member for years: when it was last seen is not kept across a start of the service.
   return seenMs === undefined ? 'not since start' : `${spanText(nowMs - seenMs)} ago`;
 }
 

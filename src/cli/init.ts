@@ -11,7 +11,7 @@ interface InitOptions {
 
 export const initCommand = (run: Run): Command =>
   new Command('init')
-    .description('found a cluster; this host is its first member and admin')
+    .description('create a cluster; this host is its first member and admin')
     .requiredOption('--name <name>', 'of the cluster, such as "home"')
     .option('--host <name>', "of this host; default: the machine's name")
     .action(run(init));
@@ -39,7 +39,7 @@ async function init(context: Context, { name, host }: InitOptions): Promise<Exit
     });
     return EXIT.ok;
   }
-  await context.print(`cluster ${name} founded; this host is ${founder?.name}, its state lies in ${stateDir}`);
+  await context.print(`created cluster ${name}; this host is ${founder?.name}, and its state is in ${stateDir}`);
   context.note("Next: 'cluster up' starts the service, 'cluster invite' lets other machines in.");
   return EXIT.ok;
 }

@@ -18,9 +18,9 @@ const EXPIRES_MS = 24 * 3_600_000;
 export const inviteCommand = (run: Run): Command =>
   new Command('invite')
     .description("print a token for 'cluster join' on another machine")
-    .option('--uses <n>', 'hosts it lets in', countArgument, 1)
+    .option('--uses <n>', 'how many hosts it lets in', countArgument, 1)
     .addOption(
-      new Option('--expires <duration>', 'good for this long').argParser(durationArgument).default(EXPIRES_MS, '24h'),
+      new Option('--expires <duration>', 'valid for this long').argParser(durationArgument).default(EXPIRES_MS, '24h'),
     )
     .addOption(
       new Option('--trust <trust>', 'what those hosts are').choices(['trusted', 'untrusted']).default('trusted'),

@@ -12,7 +12,7 @@ interface JoinOptions {
 
 export const joinCommand = (run: Run): Command =>
   new Command('join')
-    .description("become a member, by a token of 'cluster invite'")
+    .description("become a member, with a token from 'cluster invite'")
     .argument('<token>', 'the line that invite printed; "-" for stdin')
     .option('--host <name>', "of this host; default: the machine's name")
     .option('--no-mdns', 'reach the members only at the addresses in the token')
@@ -48,7 +48,7 @@ async function join(context: Context, tokenArgument: string, { host, mdns }: Joi
     return EXIT.ok;
   }
   await context.print(
-    `joined ${configuration.clusterName} as ${name}, let in by ${admittedBy}; this host's state lies in ${stateDir}`,
+    `joined ${configuration.clusterName} as ${name}, let in by ${admittedBy}; this host's state is in ${stateDir}`,
   );
   if (standing === 'provisional') context.note('Its copies count once a host with an admin key has been reached.');
   context.note("Next: 'cluster up' starts the service.");
@@ -63,7 +63,7 @@ async function readToken(): Promise<string> {
   for await (const chunk of process.stdin) {
     text += String(chunk);
     if (text.length > TOKEN_BYTES_MAX) {
-      throw new ClusterError('TOKEN_DAMAGED', 'what came on stdin is no token: it is too long', { blame: 'operator' });
+      throw new ClusterError('TOKEN_DAMAGED', 'stdin does not hold a token: it is too long', { blame: 'operator' });
     }
   }
   return text.trim();

@@ -1,6 +1,6 @@
 /**
- * List from stores: `cluster snapshots --from-store PATH…` and `cluster ls --from-store PATH…`: what is on the disks that are
- * left, before anything is restored from them.
+ * List from stores: `cluster snapshots --from-store PATH…` and `cluster ls --from-store PATH…` show what is on the
+ * surviving disks, before anything is restored from them.
  */
 import type { Entry } from '../catalog/entry.js';
 import { lackingIn } from '../catalog/gap-text.js';
@@ -22,7 +22,7 @@ export interface ListFromStores {
   readonly spec: string | undefined;
 }
 
-/** Entries whose names are on none of the disks are told, and the exit code says so. */
+/** Entries whose names are on none of the disks are reported, and the exit code is then `incomplete`. */
 export async function listEntries(
   context: Context,
   from: ListFromStores,
@@ -40,7 +40,7 @@ export async function listEntries(
   return code;
 }
 
-/** Oldest first, of one source or of all; also those that are listed no more and lie here all the same. */
+/** Oldest first, of one source or of all, including those that are no longer listed but are still on these disks. */
 export async function listSnapshots(context: Context, from: ListFromStores): Promise<ExitCode> {
   const open = await openStores(context, {
     command: 'snapshots',

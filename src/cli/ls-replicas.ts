@@ -21,7 +21,7 @@ export const lsReplicasCommand = (run: Run): Command =>
   new Command('ls-replicas')
     .alias('whereis')
     .description(
-      'have/want, path and the hosts that hold it, in parentheses where that does not count now; exit code 3 when not all can be listed',
+      'have/want, path and the hosts that hold it, in parentheses where its copy does not count now; exit code 3 when not all can be listed',
     )
     .argument('[source]', `${SPEC_HELP}; default: the newest snapshot of every source`)
     .option('--under', 'only files with too few copies')
@@ -52,7 +52,7 @@ function terminalLine({ have, want, holders, source, path }: ReplicaReport): str
   return `${have < want ? coloured('red', count) : count} ${source}:${escapePath(path)}  ${hosts || coloured('red', 'none')}`;
 }
 
-/** Parted by tabs: have, want, source, path, hosts. */
+/** Separated by tabs: have, want, source, path, hosts. */
 function plainLine({ have, want, holders, source, path }: ReplicaReport): string {
   return [have, want, source, escapePath(path), holders.map(holderText).join(',')].join('\t');
 }

@@ -15,7 +15,7 @@ export const SPEC_HELP =
 
 export const lsCommand = (run: Run): Command =>
   new Command('ls')
-    .description('the entries of a snapshot, in path order; exit code 3 when nobody can give some of them')
+    .description('the entries of a snapshot, in path order; exit code 3 when some of them cannot be read')
     .argument('[source]', `${SPEC_HELP}; ${SPEC_ON_STORES}`)
     .option(...FROM_STORE)
     .option('-l, --long', 'with mode, owner, size and time')
@@ -64,7 +64,7 @@ const KIND_LETTERS: Readonly<Record<EntryKind, string>> = {
 
 /** As `ls -l` shows it. */
 function longLine(entry: Entry): string {
-  // Any text, as its origin has it: a line break in it would make a line of its own.
+  // The names of accounts may be any text: an unescaped line break would start a new line.
   const user = escapePath(Buffer.from(entry.user)) || String(entry.uid);
   const group = escapePath(Buffer.from(entry.group)) || String(entry.gid);
   const time = timeText(Number(entry.mtimeNs / 1_000_000n));

@@ -1,8 +1,9 @@
 /**
- * The `cluster` command (also called `scatterhoard`, for Debian's graphviz owns the shorter name), begun by cluster.cts.
+ * The `cluster` command, started by cluster.cts. It is also called `scatterhoard`, because Debian's graphviz owns the
+ * shorter name.
  *
- * This file owns what ends the process: signals, errors and exit codes (exit-codes.ts). A command gives its exit code or
- * throws; it never exits by itself.
+ * This file owns what ends the process: signals, errors and exit codes (exit-codes.ts). A command returns its exit code
+ * or throws; it never exits by itself.
  */
 import { Command, CommanderError } from 'commander';
 import { ClusterError } from '../core/fault.js';
@@ -20,29 +21,29 @@ let received: NodeJS.Signals | undefined;
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
-    // The second time the person means it.
+    // After a second signal the process ends at once.
     if (received !== undefined) endProcess(EXIT.interrupted);
     received = signal;
     interrupt.abort(new ClusterError('INTERRUPTED', 'interrupted', { blame: 'operator' }));
   });
 }
-/** Until a command runs: its help and version are told, too. */
+/** Whether a closed pipe ends the process. True until a command runs: help and version only print, too. */
 let endsUnheard = true;
-/** The result is not whole where it was to go: a full disk, say. */
+/** Set when not all of the result could be written, to a full disk for example. */
 let lost: ClusterError | undefined;
 process.stdout.on('error', error => {
   if ('code' in error && error.code === 'EPIPE') {
     // A reader that has seen enough (`| head`) closes the pipe; the rest would be printed for nobody.
     if (endsUnheard) process.exit(EXIT.ok);
   } else if (lost === undefined) {
-    const text = `what this prints could not be written where it is to go: ${error.message}`;
+    const text = `the output could not be written: ${error.message}`;
     lost = new ClusterError('OUTPUT_LOST', text, { blame: 'operator', cause: error });
     tellError(lost);
-    // A command that does something goes on to its end all the same.
+    // A command that does more than report still runs to its end.
     if (endsUnheard) interrupt.abort(lost);
   }
 });
-// What goes there says how a command fares; that nobody wants to know, or can, is no end of it.
+// Stderr only says how a command is getting on; the command goes on when nobody can read that.
 process.stderr.on('error', () => {});
 
 interface GlobalOptions {
@@ -102,9 +103,9 @@ function usageErrorText(text: string): string {
   return `${JSON.stringify({ message_type: 'error', code: 'USAGE', message: text.trim() })}\n`;
 }
 
-/** Tells what went wrong, and gives the exit code for it. */
+/** Reports what went wrong, and returns the exit code for it. */
 function tellError(error: unknown): ExitCode {
-  // Help and version end that way too; commander has printed whatever there is to say.
+  // Help and version end here too; commander has already printed its text.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const isJson = program.opts<GlobalOptions>().json === true;
   if (received !== undefined && isInterruption(error, interrupt.signal.reason)) {
@@ -115,7 +116,7 @@ function tellError(error: unknown): ExitCode {
   const record = toErrorRecord(error);
   if (isJson) process.stderr.write(`${JSON.stringify(record)}\n`);
   else process.stderr.write(`cluster: ${printable(record.message)}\n`);
-  // A bug of ours, not a refusal: where it happened helps whoever gets the report.
+  // A bug, not a refusal: the stack helps whoever gets the report.
   if (record.code === 'INTERNAL' && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   return exitCodeFor(error);
 }
@@ -125,11 +126,11 @@ try {
   // `up` ends without an error; SIGTERM is how a service is stopped, SIGINT is a person who interrupts.
   if (received === 'SIGINT') exitCode = EXIT.interrupted;
 } catch (error) {
-  // What was lost is told already.
+  // The loss of output has been reported already.
   if (lost === undefined || !isInterruption(error, lost)) exitCode = tellError(error);
 }
-// Nothing that a command left open may hold the process; what it printed must be out.
+// Nothing that a command left open may keep the process alive, but its output must be written first.
 process.stdout.write('', () => {
-  // That it could not be written is told later than that it is out.
+  // A failed write calls this callback before it emits its error event.
   setImmediate(() => endProcess(lost === undefined ? exitCode : EXIT.failed));
 });

@@ -1,8 +1,8 @@
 /**
- * On stores: what a command that was given `--from-store` has to work with: the disks, the source that was meant, the
- * snapshot that was meant.
+ * On stores: what a command that was given `--from-store` works with: the disks, and the source and the snapshot that
+ * were meant.
  *
- * No service, no state folder, no key and no peer: all that is asked is on the disks (store/bare-stores.ts).
+ * It needs no service, state folder, key or peer: everything is read from the disks (store/bare-stores.ts).
  */
 import { existsSync } from 'node:fs';
 import { escapePath } from '../catalog/path-text.js';
@@ -27,11 +27,11 @@ import {
 import { countText, shortId, sizeText, tableText, timeRecord, timeText } from './text.js';
 
 export interface AskedOfStores {
-  /** Which it is, for what is told. */
+  /** The command's name, for messages. */
   readonly command: 'ls' | 'restore' | 'snapshots';
-  /** What stood behind `--from-store`: paths, and maybe the source. */
+  /** The words after `--from-store`: paths, and maybe the source. */
   readonly words: readonly string[];
-  /** The argument, where it was given by itself. */
+  /** The source, if it was given as an argument of its own. */
   readonly spec: string | undefined;
   readonly onDamage: (damage: Damage) => void;
 }
@@ -39,11 +39,11 @@ export interface AskedOfStores {
 export interface OpenStores {
   readonly stores: BareStores;
   readonly content: StoresContent;
-  /** What was asked for, if anything was. */
+  /** The source that was asked for, if any. */
   readonly wanted: SourceSpec | undefined;
-  /** What to type when the source is missing. */
+  /** The command line to suggest when no source was named. */
   readonly example: (source: string) => string;
-  /** Said of a source that there is not. */
+  /** Added to the refusal of a source that is not on these disks. */
   readonly hint: string;
 }
 
@@ -53,7 +53,7 @@ export async function openStores(context: Context, asked: AskedOfStores): Promis
   const stores = await BareStores.open(paths, { onDamage: asked.onDamage });
   const wanted = spec === undefined ? undefined : parseSourceSpec(spec);
   const looking = lookInto(stores, { wanted, signal: context.signal });
-  const content = await tellIfLong(context, 'looking which sources are on these disks …', looking);
+  const content = await tellIfLong(context, 'looking for sources on these disks …', looking);
   if (content.sources.length === 0) {
     throw new ClusterError(
       'NO_SOURCE',
@@ -67,11 +67,11 @@ export async function openStores(context: Context, asked: AskedOfStores): Promis
     wanted,
     example: source =>
       `cluster ${asked.command} ${source} --from-store ${paths.map(shellWord).join(' ')}${asked.command === 'restore' ? ' --target DIR' : ''}`,
-    hint: spec === asked.spec ? '' : `. ${spec} is no store either`,
+    hint: spec === asked.spec ? '' : `. ${spec} is not a store either`,
   };
 }
 
-/** From then on somebody may think that nothing happens. */
+/** After this long a person may think that nothing is happening. */
 const LONG_MS = 5_000;
 
 /** Every file is looked for before the first is restored: with many of them, on a slow disk, that takes minutes. */
@@ -91,7 +91,7 @@ export interface FoundOnStores {
   readonly under: Buffer;
 }
 
-/** @throws ClusterError SOURCE_NEEDED, and for what was named and is not there */
+/** @throws ClusterError SOURCE_NEEDED, and for a source, snapshot or path that was named and is not there */
 export async function findOnStores(context: Context, open: OpenStores): Promise<FoundOnStores> {
   const { stores, content, wanted } = open;
   const source = await sourceOf(context, open);
@@ -101,7 +101,7 @@ export async function findOnStores(context: Context, open: OpenStores): Promise<
   const choosing = chosen(finding, wanted?.snapshot ?? { kind: 'latest' });
   const snapshot = await tellIfLong(
     context,
-    `looking which snapshot of ${source.name} is whole on these disks …`,
+    `looking for a snapshot of ${source.name} that is whole on these disks …`,
     choosing,
   );
   if (under.length > 0) await needPath(finding, { snapshot, under });
@@ -110,7 +110,7 @@ export async function findOnStores(context: Context, open: OpenStores): Promise<
 
 // ── What was typed ──
 
-/** An option takes all words up to the next one, so the source may stand among the paths: it is the one that is no store. */
+/** The option takes all words up to the next option, so the source may be among them: the word that is not a store. */
 function partWords({ words, spec }: AskedOfStores): {
   readonly paths: readonly [string, ...string[]];
   readonly spec: string | undefined;
@@ -121,7 +121,7 @@ function partWords({ words, spec }: AskedOfStores): {
   if (first !== undefined) return { paths: [first, ...others], spec: spec ?? only };
   throw new ClusterError(
     'NOT_A_STORE',
-    `${words.join(' ')} is no store: name the folders that have a ${MARKER_NAME} in them`,
+    `${words.join(' ')} is not a store: name the folders that have a ${MARKER_NAME} in them`,
     {
       blame: 'operator',
     },
@@ -132,7 +132,8 @@ function mayBeStore(word: string): boolean {
   try {
     return looksLikeStore(word);
   } catch {
-    // A folder that nobody can look into: whoever opens it says why. Where not even that can be told, as in a closed folder, it is a name.
+    // A folder that cannot be read counts as a store: opening it reports why. If not even its existence can be seen, as
+    // inside a closed folder, the word counts as a source's name.
     return existsSync(word);
   }
 }
@@ -225,7 +226,7 @@ interface Finding {
   readonly source: SourceOnStores;
 }
 
-/** `latest` is the newest that is whole on these disks; where none is, the newest. */
+/** `latest` is the newest snapshot that is whole on these disks; if none is, the newest that can be read. */
 async function chosen(finding: Finding, wanted: SourceSpec['snapshot']): Promise<KnownSnapshot> {
   const { stores, source } = finding;
   const readable: KnownSnapshot[] = [];
@@ -248,7 +249,7 @@ async function chosen(finding: Finding, wanted: SourceSpec['snapshot']): Promise
   if (choice.kind === 'ambiguous') {
     throw new ClusterError(
       'SNAPSHOT_AMBIGUOUS',
-      `${choice.snapshots.length} snapshots of ${source.name} begin so; give more digits`,
+      `${choice.snapshots.length} snapshots of ${source.name} begin with these digits; give more of them`,
       { blame: 'operator' },
     );
   }
@@ -260,7 +261,7 @@ async function chosen(finding: Finding, wanted: SourceSpec['snapshot']): Promise
   );
 }
 
-/** Nobody lists it any more, and its hold has kept it. */
+/** Looks for it among the snapshots that are no longer listed but that their hold has kept. */
 async function unlisted(
   { context, stores, content, source }: Finding,
   wanted: SourceSpec['snapshot'],
@@ -281,8 +282,8 @@ async function latest(
     if (!(await whole.isWhole(listed.id, signal))) continue;
     if (listed.id !== newest.id) {
       const shortfall = await ifReadable(shortfallOf(stores, newest.id, { under: Buffer.alloc(0), signal }));
-      const lack = shortfall === undefined ? 'cannot be read on these disks' : lackText(shortfall);
-      context.note(`a newer snapshot ${snapshotText(newest)} is known, but of it ${lack}`);
+      const lack = shortfall === undefined ? 'it cannot be read on these disks' : `not whole: ${lackText(shortfall)}`;
+      context.note(`a newer snapshot ${snapshotText(newest)} is known, but ${lack}`);
     }
     return listed;
   }
@@ -294,7 +295,7 @@ async function needPath(
   { context, stores, source }: Finding,
   { snapshot, under }: { readonly snapshot: KnownSnapshot; readonly under: Buffer },
 ): Promise<void> {
-  // A gap may hold it.
+  // Any item will do, for a gap may hold the path.
   for await (const _ of walkReadable(stores.objects, snapshot.id, { under, signal: context.signal })) return;
   throw new ClusterError(
     'PATH_UNKNOWN',
@@ -303,7 +304,7 @@ async function needPath(
   );
 }
 
-// ── What is told of it ──
+// ── Messages ──
 
 const snapshotText = ({ id, timeMs }: KnownSnapshot): string => `${shortId(id)} of ${timeText(timeMs)}`;
 
@@ -322,5 +323,5 @@ function notVerified({ configuration }: StoresContent, { origin }: SourceOnStore
     configuration === undefined
       ? 'no configuration can be read on these disks'
       : `the configuration on these disks does not know the host ${origin}`;
-  return `${why}: who signed the snapshots is not checked. Every hash is`;
+  return `${why}: the signatures of the snapshots are not checked. Every hash is`;
 }

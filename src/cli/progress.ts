@@ -1,5 +1,6 @@
 /**
- * Progress: how far a long command is. A bar on a terminal, a line now and then elsewhere, JSON records with `--json`.
+ * Progress: how far a long command has come. A bar on a terminal, a line now and then elsewhere, JSON records with
+ * `--json`.
  *
  * To stderr (JSON: stdout, with the other records), so that results can be piped.
  */
@@ -11,7 +12,7 @@ export interface ProgressStep {
   readonly phase: string;
   readonly count: number;
   readonly bytes: number;
-  /** Done without any work: they say nothing of how long the rest takes. Default: 0. */
+  /** Bytes that needed no work, and so say nothing about how long the rest takes. Default: 0. */
   readonly keptBytes?: number;
 }
 
@@ -24,7 +25,7 @@ export interface ProgressTotal {
 
 /** Faster than eyes, slow enough not to cost anything. */
 const BAR_MS = 100;
-/** For logs: enough to see that it lives. */
+/** For logs: often enough to show that the command is alive. */
 const LINE_MS = 10_000;
 const RECORD_MS = 1_000;
 
@@ -33,10 +34,10 @@ export class Progress {
   readonly #total: ProgressTotal;
   #bar: SingleBar | undefined;
   #phase = '';
-  /** Of the phase. */
+  /** When the phase began. */
   #startMs = performance.now();
   #shownMs = performance.now();
-  /** As last said. */
+  /** The words that `wait` noted last. */
   #waiting: string | undefined;
 
   private constructor(context: Context, total: ProgressTotal) {
@@ -95,21 +96,21 @@ export class Progress {
       );
   }
 
-  /** A part of it does not go on before one of these hosts is back, or is given up. */
+  /** Says that a part of the work waits until one of these hosts is back, or is given up. */
   wait(hosts: readonly string[]): void {
     const words = `waiting for ${hosts.join(' or ')}`;
     if (this.#bar !== undefined) {
       this.#bar.update({ phase: words });
       return;
     }
-    // Of many parcels the same: once.
+    // Many parcels may wait for the same hosts: say it once.
     if (words === this.#waiting) return;
     this.#waiting = words;
     if (this.#context.json) void this.#context.record({ message_type: 'waiting', hosts });
     else this.#context.note(`${words}, gone just now`);
   }
 
-  /** Also before anything else is printed for good. */
+  /** To be called also before any other lasting line is printed. */
   stop(): void {
     this.#bar?.stop();
     this.#bar = undefined;

@@ -1,4 +1,4 @@
-/** `cluster rebuild-index`: the index database is made anew at the next start of the service. */
+/** `cluster rebuild-index`: removes the index database, so that the service rebuilds it at its next start. */
 import { Command } from 'commander';
 import { removeIndex } from '../daemon/index-trial.js';
 import type { Context } from './context.js';
@@ -8,14 +8,14 @@ import type { Run } from './run.js';
 export const rebuildIndexCommand = (run: Run): Command =>
   new Command('rebuild-index')
     .description(
-      'remove the index database: the service makes it anew when it is started, from stores, peers and sources',
+      'remove the index database: the service rebuilds it when it is started, from stores, peers and sources',
     )
     .action(run(rebuildIndex));
 
 async function rebuildIndex(context: Context): Promise<ExitCode> {
   removeIndex(context.ownStateFolder('rebuild-index'));
   const told =
-    'the index is removed; no copy and no snapshot was in it. Start the service: it makes the index anew from the records in its stores and from its peers, and reads its sources once more at their next snapshots';
+    'the index is removed; no copy and no snapshot was in it. Start the service: it rebuilds the index from the records in its stores and from its peers, and reads its sources once more at their next snapshots';
   if (context.json) await context.record({ message_type: 'index', removed: true });
   else await context.print(told);
   return EXIT.ok;

@@ -1,7 +1,7 @@
 /**
- * Records: the JSON records that scripts rely on, made from the service's reports. src/DESIGN.md, "What scripts may rely on", names
- * the fields that must stay; more may be added, none may go. Bytes are integers, times RFC 3339 in UTC, unknown times null, and bytes that
- * are no text stand as `\xHH`.
+ * Records: the JSON records that scripts rely on, made from the service's reports. src/DESIGN.md, "What scripts may rely on",
+ * names the fields that must stay; more may be added, none may go. Bytes are integers, times RFC 3339 in UTC, unknown
+ * times null, and bytes that are not text are written as `\xHH`.
  */
 import type { Entry } from '../catalog/entry.js';
 import { escapePath } from '../catalog/path-text.js';
@@ -65,7 +65,7 @@ export const replicaRecord = (report: ReplicaReport): JsonRecord => ({
   want: report.want,
   have: report.have,
   hosts: report.holders.map(({ host }) => host),
-  // Scripts rely on the field, and nobody keeps when a copy was read last.
+  // Scripts rely on the field, but no host keeps when a copy was last read.
   verified: null,
   holders: report.holders.map(({ host, counts }) => ({ host, counts })),
 });

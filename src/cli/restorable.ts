@@ -1,5 +1,5 @@
 /**
- * Restorable: what a restore was asked for, and who gives it: the service, or bare stores.
+ * Restorable: what a restore was asked for, and what gives it: the service, or bare stores.
  */
 import type { RestoreRequest } from '../catalog/restore-tree.js';
 import type { ObjectId, SourceId } from '../core/ids.js';
@@ -13,8 +13,8 @@ export interface Restorable extends Pick<RestoreRequest, 'entries' | 'content'> 
   readonly under: Buffer;
   /** For the progress only. */
   readonly total: { readonly files: number; readonly bytes: number };
-  /** Told when something may still be had: a sentence. */
+  /** A sentence, printed when something that failed may still be restored. */
   readonly advice: string;
-  /** A dry run found that not all can be had now. */
+  /** A dry run found that not everything can be restored now. */
   readonly isShort: boolean;
 }

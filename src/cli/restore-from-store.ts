@@ -1,7 +1,7 @@
 /**
- * Restore from stores: `cluster restore --from-store PATH…`, for when the house is gone and disks are left.
+ * Restore from stores: `cluster restore --from-store PATH…`, for when the house is gone and only disks are left.
  *
- * Nothing is written to the disks. What they lack is named as far as they know its name; the rest is restored.
+ * Nothing is written to the disks. What they lack is named as far as its name is on them; the rest is restored.
  */
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -23,7 +23,7 @@ import { shortId, timeText } from './text.js';
 export interface RestoreFromStores extends AskedOfStores {
   readonly target: string;
   readonly dryRun: boolean;
-  /** A file whose content is on none of the disks, told in a dry run: else the restore comes upon it. */
+  /** Told in a dry run about each file whose content is on none of the disks: a real restore finds these by itself. */
   readonly onMissing: (path: Buffer) => void;
 }
 
@@ -40,9 +40,9 @@ export async function restorableFrom(context: Context, from: RestoreFromStores):
     ...(from.dryRun && { onMissing: from.onMissing }),
   });
   const partial = isPartial(await readSnapshot(stores.objects, snapshot.id));
-  const shortfall = await tellIfLong(context, 'counting what of it is on these disks …', counting);
+  const shortfall = await tellIfLong(context, 'counting how much of it is on these disks …', counting);
   if (!isNothing(shortfall)) {
-    context.note(`of snapshot ${shortId(snapshot.id)} ${lackText(shortfall)}`);
+    context.note(`snapshot ${shortId(snapshot.id)} is not whole: ${lackText(shortfall)}`);
     const others = otherStores(content, stores);
     if (others !== undefined) context.note(others);
   }
@@ -59,7 +59,7 @@ export async function restorableFrom(context: Context, from: RestoreFromStores):
   };
 }
 
-/** Not even through a symlink, nor around one: nothing of a store may be touched. */
+/** The target may not be in a store, not even through a symlink, nor around one: nothing of a store may be touched. */
 function refuseTargetInStore(target: string, { stores }: BareStores): void {
   let place = resolve(target);
   while (!existsSync(place)) place = dirname(place);
@@ -69,7 +69,7 @@ function refuseTargetInStore(target: string, { stores }: BareStores): void {
     if (!`${real}/`.startsWith(`${folder}/`) && !isAround) continue;
     throw new ClusterError(
       'TARGET_IN_STORE',
-      `the target ${target} ${isAround ? 'holds' : 'lies in'} the store ${path}, to which nothing is written. Nothing was changed: name another folder`,
+      `the target ${target} ${isAround ? 'holds' : 'lies in'} the store ${path}, and a restore never writes to a store. Nothing was changed: name another folder`,
       { blame: 'operator' },
     );
   }
@@ -82,7 +82,7 @@ function otherStores({ configuration }: StoresContent, { stores }: BareStores): 
     return lent.length > here ? [`${name} (${lent.join(', ')})`] : [];
   });
   if (configuration === undefined || others.length === 0) return undefined;
-  return `By the configuration of ${timeText(configuration.signedMs)} there are also the stores of ${others.join(', ')}`;
+  return `The configuration of ${timeText(configuration.signedMs)} also names the stores of ${others.join(', ')}`;
 }
 
 async function* entriesOf(
@@ -116,7 +116,7 @@ async function* contentOf(
     const because =
       damagedOn.length === 0
         ? 'its content is on none of these disks'
-        : `its content is damaged on ${damagedOn.join(' and ')}, and on no other of these disks`;
+        : `its content is damaged on ${damagedOn.join(' and ')}, and is on no other of these disks`;
     yield { kind: 'unavailable', blob, because, hosts: [] };
   }
 }

@@ -1,6 +1,7 @@
 /**
- * `cluster restore SPEC --target DIR`: files back from whoever is up. The service fetches; this process writes, so that what
- * it makes belongs to the one who typed it. With `--from-store`, bare disks stand in for the service.
+ * `cluster restore SPEC --target DIR`: restores files from the hosts that are up. The service fetches; this process
+ * writes, so that the files belong to the user who typed the command. With `--from-store`, bare disks stand in for the
+ * service.
  */
 import { Command, Option } from 'commander';
 import { escapePath } from '../catalog/path-text.js';
@@ -27,13 +28,13 @@ interface RestoreOptions {
   readonly keepExisting?: boolean;
 }
 
-/** Lines about single files; the rest is counted. With --json all are told. */
+/** At most so many lines about single files; the rest is only counted. With --json all are printed. */
 const PROBLEMS_SHOWN = 20;
 
 export const restoreCommand = (run: Run): Command =>
   new Command('restore')
     .description(
-      'write a snapshot, or a part of it, into a folder; exit code 3 when not all of it could be restored. That a partial snapshot lacks something is told, and is no failure of the restore',
+      'write a snapshot, or a part of it, into a folder; exit code 3 when not all of it could be restored. That a partial snapshot lacks something is reported, and is not a failure of the restore',
     )
     .argument('[source]', `${SPEC_HELP}; ${SPEC_ON_STORES}`)
     .requiredOption('--target <dir>', 'an absent or empty folder, or one where this same restore was interrupted')
@@ -112,15 +113,16 @@ async function fromService(context: Context, named: Named): Promise<Restorable> 
     total: await totalOf(service, resolved, signal),
     entries: passSignal => service.entries(request, passSignal),
     content: (asked, askSignal) => service.content(asked, askSignal),
-    advice: 'What failed may come later: run the same command again, and only that is fetched.',
-    // What no store has that is up. The origin may give it all the same, from its live files, if they have not changed.
+    advice: 'What failed may succeed later: run the same command again, and only that is fetched.',
+    // No store that is up has some of it. The origin may still give that from its live files, if they have not changed.
     isShort: dryRun && resolved.unreachable !== undefined,
   };
 }
 
 /**
- * The restore that was begun in the target, where the spec names the same but no snapshot: the newest may be another one by now, and
- * whoever runs the same command again wants what is missing. Who has what is there replaced wants the newest.
+ * The restore that was begun in the target, if the spec names the same source and path but no snapshot: the newest
+ * snapshot may be another one by now, and whoever runs the same command again wants the missing files. Whoever gives
+ * `--overwrite` wants the newest.
  */
 async function unfinished(context: Context, { spec, target, overwrite }: Named): Promise<Resolved | undefined> {
   if (overwrite || NAMES_SNAPSHOT.test(spec)) return undefined;
@@ -133,7 +135,8 @@ async function unfinished(context: Context, { spec, target, overwrite }: Named):
     const named = `${source}@${mark.snapshot}${spec.slice(source.length)}`;
     resolved = await context.service().resolve({ spec: named }, context.signal);
   } catch (error) {
-    // Of another source, or kept by nobody any more. The target is refused for its mark then, if nothing else is wrong.
+    // The snapshot is another source's, or no host keeps it any longer. The target is then refused for its mark, if
+    // nothing else is wrong.
     if (error instanceof ClusterError && error.blame === 'operator') return undefined;
     throw error;
   }
@@ -182,7 +185,7 @@ async function write(
   }
 }
 
-/** For the progress only. Of a part, nobody has counted the files before. */
+/** For the progress only. A snapshot has no count of the files in a part of it, so they are counted here. */
 async function totalOf(
   service: Service,
   resolved: Resolved,
@@ -199,7 +202,7 @@ async function totalOf(
   return total;
 }
 
-/** Held back until the bar is gone, and bounded, for there may be as many as files. */
+/** Held back until the bar is gone, and bounded, because there may be one for every file. */
 class Problems {
   readonly #context: Context;
   readonly #shown: string[] = [];
@@ -234,10 +237,10 @@ class Problems {
     else this.#more += 1;
   }
 
-  /** Each once. */
+  /** Prints each problem once. */
   tell(): void {
     for (const line of this.#shown.splice(0)) this.#context.note(line);
-    if (this.#more > 0) this.#context.note(`… and ${this.#more} more (--json tells all)`);
+    if (this.#more > 0) this.#context.note(`… and ${this.#more} more (--json shows all)`);
     this.#more = 0;
   }
 }

@@ -1,4 +1,4 @@
-/** `cluster scrub`: every copy in this host's stores is read at once and held against its hash. */
+/** `cluster scrub`: reads every copy in this host's stores at once and checks it against its hash. */
 import { Command } from 'commander';
 import type { ScrubReport } from '../daemon/service.js';
 import type { Context } from './context.js';
@@ -10,7 +10,7 @@ import { countText, sizeText } from './text.js';
 export const scrubCommand = (run: Run): Command =>
   new Command('scrub')
     .description(
-      "read every copy in this host's stores at once, as fast as the disks allow, whatever the service has read by itself, which takes its time; exit code 1 when some are damaged or cannot be read, or a store is not there",
+      "read every copy in this host's stores at once, as fast as the disks allow, whatever the service's own slow scrub has read; exit code 1 when some are damaged or cannot be read, or a store is not mounted",
     )
     .action(run(scrub));
 
@@ -32,24 +32,26 @@ async function scrub(context: Context): Promise<ExitCode> {
   if (context.json) {
     const counts = { stores, parcels, bytes, corrupt, unread, catalog };
     const newer = { unread_catalogs: unreadCatalogs, absent_stores: absentStores };
-    // Scripts may know the first of these names.
+    // The names in camel case came first, and scripts may rely on them.
     await context.record({ message_type: 'scrub', ...counts, unreadCatalogs, absentStores, ...newer });
   } else {
     const what = `${countText(parcels, 'parcel')}, ${sizeText(bytes)}, in ${countText(stores, 'store')}`;
-    await context.print(wrong === 0 ? `${what}: all as they should be` : `${what} were looked at`);
+    await context.print(wrong === 0 ? `${what}: all as they should be` : `${what} were checked`);
   }
   if (corrupt > 0)
     context.note(
-      `${countText(corrupt, 'parcel')} had wrong or missing bytes: they count no more, and are fetched again from other hosts. That disk may be failing`,
+      `${countText(corrupt, 'parcel')} had wrong or missing bytes: they no longer count, and are fetched again from other hosts. That disk may be failing`,
     );
   if (unread > 0) context.note(`${countText(unread, 'parcel')} could not be read; the log says why`);
   if (catalog > 0)
     context.note(
-      `${countText(catalog, 'object')} of the catalog had wrong bytes or were gone: they are written anew from this host's own catalog. That disk may be failing`,
+      `${countText(catalog, 'object')} of the catalog had wrong bytes or were missing: they are written again from this host's own catalog. That disk may be failing`,
     );
   if (unreadCatalogs > 0)
     context.note(`the catalog of ${countText(unreadCatalogs, 'store')} could not be read; 'cluster status' says why`);
   for (const { path, because } of absentStores)
-    context.note(`the store ${path} is not there: ${because}. Nothing of it was read; run this again when it is back`);
+    context.note(
+      `the store ${path} is not mounted: ${because}. It was not checked; run 'cluster scrub' again once it is mounted`,
+    );
   return wrong > 0 ? EXIT.failed : EXIT.ok;
 }

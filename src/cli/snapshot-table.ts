@@ -1,4 +1,4 @@
-/** Snapshot table: restore points for people, whoever knows of them. */
+/** Snapshot table: restore points as people read them, from the service or from bare stores. */
 import { shortId, sizeText, tableText, timeText } from './text.js';
 
 export interface SnapshotRow {

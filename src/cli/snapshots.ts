@@ -12,8 +12,8 @@ import { shortId } from './text.js';
 export const snapshotsCommand = (run: Run): Command =>
   new Command('snapshots')
     .description('restore points of a source, or of all, oldest first; exit code 3 when one of them cannot be read')
-    .argument('[source]', 'NAME, or HOST/NAME where two hosts have one of that name')
-    .option('--held', 'also those that their origin lists no more, as far as they are in their hold here')
+    .argument('[source]', 'NAME, or HOST/NAME where two hosts have a source of that name')
+    .option('--held', 'also those that their origin no longer lists but that are in their hold here')
     .option(...FROM_STORE)
     .action(run(showSnapshots));
 

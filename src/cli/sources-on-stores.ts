@@ -1,9 +1,10 @@
 /**
  * Sources on stores: what bare stores know of sources, from the heads and the configuration that lie on them.
  *
- * Each store keeps the newest head that it was given, so one that was unplugged for a year has an old one. All that can be
- * trusted count together: what an old head listed may be the last thing that is whole here. A source whose head is lost or damaged
- * has the snapshots that lie here; to find them all objects are read, so only when it may be one of these that is meant.
+ * Each store keeps the newest head that it was given, so a store that was unplugged for a year has an old one. All
+ * heads that can be trusted count together: what an old head listed may be the only snapshot that is whole here. A
+ * source whose head is lost or damaged has the snapshots that lie here. Finding those means reading every object, so it
+ * is done only when such a source may be the one that is meant.
  */
 import { decodeHead, verifyHead } from '../catalog/head.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
@@ -28,7 +29,7 @@ export interface SourceOnStores {
   readonly origin: string;
   /** Oldest first. */
   readonly snapshots: readonly KnownSnapshot[];
-  /** Somebody's key said that they are by their origin. */
+  /** The origin's key is known, and has verified that they are the origin's. */
   readonly isVerified: boolean;
 }
 
@@ -44,7 +45,7 @@ type SourceName = Pick<SourceSpec, 'host' | 'source'>;
 type KeyOf = (source: SourceId) => Uint8Array | undefined;
 type Found = Map<SourceId, Map<SnapshotId, KnownSnapshot & { readonly firstSeq: number }>>;
 
-/** @param wanted what a person named; undefined: all that there is */
+/** @param wanted the source that a person named; undefined: all sources */
 export async function lookInto(
   stores: BareStores,
   { wanted, signal }: { readonly wanted: SourceName | undefined; readonly signal: AbortSignal },
@@ -76,7 +77,7 @@ function sourcesOf(
       id,
       name: isOnly ? source : `${nameOf(origin)}/${source}`,
       origin: nameOf(origin),
-      // Of two of one time, the later one is a re-cut: it stands for the other, of which something can be had from nobody.
+      // Of two with the same time, the later one is a re-cut: it replaces the other, part of which no host can give.
       snapshots: [...snapshots.values()].sort(
         (a, b) => a.timeMs - b.timeMs || a.firstSeq - b.firstSeq || (a.id < b.id ? -1 : 1),
       ),
@@ -91,7 +92,7 @@ const keysIn = (configuration: FoundConfiguration | undefined): KeyOf => {
   return source => keys.get(splitSourceId(source).origin);
 };
 
-/** All snapshots that lie here, by source: an origin may have unlisted some while it was in foreign hands. */
+/** All snapshots that lie here, by source: an origin may have unlisted some while a stranger controlled it. */
 export async function searchSnapshots(
   stores: BareStores,
   { configuration, all }: StoresContent,
@@ -101,7 +102,7 @@ export async function searchSnapshots(
   return new Map(Array.from(found, ([source, snapshots]) => [source, [...snapshots.values()]]));
 }
 
-/** The sources that have a head there, and what is listed by those that can be trusted. */
+/** Adds the sources that have a head in this store, and the snapshots that its trusted heads list. */
 async function addHeads(
   found: Found,
   { stores, store, keyOf }: { readonly stores: BareStores; readonly store: NamedStore; readonly keyOf: KeyOf },
@@ -121,7 +122,7 @@ async function addHeads(
   }
 }
 
-/** All objects are read: that one is a snapshot can be told from its bytes alone. */
+/** Reads every object: only its bytes tell whether it is a snapshot. */
 async function allSnapshots(stores: BareStores, keyOf: KeyOf, signal: AbortSignal): Promise<Found> {
   const found: Found = new Map();
   for (const store of stores.stores) {
@@ -140,7 +141,7 @@ async function allSnapshots(stores: BareStores, keyOf: KeyOf, signal: AbortSigna
   return found;
 }
 
-/** `undefined`: another kind of object, or not by whom it says. */
+/** `undefined`: another kind of object, or not signed by the origin that it names. */
 function asSnapshot(sealed: Uint8Array, keyOf: KeyOf): Snapshot | undefined {
   try {
     const snapshot = decodeSnapshot(sealed);
@@ -152,7 +153,7 @@ function asSnapshot(sealed: Uint8Array, keyOf: KeyOf): Snapshot | undefined {
   }
 }
 
-/** What cannot be read of one store is told, and the others are asked. */
+/** Reports what cannot be read in one store, so that the others are still asked. */
 async function readable<T>(
   stores: BareStores,
   store: NamedStore,

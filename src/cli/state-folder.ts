@@ -1,8 +1,8 @@
 /**
- * State folder: where this host keeps its identity and its part of the cluster, and so which service a command talks to.
+ * State folder: where this host keeps its identity and its part of the cluster, and so which service commands talk to.
  *
- * `--state DIR`, then `$CLUSTER_STATE`, then the first that exists of the system's and the user's own place. What is said
- * explicitly is taken as it is, for a typo must not lead to another cluster.
+ * `--state DIR`, then `$CLUSTER_STATE`, then the first that exists of the system's and the user's own place. A folder
+ * that is given explicitly is used as it is, because a typo must not lead to another cluster.
  */
 import { accessSync, constants, statSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -35,8 +35,8 @@ function foundFolder(places: StatePlaces, isThere: (path: string) => boolean): s
   if (found !== undefined) return found;
   throw new ClusterError(
     'NO_STATE_FOLDER',
-    `no cluster here: there is no folder ${candidates.join(' nor ')}. Found a cluster with 'cluster init --name NAME', ` +
-      "enter one with 'cluster join TOKEN', or say where the state is (--state DIR or $CLUSTER_STATE).",
+    `no cluster here: there is no folder ${candidates.join(' or ')}. Create a cluster with 'cluster init --name NAME', ` +
+      "join one with 'cluster join TOKEN', or say where the state is (--state DIR or $CLUSTER_STATE).",
     { blame: 'operator' },
   );
 }
@@ -67,13 +67,14 @@ function usualFolders(environment: StatePlaces['environment']): readonly string[
 
 /**
  * @param command that writes in it
- * @throws ClusterError CONTROL_FORBIDDEN: what is in it, or whether it is there, is not for this user to know; STATE_OF_ANOTHER_USER
+ * @throws ClusterError CONTROL_FORBIDDEN: this user may not look into it, or may not even know whether it exists;
+ *   STATE_OF_ANOTHER_USER
  */
 function isFolder(path: string, command?: WritingCommand): boolean {
   try {
     if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return false;
     if (command !== undefined) mustOwnState(path, command);
-    // Nothing can be found in a folder that is closed to us, which is not the same as being empty.
+    // A folder that this user may not enter shows nothing, which is not the same as being empty.
     accessSync(path, constants.X_OK);
     return true;
   } catch (error) {

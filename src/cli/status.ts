@@ -1,8 +1,9 @@
 /**
- * `cluster status`: is everything where it should be? Exits with 20 while something listed has too few copies, else with 21 while a
- * source is missing or its newest snapshot too old. With `--check`, for monitoring, else with 1 while there is an alarm.
+ * `cluster status`: is everything where it should be? Exits with 20 while something listed has too few copies, else
+ * with 21 while a source is missing or its newest snapshot too old. With `--check`, for monitoring, else with 1 while
+ * there is an alarm.
  *
- * `--wait` is about copies alone: what it waits for does not make a laptop that is away back up.
+ * `--wait` is about copies alone: waiting does not make a laptop that is away take a snapshot.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command, Option } from 'commander';
@@ -32,18 +33,18 @@ export const statusCommand = (run: Run): Command =>
     .addOption(
       new Option(
         '--wait <state>',
-        'until every newest snapshot has its copies (protected), or until nothing is pending or over (settled)',
+        'wait until every newest snapshot has its copies (protected), or nothing is pending or over (settled)',
       )
         .choices(['protected', 'settled'])
         .conflicts('watch'),
     )
     .option('--timeout <duration>', 'with --wait: give up after this long, with exit code 20', durationArgument)
-    .option('--watch', 'again whenever it changes, until interrupted')
+    .option('--watch', 'show it again whenever it changes, until interrupted')
     .addOption(
-      new Option(
-        '--check',
-        'for monitoring: exit code 1 where there is an alarm and it would not be 20 or 21',
-      ).conflicts(['wait', 'watch']),
+      new Option('--check', 'for monitoring: exit code 1 when there is an alarm, unless it is 20 or 21').conflicts([
+        'wait',
+        'watch',
+      ]),
     )
     .action(run(showStatus));
 
@@ -51,7 +52,8 @@ async function showStatus(context: Context, { wait, timeout, watch, check }: Sta
   limitsOnlyWaiting({ wait, timeout }, '--wait protected or --wait settled');
   const service = context.service();
   if (watch) {
-    // A pipe gets every change. People read no faster, and see how old all is also while nothing changes.
+    // A pipe gets every change. A terminal is redrawn at intervals: people read no faster than that, and they see ages
+    // grow even while nothing changes.
     if (!context.isTerminal)
       for await (const status of service.statusChanges(context.signal)) await show(context, status);
     for (; context.isTerminal; await delay(REDRAW_MS, undefined, { signal: context.signal })) {
@@ -84,14 +86,17 @@ async function showStatus(context: Context, { wait, timeout, watch, check }: Sta
   if (last?.[wait]) return isUnder(last) ? EXIT.underReplicated : EXIT.ok;
   throw new ClusterError(
     'WAIT_TIMEOUT',
-    `not ${wait} after ${spanText(timeout ?? 0)}; nothing was changed, and the hosts go on`,
+    `not ${wait} after ${spanText(timeout ?? 0)}; nothing was changed, and the hosts go on copying`,
     {
       blame: 'passing',
     },
   );
 }
 
-/** The last change may be long ago: what is shown is as old as it says. What has come once and gone meanwhile has come. */
+/**
+ * Asks once more, since the last change may be long ago and the ages shown must be right. If the state that was waited
+ * for has come and gone again since, the report that had it counts.
+ */
 async function latest(
   context: Context,
   last: StatusReport | undefined,
@@ -107,13 +112,13 @@ async function latest(
   }
 }
 
-/** A service that answers takes much less; one that hangs must not hold up who gave a `--timeout`. */
+/** A service that answers takes much less; one that hangs must not hold up a person who gave `--timeout`. */
 const LAST_LOOK_MS = 5_000;
 const REDRAW_MS = 2_000;
-/** Cursor home, then everything below it away. */
+/** Moves the cursor home, then erases the screen. */
 const CLEAR_SCREEN = '\u001b[H\u001b[2J';
 
-/** A snapshot that nobody gives is as short of copies as can be. */
+/** A snapshot that no host can give is as short of copies as can be. */
 const isUnder = ({ sources }: StatusReport): boolean =>
   sources.some(({ parcels, lastSnapshot }) => parcels.under > 0 || lastSnapshot?.unreadable !== undefined);
 
@@ -143,7 +148,7 @@ async function show(context: Context, status: StatusReport): Promise<void> {
   }
 }
 
-/** Fetches and claims always, for nothing of either is news too; what is rare only where there is some. */
+/** Always names fetches and claims, because a zero is news too; drops and relocations, which are rare, only if any. */
 function pendingText({ fetches, claims, drops, relocations }: StatusReport['pending']): string {
   const parts = [`${countText(fetches, 'fetch', 'fetches')} here`, countText(claims, 'claim')];
   if (drops > 0) parts.push(countText(drops, 'drop'));

@@ -5,7 +5,7 @@
 import { styleText } from 'node:util';
 import prettyBytes from 'pretty-bytes';
 
-/** Columns of a table when the terminal does not say, and the most that a table needs. */
+/** The columns of a terminal that does not say how many it has, and the fewest that a table is laid out for. */
 const COLUMNS = 80;
 
 /** Line breaks and tabs stay; other control characters become `\xHH` or `\u{…}`. */
@@ -61,7 +61,7 @@ export interface Column {
   readonly align?: 'right';
 }
 
-/** A table on a terminal; else a line a row, head first, fields parted by tabs. */
+/** A table on a terminal; otherwise one line per row, the head first, with fields separated by tabs. */
 export async function tableText(
   isTerminal: boolean,
   columns: readonly Column[],
@@ -79,14 +79,14 @@ export async function tableText(
     wordWrap: true,
     wrapOnWordBoundary: false,
     chars: FRAME,
-    // It colours after it has cut words to the column's width; coloured cells it would cut in the midst of a code.
+    // cli-table3 colours the head after cutting words to the column's width; it would cut coloured cells inside a code.
     style: { head: wantsColour() ? ['bold'] : [], border: [], 'padding-left': 0, 'padding-right': 0 },
   });
   table.push(...cells);
   return table.toString();
 }
 
-/** No lines but one below the head: more of the 80 columns is left for what matters. */
+/** No lines at all: that leaves more of the 80 columns for what matters. */
 const FRAME = {
   top: '',
   'top-mid': '',
@@ -105,7 +105,7 @@ const FRAME = {
   middle: '  ',
 } as const;
 
-/** As wide as the content asks, the widest column giving way until the table fits. */
+/** Each column is as wide as its content; then the widest gives way until the table fits. */
 function columnWidths(columns: readonly Column[], cells: readonly (readonly string[])[]): number[] {
   const widths = columns.map(({ head }, index) => Math.max(head.length, ...cells.map(row => row[index]?.length ?? 0)));
   const between = FRAME.middle.length * (columns.length - 1);

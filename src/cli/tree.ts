@@ -1,4 +1,4 @@
-/** `cluster tree SOURCE[@SNAPSHOT]`: a snapshot as plain files in this host's stores, without room for copies; and its end. */
+/** `cluster tree SOURCE[@SNAPSHOT]`: a snapshot as plain files in this host's stores, linked rather than copied. */
 import { Command } from 'commander';
 import type { DatedTreeReport, RemovedTreeReport } from '../daemon/service.js';
 import type { Context, JsonRecord } from './context.js';
@@ -8,17 +8,17 @@ import { countText, shortId, timeRecord, timeText } from './text.js';
 
 export const treeCommand = (run: Run): Command =>
   new Command('tree')
-    .description("a snapshot as a tree of plain files in this host's stores, as far as they hold it")
+    .description("show a snapshot as a tree of plain files in this host's stores, as far as they hold it")
     .argument('<source>', 'NAME[@SNAPSHOT]; without @SNAPSHOT the newest, or with --remove all')
-    .option('--store <path...>', 'only in these stores; default: in all of this host that can have one')
+    .option('--store <path...>', 'only in these stores; default: in all stores of this host that can have one')
     .option('--remove', 'remove such trees; what is held stays')
     .addHelpText('after', AFTER_HELP)
     .action(run(tree));
 
 const AFTER_HELP = `
-It stands in STORE/ORIGIN/SOURCE@TIME beside the tree of the newest snapshot,
-and takes no room: its files are hard links to what the store holds anyway. So
-look at them and copy them, but change none. It goes with its snapshot, or by
+The tree is STORE/ORIGIN/SOURCE@TIME, beside the tree of the newest snapshot. It
+takes no room: its files are hard links to what the store holds anyway. So look
+at them and copy them, but change none. It is removed with its snapshot, or by
 --remove.`;
 
 interface TreeOptions {
@@ -45,8 +45,9 @@ async function tellMade(context: Context, report: DatedTreeReport): Promise<void
   context.note(
     `snapshot ${shortId(snapshot)} of ${source}, ${timeText(timeMs)}: ${placed} of ${countText(files, 'file')}`,
   );
-  if (elsewhere > 0) context.note(`${countText(elsewhere, 'file')} not held in this store`);
-  if (unplaced > 0) context.note(`${countText(unplaced, 'file')} held without a place in it; see ${path}.unplaced`);
+  if (elsewhere > 0) context.note(`${countText(elsewhere, 'file')} not held by this store`);
+  if (unplaced > 0)
+    context.note(`${countText(unplaced, 'file')} held, but without a place in the tree; see ${path}.unplaced`);
   tellLeft(context, report);
   await context.print(path);
 }
@@ -58,7 +59,7 @@ async function tellRemoved(context: Context, report: RemovedTreeReport): Promise
 }
 
 function tellLeft(context: Context, { left, path }: RemovedTreeReport): void {
-  if (left > 0) context.note(`${countText(left, 'thing')} in ${path} not of this program, and left there`);
+  if (left > 0) context.note(`${countText(left, 'thing')} in ${path} not made by this program, and left in place`);
 }
 
 const recordOf = ({ path, source, snapshot, timeMs, left }: RemovedTreeReport): JsonRecord => ({

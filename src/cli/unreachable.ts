@@ -1,4 +1,4 @@
-/** Unreachable: what is missing now, and which hosts to switch on to have it. */
+/** Unreachable: what is missing now, and which hosts to switch on to get it. */
 import { escapePath } from '../catalog/path-text.js';
 import type { Resolved, Unreachable } from '../daemon/service.js';
 import type { Context } from './context.js';
@@ -13,15 +13,15 @@ export function tellNewer(context: Context, newer: Resolved['newer']): void {
   if (newer === undefined) return;
   const { id, timeMs } = newer.snapshot;
   context.note(
-    `a newer snapshot ${shortId(id)} of ${timeText(timeMs)} is there, but of it ${unreachableText(newer.unreachable)}`,
+    `a newer snapshot ${shortId(id)} of ${timeText(timeMs)} exists, but ${unreachableText(newer.unreachable)}`,
   );
 }
 
 export function tellUnreachable(context: Context, unreachable: Unreachable | undefined): void {
-  if (unreachable !== undefined) context.note(`of this snapshot ${unreachableText(unreachable)}`);
+  if (unreachable !== undefined) context.note(`of this snapshot, ${unreachableText(unreachable)}`);
 }
 
-/** Where entries are listed, and some cannot be. */
+/** For commands that list entries, some of which cannot be listed. */
 export function tellLacking(
   context: Context,
   { after, lacking }: { readonly after: Buffer; readonly lacking: string },

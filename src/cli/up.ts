@@ -14,9 +14,9 @@ interface UpOptions {
 export const upCommand = (run: Run): Command =>
   new Command('up')
     .description('run the service in the foreground; logs go to stderr, one line to stdout when it is ready')
-    .option('--listen <multiaddr>', 'listen here (may be given again); default: port 4747 on all addresses', collected)
-    .option('--peer <multiaddr>', 'a member can be reached here (may be given again)', collected)
-    .option('--no-mdns', 'do not look for members in the local network')
+    .option('--listen <multiaddr>', 'listen here (may be repeated); default: port 4747 on all addresses', collected)
+    .option('--peer <multiaddr>', 'where a member can be reached (may be repeated)', collected)
+    .option('--no-mdns', 'do not look for members on the local network')
     .action(run(up));
 
 async function up(context: Context, { listen = LISTEN_DEFAULT, peer = [], mdns }: UpOptions): Promise<ExitCode> {

@@ -222,7 +222,7 @@ test('what cannot be printed, as on a full disk, is told in one line, and the ex
     const [err, [code]] = await Promise.all([child.stderr?.toArray() ?? [], once(child, 'exit')]);
     return [code as number | null, err.join('')];
   };
-  const told = /^cluster: what this prints could not be written where it is to go: EBADF.*\n$/;
+  const told = /^cluster: the output could not be written: EBADF.*\n$/;
   for (const args of [['ls', 'photos'], ['hosts', '--help'], ['--version']]) {
     const [code, err] = await run(...args);
     t.is(code, 1, err);

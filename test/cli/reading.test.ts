@@ -159,7 +159,7 @@ test('diff says what changed between two snapshots, as restic does', async t => 
   ]);
   const elsewhere = await run('photos@abababab:x', 'photos@cdcdcdcd:y');
   t.is(elsewhere.code, 2);
-  t.regex(elsewhere.err, /x and y are compared path by path/);
+  t.regex(elsewhere.err, /x and y cannot be compared, because diff goes path by path/);
 });
 
 test('diff of one snapshot is with the folder: it says what waits, and exits 3 when something could not be read', async t => {
@@ -181,7 +181,7 @@ test('diff of one snapshot is with the folder: it says what waits, and exits 3 w
   t.deepEqual(asked, [{ spec: 'photos@abababab:d' }]);
   t.is(out, '-    d/a\n');
   t.deepEqual(err.split('\n'), [
-    'a backup of it, or another diff, is under way: the folder is looked at after that',
+    'a backup or another diff of this source is running: the folder is looked at after that',
     'snapshot abababab of photos, 2026-07-01 12:30:15, and the folder as it is now',
     'not read, so not compared: d/\\x1b: EACCES',
     '… and 7 more in this source not read',
@@ -237,7 +237,7 @@ test('dump prints a file and nothing else, and says when its bytes are wrong or 
   }
   const bad = await run('bad');
   t.like(bad, { code: 1, out: '' });
-  t.regex(bad.err, /photos:bad: what came is not what was backed up\. Nothing was printed/);
+  t.regex(bad.err, /photos:bad: the bytes that came are not those that were backed up\. Nothing was printed/);
   t.deepEqual(await run('second'), { code: 0, out: 'second is right', err: '' });
   const gone = await run('gone');
   t.is(gone.code, 1);
@@ -312,9 +312,9 @@ test('tree prints where it is, and says what is not in it', async t => {
   t.is(made.out, '/srv/hoard/imac/photos@x\n');
   t.deepEqual(made.err.split('\n'), [
     'snapshot abababab of photos, 2026-07-01 12:30:15: 6 of 9 files',
-    '2 files not held in this store',
-    '1 file held without a place in it; see /srv/hoard/imac/photos@x.unplaced',
-    '2 things in /srv/hoard/imac/photos@x not of this program, and left there',
+    '2 files not held by this store',
+    '1 file held, but without a place in the tree; see /srv/hoard/imac/photos@x.unplaced',
+    '2 things in /srv/hoard/imac/photos@x not made by this program, and left in place',
     '',
   ]);
   t.is(made.code, 0);
@@ -346,7 +346,7 @@ test('find goes on behind a snapshot that cannot be read, and exits 3', async t 
   t.deepEqual(await cluster(['--state', stateDir, 'find', 'a']), {
     code: 3,
     out: 'photos@abababab:a\n',
-    err: 'not looked into: music@11111111: the snapshot is not here\n',
+    err: 'not searched: music@11111111: the snapshot is not here\n',
   });
 });
 

@@ -34,8 +34,11 @@ test('a store that is configured and not there is named, and nothing is called a
   const absentStores = [{ path: '/srv/hoard', because: 'it has no marker' }];
   const { code, out, err } = await scrubbed(t, { ...RIGHT, absentStores });
   t.is(code, 1);
-  t.is(out, '2 parcels, 3 B, in 1 store were looked at\n');
-  t.regex(err, /the store \/srv\/hoard is not there: it has no marker\. Nothing of it was read; run this again/);
+  t.is(out, '2 parcels, 3 B, in 1 store were checked\n');
+  t.regex(
+    err,
+    /the store \/srv\/hoard is not mounted: it has no marker\. It was not checked; run 'cluster scrub' again/,
+  );
   const json = await scrubbed(t, { ...RIGHT, absentStores }, '--json');
   t.is(json.code, 1);
   t.like(JSON.parse(json.out), {

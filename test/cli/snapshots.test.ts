@@ -142,7 +142,7 @@ test('forget --now and --archived say what is held no longer, and when its copie
     '1 unlisted snapshot held no longer',
     'id\ttime\tsize\tstate\tkept as',
     'efefefef\t2026-07-01 12:30:15\t4.1 kB\tprotected\t',
-    "what nothing else wants goes after 7 d of each holder's running time",
+    "what nothing else needs is removed after 7 d of each holder's running time",
     '',
   ]);
   t.deepEqual(
@@ -185,7 +185,7 @@ test('drill exits 22 when nothing could be tried by its name, and says how much 
   const { code, out, err } = await cluster(['--state', stateDir, 'drill']);
   t.is(code, 22);
   t.regex(err, /^photos, 3 kB: no host gives the record .*; held by mini$/m);
-  t.regex(out, /0 files.*; 1 did not come/);
+  t.regex(out, /0 files.*; 1 could not be restored/);
   const json = await cluster(['--state', stateDir, 'drill', '--json']);
   t.is(json.code, 22);
   t.like(recordsOf(json.out), [
@@ -207,7 +207,7 @@ test('backup names what it did not enter, which makes nothing partial', async t 
   const stateDir = await serve(t, { backup: async () => taken({ unentered }) });
   const { code, err } = await cluster(['--state', stateDir, 'backup', 'photos']);
   t.is(code, 0);
-  t.regex(err, /another file system's: a\\xff\n.*another file system's: disk\n… and 1 more/);
+  t.regex(err, /on another file system: a\\xff\n.*on another file system: disk\n… and 1 more/);
   const json = await cluster(['--state', stateDir, 'backup', 'photos', '--json']);
   t.like(recordsOf(json.out)[0], { message_type: 'snapshot', partial: false, unentered: 3 });
 });

@@ -131,7 +131,7 @@ test.serial('a scrub finds rot now, and a drill says what a restore would find',
   }
   const found = await c.run('scrub');
   t.is(found.code, 1, found.out);
-  t.regex(found.err, /[12] parcels? had wrong or missing bytes: they count no more, and are fetched again/);
+  t.regex(found.err, /[12] parcels? had wrong or missing bytes: they no longer count, and are fetched again/);
   t.true((await c.status()).alarms.some(({ code }) => code === 'COPIES_DAMAGED'));
   await c.ok('status', '--wait', 'protected', '--timeout', '60s');
   t.regex(await c.ok('scrub'), /all as they should be/);

@@ -43,7 +43,7 @@ test.serial(
     const one = await command(['restore', 'pics', '--from-store', first, '--target', house.path('one'), '--json']);
     t.is(one.code, 3, one.err);
     t.regex(one.err, /no snapshot of pics is whole on these disks/);
-    t.regex(one.err, /there are also the stores of [bcd] \(.*\.store\), [bcd] \(.*\.store\)/);
+    t.regex(one.err, /also names the stores of [bcd] \(.*\.store\), [bcd] \(.*\.store\)/);
     const problems = recordsOf(one.out).filter(({ message_type: type }) => type === 'problem');
     const missing = [...pathsBelow(source)].filter(path => !pathsBelow(house.path('one')).has(path));
     t.true(missing.length > 0, 'one disk of three lacks something');

@@ -83,7 +83,7 @@ test('the rules of the policy unlist what newer snapshots replace, and a mass de
   const braking = await b.run('--json', 'backup', 'pics', '--wait', '--timeout', '60s');
   t.regex(
     braking.err,
-    /^so much of pics left or changed that its brake is on: .* 'cluster status' on a says how much$/m,
+    /^so much of pics disappeared or changed that its brake is on: .* 'cluster status' on a says how much$/m,
   );
   const { id: fifth, braked } = JSON.parse(braking.out.trim().split('\n').at(-1) ?? '') as Record<string, unknown>;
   t.true(braked);
