@@ -1,16 +1,18 @@
 /**
  * Object folder: the catalog's immutable objects on disk, each under its own hash (`objects/ab/<id>`).
  *
- * A file is one codec byte and the object, compressed where that helps. New objects wait under `new/` until a flush: their
- * bytes are made durable there, then they are renamed, then the names are made durable. So a name under `ab/` is never
- * half an object after a power cut. What is read is hashed again all the same: an object whose bytes do not hash to its
- * id counts as absent, is reported, and is replaced by the next `put`.
+ * A file is one codec byte and the object, compressed where that helps. New objects wait under `new/` until a flush:
+ * their bytes are made durable there, then they are renamed, then the names are made durable. So a name under `ab/` is
+ * never half an object after a power cut. What is read is hashed again all the same: an object whose bytes do not hash
+ * to its id counts as absent, is reported, and is replaced by the next `put`.
  *
- * Nobody takes an object out again but a sweep, which is told what is reached from all that is wanted. The rest is noted, and goes
- * when it has been noted for `gcGrace`. Whoever puts, reads or looks for a noted object takes the note away with it, and an object
- * is taken out in the same step in which its note is looked at: so none goes that somebody has just found here.
+ * Only a sweep removes objects. It is told which objects can be reached from what is wanted, notes the others, and
+ * removes an object that has been noted for `gcGrace`. Putting, reading or looking for a noted object takes its note
+ * away, and a sweep checks the note in the same step in which it removes the object: so no object goes that has just
+ * been found here.
  *
- * What another object folder of this host has on the same disk is linked, not written again (shared-objects.ts).
+ * An object that another object folder of this host has on the same disk is linked, not written again
+ * (shared-objects.ts).
  */
 import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
@@ -33,7 +35,7 @@ import type { UnreachedNotes } from './unreached-notes.js';
 export const OBJECT_BYTES_MAX = 1024 * 1024;
 /** Brotli never makes more than this out of what it cannot compress; the codec byte is in it. */
 const FILE_BYTES_MAX = OBJECT_BYTES_MAX + 1024;
-/** Objects put and not flushed; a large snapshot does not keep all of its own in this table. */
+/** At this many objects put and not flushed, `put` flushes: a large snapshot must not keep all of its own in memory. */
 const WAITING_MAX = 1024;
 /** Below this, brotli's own frame eats what it saves. */
 const COMPRESS_FROM_BYTES = 128;
@@ -48,28 +50,28 @@ const decompress = promisify(brotliDecompress);
 
 /** A sweep of one folder. */
 export interface ObjectSweep {
-  /** Something that is wanted leads to it, or it is in use. Asked when its turn comes, not before. */
+  /** True when something wanted leads to the object, or it is in use. Asked only when the object's turn comes. */
   readonly isReached: (id: ObjectId) => boolean;
-  /** The running time now, and how long what is not reached stays. */
+  /** The running time now, and how long an unreached object stays. */
   readonly runMs: number;
   readonly graceMs: number;
   readonly signal: AbortSignal;
 }
 
 export interface Swept {
-  /** Objects that nothing leads to and that stay for now. */
+  /** Objects that nothing leads to but that stay for now. */
   unreached: number;
   removed: number;
 }
 
-/** An object's bytes are not what its id says, or cannot be read: it counts as absent. */
+/** Reports an object whose bytes do not hash to its id or cannot be read: it counts as absent. */
 export type DamagedObject = (id: ObjectId, error: unknown) => void;
 
-/** Reading alone: for a store that is not mounted, too. */
+/** Only reads, so it also serves a store that is not mounted. */
 export class ObjectFolderReader implements ObjectReader {
   protected readonly fan: FanFolder;
   readonly #onDamaged: DamagedObject;
-  /** Found damaged since this was opened; `put` writes them anew. */
+  /** Found damaged since this was opened; `put` writes them again. */
   protected readonly damaged = new Set<ObjectId>();
 
   constructor(path: string, onDamaged: DamagedObject) {
@@ -91,7 +93,7 @@ export class ObjectFolderReader implements ObjectReader {
     try {
       stored = await readOwnFile(path, FILE_BYTES_MAX);
     } catch (error) {
-      // Too many open files, no permission: passing troubles of this host, which say nothing about the object.
+      // Too many open files, no permission: trouble of this host, which says nothing about the object.
       const code = systemCode(error);
       if (code !== undefined && code !== 'EIO' && code !== 'STORE_TAMPERED') throw error;
       return this.#damage(id, error);
@@ -116,11 +118,11 @@ export class ObjectFolderReader implements ObjectReader {
 export interface ObjectFolderOptions {
   readonly log: Logger;
   readonly sync?: DiskSync;
-  /** What is read may not be on the disk (disk-sync.ts). Default: false. */
+  /** An earlier flush failed, so what is read may not be on the disk (disk-sync.ts). Default: false. */
   readonly flushFailed?: boolean;
-  /** Without them it is never swept. */
+  /** Without notes the folder is never swept. */
   readonly notes?: UnreachedNotes;
-  /** Of this host; without them every object is written. */
+  /** Those of this host; without them every object is written. */
   readonly shared?: SharedObjects;
 }
 
@@ -135,10 +137,10 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, Sh
   readonly #flushes = new Group<never>(() => this.#flush());
   readonly #notes: UnreachedNotes | undefined;
   readonly #shared: SharedObjects | undefined;
-  /** Used just now: their notes are being taken back, and may be there still. */
+  /** Used just now: their notes are being taken back, and may still be there. */
   readonly #used = new Set<ObjectId>();
   readonly #leaving = new Map<ObjectId, Promise<void>>();
-  /** Sum of the files here. Exact after `measure`. */
+  /** Sum of the sizes of the files here. Exact after `measure`. */
   #usedBytes = 0;
 
   private constructor(
@@ -179,7 +181,7 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, Sh
   override async get(id: ObjectId): Promise<Uint8Array | undefined> {
     this.#use(id);
     const waiting = this.#waiting.get(id);
-    // A flush may rename it between the look and the open; then it is under its name.
+    // A flush may rename the file before it is opened; then it is under its final name.
     return (waiting === undefined ? undefined : await this.read(id, waiting)) ?? super.get(id);
   }
 
@@ -209,11 +211,11 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, Sh
     const id = parseObjectId(hashHex(bytes));
     if (await this.has(id)) return id;
     const path = `${this.fan.path}/new/${id}.${randomBytes(6).toString('hex')}`;
-    // A damaged file may be the very one that would be linked; a rename would leave it where it is.
+    // A damaged file may be the very one that would be linked: renaming a link onto its own file changes nothing.
     const linked = this.damaged.has(id) ? undefined : await this.#shared?.link(this, id, path);
     const size = linked ?? (await this.#write(path, bytes));
     if (this.#waiting.has(id)) {
-      // Somebody put the same object meanwhile.
+      // Another `put` of the same object was faster.
       await rm(path, { force: true });
       return id;
     }
@@ -235,7 +237,7 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, Sh
   }
 
   async linkTo(id: ObjectId, path: string): Promise<number | undefined> {
-    // What waits is not durable, and may yet be taken back.
+    // A waiting object is not durable, and may yet be taken back.
     if (this.#flushFailed || this.#waiting.has(id)) return undefined;
     this.#use(id);
     await this.#leaving.get(id);
@@ -244,15 +246,15 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, Sh
       await link(this.fan.pathOf(id), path);
       return (await lstat(path)).size;
     } catch {
-      // Whatever it is, the caller can write the object, and hears of a disk that fails when it does.
+      // Whatever failed, the caller can write the object, and that write reports a failing disk.
       return undefined;
     }
   }
 
-  /** As `put`, of what is about to be announced: where it is here already, it is read first, and a damaged one written anew. */
+  /** As `put`, for an object about to be announced: one already here is read first, and written again if damaged. */
   async putReadable(bytes: Uint8Array): Promise<ObjectId> {
     const id = parseObjectId(hashHex(bytes));
-    // What `get` finds damaged, `put` takes for absent.
+    // `put` treats an object that `get` finds damaged as absent.
     await this.get(id);
     if (this.#flushFailed) this.damaged.add(id);
     return this.put(bytes);
@@ -292,7 +294,7 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, Sh
     this.#usedBytes = sum;
   }
 
-  /** Notes what is not reached, and takes out what has been noted for long enough. @throws the signal's reason, in the middle */
+  /** Notes what is not reached, and removes what has been noted long enough. @throws the signal's reason, part way */
   async sweep({ isReached, runMs, graceMs, signal }: ObjectSweep): Promise<Swept> {
     const notes = this.#notes;
     const swept: Swept = { unreached: 0, removed: 0 };
@@ -332,7 +334,7 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, Sh
       .finally(() => this.#used.delete(id));
   }
 
-  /** Whoever looks for it from now on waits, and finds it absent. */
+  /** Removes an object. Whoever looks for it from now on waits, and finds it absent. */
   async #takeOut(id: ObjectId): Promise<void> {
     const path = this.fan.pathOf(id);
     const leaving = (async () => {
@@ -344,7 +346,7 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, Sh
     this.#leaving.set(
       id,
       leaving.catch(() => {}),
-    ); // thrown to the sweep; who waits looks at the disk
+    ); // the error is thrown to the sweep; whoever waits looks at the disk
     try {
       await leaving;
     } finally {
@@ -376,7 +378,7 @@ async function decodeObject(stored: Buffer): Promise<Uint8Array> {
     case CODEC_PLAIN:
       return stored.subarray(1);
     case CODEC_BROTLI:
-      // The limit: a few bytes can say a gigabyte.
+      // The limit is needed because a few bytes can decompress to a gigabyte.
       return await decompress(stored.subarray(1), { maxOutputLength: OBJECT_BYTES_MAX });
     default:
       throw new Error(`unknown codec ${String(stored[0])}`);

@@ -1,17 +1,19 @@
 /**
- * Shared objects: the object folders of one host. What two of them have on one disk lies there once: the second one's file is another
- * name of the first one's, a hard link. A catalog and the stores whose disk it is on have most objects in common.
+ * Shared objects: lets the object folders of one host share files. An object that two of them have on one disk lies
+ * there once: the second folder's file is a hard link to the first's. A catalog and the stores on its disk have most
+ * objects in common.
  *
- * The bytes are read and right before they are counted on a second time; and who replaces a damaged file writes a new one.
+ * The bytes are read and verified before a second folder relies on them. To replace a damaged file, a folder writes a
+ * new one and makes no link.
  */
 import type { ObjectId } from '../core/ids.js';
 
 export interface SharingFolder {
-  /** Of its disk, as stat tells it. */
+  /** The device number of its disk, from stat. */
   readonly device: number;
   /**
-   * Makes `path`, on its disk, another name of its file of an object, which it has read.
-   * @returns the size of the file in bytes; undefined when it has no such file, or one that is damaged, or the disk makes no links
+   * Makes `path`, on the same disk, a hard link to this folder's file of an object, after reading that file.
+   * @returns the size of the file in bytes; undefined when the file is absent or damaged, or cannot be linked
    */
   linkTo(id: ObjectId, path: string): Promise<number | undefined>;
 }
@@ -27,7 +29,7 @@ export class SharedObjects {
     this.#folders.delete(folder);
   }
 
-  /** From another one on the disk of this one. @returns as `SharingFolder.linkTo` */
+  /** Links from another folder on the disk of `own`. @returns as `SharingFolder.linkTo` */
   async link(own: SharingFolder, id: ObjectId, path: string): Promise<number | undefined> {
     for (const folder of this.#folders) {
       if (folder === own || folder.device !== own.device) continue;
