@@ -1,10 +1,10 @@
-/** Gap text: says in words what a walk could not read: how much it is, and before which path it ends. */
+/** Gap text: says in words what a walk could not read: how much, and before which path it ends. */
 import prettyBytes from 'pretty-bytes';
 import { escapePath } from './path-text.js';
 import type { LackingEntries } from './restore-content.js';
 import type { WalkGap } from './walk-readable.js';
 
-/** @param who who lacks it, with the verb, as in `these disks have` */
+/** @param who what lacks it, with the verb, such as `these disks have` */
 export const lackingIn = (gap: WalkGap, who: string): LackingEntries => ({
   after: gap.after ?? Buffer.alloc(0),
   lacking: gapText(gap, who),

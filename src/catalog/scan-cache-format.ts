@@ -1,25 +1,26 @@
 /**
  * Scan cache format: the keys and values of the scan cache (scan-cache.ts).
  *
- * A key is its kind, the source's place (4 bytes, in the order in which sources came) and what it is of: a path, a link, or a
- * folder's time of birth and inode. Paths are the last kind, and stand in them as they are as long as they are short: so what is met
- * in a row is written in a row, behind all that is there when the source is new, and the database fills page after page. Keys
- * that are hashes rewrote a fifth of it for every thousand files: a first scan wrote fifty times what it left behind, and
- * that was twice as much.
+ * A key is its kind, the source's place (4 bytes, in the order in which sources came) and what the value is about: a
+ * path, a link, or a folder's time of birth and inode. Path keys are the last kind, and hold short paths as they are:
+ * so files met one after the other are written one after the other, behind everything else when the source is new, and
+ * the database fills page after page. Hashes as keys rewrote a fifth of the database for every thousand files: a first
+ * scan wrote fifty times what it left behind, and left twice as much.
  *
- * A file's value is 32 bytes of stat, the blob, the day it was met, and the cut mark if the scan gave one; a folder's is the
- * day and its path. The day's highest bit says of a file that it had no extended attributes, the next that it was not settled.
+ * A file's value is 32 bytes of stat, the blob, the day it was met, and the cut mark if the scan gave one; a folder's
+ * value is the day and its path. In a file's value the day's highest bit says that the file had no extended attributes,
+ * the next bit that it was not settled.
  *
- * LMDB checks nothing that it reads: a bit that an SD card lost would give a file another blob, which nobody has, and nothing would
- * ever read the file again. So each value ends with a CRC-32 of its key and itself, and one of which that is wrong is none. It finds
- * every burst of up to 32 bits, and all but one in 2^32 of what else there is; nobody who means harm writes here. Sections are whole
- * parcels, and have a hash (scan-cache.ts).
+ * LMDB does not check what it reads: one bit lost by an SD card would give a file another blob, which no host has, and
+ * the file would never be read again. So each value ends with a CRC-32 of its key and itself, and a value whose CRC is
+ * wrong counts as absent. The CRC finds every burst of up to 32 bits, and all but one in 2^32 of other errors; no
+ * attacker can write here. Sections are whole parcels, and have a hash (scan-cache.ts).
  */
 import { crc32 } from 'node:zlib';
 import { hash } from '../core/hash.js';
 import { type BlobId, bytesOf, hexOf, type SourceId } from '../core/ids.js';
 
-/** What of a `BigIntStats` tells two contents apart. */
+/** The fields of a `BigIntStats` that tell two contents apart. */
 export interface ContentStat {
   readonly size: bigint;
   readonly mtimeNs: bigint;
@@ -27,33 +28,33 @@ export interface ContentStat {
   readonly ino: bigint;
 }
 
-/** Tells a folder from all others of a source, wherever it is, and its inode's next use from this one. */
+/** Tells a folder from all others of a source, wherever it is moved, and from a later folder with the same inode. */
 export interface FolderIdentity {
-  /** Of its device and inode: 16 hex digits. */
+  /** A hash of its device and inode: 16 hex digits. */
   readonly inode: string;
   readonly birthtimeNs: bigint;
 }
 
-/** Of the database as a whole: its format, and how many sources have a place. */
+/** The key for the whole database: its format, and how many sources have a place. */
 export const HEAD_KEY = Buffer.of(0);
 const SOURCE = 1;
-/** When the source was swept last. */
+/** The day the source was last swept. */
 export const SWEPT = 2;
-/** The sections of its last snapshot. */
+/** The sections of the source's last snapshot. */
 export const SECTIONS = 3;
 export const FOLDER = 4;
 export const LINK = 5;
 export const PATH = 6;
 type Kind = typeof SWEPT | typeof SECTIONS | typeof FOLDER | typeof LINK | typeof PATH;
 
-/** 1 had hashes for keys, and no such number; 2 no checks. */
+/** Format 1 had hashes for keys, and no format number; format 2 had no checks. */
 const FORMAT = 3;
 
 const SOURCE_HASH_BYTES = 16;
 const HEAD_BYTES = 5;
-/** LMDB takes 1978. A path of this many makes 165 bytes a file in full pages, 250 in pages that are split again and again. */
+/** LMDB allows 1978. Paths of this length take 165 bytes a file in full pages, 250 in pages split again and again. */
 const PATH_BYTES_MAX = 72;
-/** Of a longer path: so much of it as it is, and a hash of all. */
+/** A longer path is cut: its first `PATH_START_BYTES`, then a hash of all of it. */
 const PATH_HASH_BYTES = 16;
 const PATH_START_BYTES = PATH_BYTES_MAX - PATH_HASH_BYTES;
 
@@ -62,14 +63,14 @@ const DAY_AT = 64;
 const BARE_BIT = 2 ** 31;
 const UNSETTLED_BIT = 2 ** 30;
 const MARK_AT = 68;
-/** Of each value, at its end. */
+/** The CRC-32 at the end of each value. */
 const CHECK_BYTES = 4;
 const VALUE_BYTES = MARK_AT + CHECK_BYTES;
 const MARKED_VALUE_BYTES = VALUE_BYTES + 4;
 const HEAD_VALUE_BYTES = 8 + CHECK_BYTES;
-/** Of a folder's value. */
+/** Where the path starts in a folder's value. */
 const FOLDER_PATH_AT = 4;
-/** What CRC-32 gives of any bytes that have their own CRC-32 behind them, little-endian. */
+/** The CRC-32 of any bytes followed by their own CRC-32, little-endian. */
 const CHECKED = 0x2144df1c;
 
 /** What is known of a file's content. */
@@ -78,18 +79,18 @@ export interface FileValue {
   readonly day: number;
   readonly mark: number | undefined;
   readonly isBare: boolean;
-  /** A later change would have changed its stat. */
+  /** A later change of the content would have changed the file's stat. */
   readonly isSettled: boolean;
 }
 
-/** Its last bytes, left free for that, become its check. */
+/** Writes the check into the value's last bytes, which must have been left free for it. */
 function checked(key: Uint8Array, value: Buffer): Buffer {
   const end = value.length - CHECK_BYTES;
   value.writeUInt32LE(crc32(value.subarray(0, end), crc32(key)), end);
   return value;
 }
 
-/** Whether it is as it was written, and under this key. */
+/** Whether the value is as it was written, and was written under this key. */
 export const isSound = (key: Uint8Array, value: Uint8Array): boolean => crc32(value, crc32(key)) === CHECKED;
 
 export function headValue({ sources }: { readonly sources: number }): Buffer {
@@ -99,11 +100,11 @@ export function headValue({ sources }: { readonly sources: number }): Buffer {
   return checked(HEAD_KEY, value);
 }
 
-/** How many sources have a place; undefined: all of it is of another format. */
+/** How many sources have a place; undefined: the database is new or has another format. */
 export const sourcesOf = (head: Buffer | undefined): number | undefined =>
   head?.length === HEAD_VALUE_BYTES && head.readUInt32LE(0) === FORMAT ? head.readUInt32LE(4) : undefined;
 
-/** Of a source's place, or a day. */
+/** The value for a source's place, or for a day. */
 export function numberValue(key: Uint8Array, number: number): Buffer {
   const value = Buffer.alloc(4 + CHECK_BYTES);
   value.writeUInt32LE(number);
@@ -112,11 +113,11 @@ export function numberValue(key: Uint8Array, number: number): Buffer {
 
 export const numberOf = (value: Buffer): number => value.readUInt32LE(0);
 
-/** Of a source's place. */
+/** The key of a source's place. */
 export const sourceKey = (source: SourceId): Buffer =>
   Buffer.concat([Buffer.of(SOURCE), hash(Buffer.from(source)).subarray(0, SOURCE_HASH_BYTES)]);
 
-/** The first of all keys of the kind that a source has. */
+/** The first of a source's keys of the kind. */
 export function kindKey(kind: Kind, place: number): Buffer {
   const key = Buffer.alloc(HEAD_BYTES);
   key[0] = kind;
@@ -125,7 +126,7 @@ export function kindKey(kind: Kind, place: number): Buffer {
 }
 
 export function pathKey(place: number, path: Uint8Array): Buffer {
-  // Of whole ones none is as long as those with a hash.
+  // A whole path is always shorter than a cut one, so the two cannot be mistaken for each other.
   const isWhole = path.length < PATH_BYTES_MAX;
   const key = Buffer.allocUnsafe(HEAD_BYTES + (isWhole ? path.length : PATH_BYTES_MAX));
   key[0] = PATH;
@@ -138,10 +139,10 @@ export function pathKey(place: number, path: Uint8Array): Buffer {
 export const linkKey = (place: number, link: string): Buffer =>
   Buffer.concat([kindKey(LINK, place), Buffer.from(link, 'latin1')]);
 
-/** Folders that were made one after the other stand side by side. */
+/** Begins with the time of birth, so that folders made one after the other have neighbouring keys. */
 export function folderKey(place: number, { inode, birthtimeNs }: FolderIdentity): Buffer {
   const birth = Buffer.alloc(8);
-  // A damaged file system may give any.
+  // A damaged file system may give any number.
   birth.writeBigInt64BE(BigInt.asIntN(64, birthtimeNs));
   return Buffer.concat([kindKey(FOLDER, place), birth, Buffer.from(inode, 'latin1')]);
 }
@@ -149,7 +150,7 @@ export function folderKey(place: number, { inode, birthtimeNs }: FolderIdentity)
 const stats = new BigInt64Array(STAT_BYTES / 8);
 const statBytes = Buffer.from(stats.buffer);
 
-/** The bytes are written over by the next call. */
+/** The next call overwrites the returned bytes. */
 function bytesOfStat({ size, mtimeNs, ctimeNs, ino }: ContentStat): Buffer {
   stats[0] = size;
   stats[1] = mtimeNs;
@@ -171,7 +172,7 @@ export function fileValue(
   return checked(key, value);
 }
 
-/** Undefined when the file is not as it was. */
+/** Undefined when the file's stat has changed. */
 export const blobOf = (value: Buffer, stat: ContentStat): BlobId | undefined =>
   value.compare(bytesOfStat(stat), 0, STAT_BYTES, 0, STAT_BYTES) === 0
     ? (hexOf(value.subarray(STAT_BYTES, DAY_AT)) as BlobId)

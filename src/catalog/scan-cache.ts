@@ -1,27 +1,29 @@
 /**
  * Scan cache: what a file's content was when it was last read, so that an unchanged file is not read again.
  *
- * Unchanged means: size, mtime (ns), ctime (ns) and inode are as they were. The device number is not compared: many file
- * systems get another one at each boot. Losing the cache costs re-reading and nothing else; what it says is never sent or
- * restored, only believed about which blob a file has.
+ * Unchanged means: size, mtime (ns), ctime (ns) and inode are as they were. The device number is not compared: many
+ * file systems get another one at each boot. Losing the cache costs re-reading and nothing else. Nothing in it is ever
+ * sent or restored: it is only believed about which blob a file has.
  *
- * **Racily clean** files, as git calls them, are not kept: one that was changed so shortly before it was read that a later
- * change could leave the same ctime. They are read again next time. So are those that were not **settled**: what is written through a
- * mapping (mmap) may change nothing of a file's stat for a while. They are kept for whoever serves the file, as their bytes are checked
- * by him who gets them.
+ * **Racily clean** files, as git calls them, are not kept: such a file was changed so shortly before it was read that a
+ * later change could leave the same ctime. It is read again next time. So is a file that was not **settled**, because
+ * writing through a mapping (mmap) may leave the file's stat unchanged for a while. An unsettled file is kept for
+ * serving the file to others, because whoever receives the bytes checks them.
  *
- * **Moved** files, those in a folder that was renamed, are found at the path that they had, and keep its cut mark (cut.ts). For
- * that the cache has where each folder was, by its inode and its time of birth, which a rename changes as little as anything of
- * the files in it. A file has to have the same name, and the same inode, in the same folder: an inode alone proves nothing where
- * inodes are made up at each mount (FAT, much of FUSE), for files that were unpacked together can have equal sizes and times. Such file
- * systems have no time of birth, or a coarse one: what is in their folders is read again after a rename.
+ * **Moved** files, those in a folder that was renamed, are found at the path that they had, and keep its cut mark
+ * (cut.ts). For that the cache has where each folder was, by the folder's inode and time of birth: a rename changes
+ * neither, nor anything of the files in it. A file must have the same name and the same inode in the same folder. An
+ * inode alone proves nothing on file systems that make up inodes at each mount (FAT, much of FUSE), because files that
+ * were unpacked together can have equal sizes and times. Such file systems have no time of birth, or a coarse one: what
+ * is in their folders is read again after a rename.
  *
- * An LMDB file of its own; the scan worker and the service have it open at once. Of each source it has its files (scan-cache-format.ts),
- * by their paths or, when the inode has several names, by their links, its folders, and the sections of its last snapshot
- * (section.ts); what these spare a look-up is looked up every 30 days for its day to be renewed. It also says of a file that it had no
- * extended attributes: to set one changes the ctime, so those of an unchanged file, which seldom has any, need not be asked for.
+ * The cache is an LMDB file of its own, which the scan worker and the service have open at once. For each source it has
+ * the files (scan-cache-format.ts), by path or, when the inode has several names, by link; the folders; and the
+ * sections of the last snapshot (section.ts). Entries that a section spares a look-up are still looked up every 30
+ * days, to renew their day. The cache also says that a file had no extended attributes: setting one changes the ctime,
+ * so an unchanged file, which seldom has any, need not be asked for them.
  *
- * What the disk lost a bit of is as if it were not there. One of another format is emptied when it is opened.
+ * A value in which the disk lost a bit counts as absent. A cache of another format is emptied when it is opened.
  */
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -64,48 +66,52 @@ export interface CachedFile {
   readonly source: SourceId;
   /** Relative to the source's folder. */
   readonly path: Uint8Array;
-  /** The entry's link: names of one inode share what is known. */
+  /** The entry's link: all names of one inode share what is known. */
   readonly link: string | undefined;
-  /** Where it was when it was last met, if its folder was moved since. */
+  /** Where the file was when it was last met, if its folder was moved since. */
   readonly formerPath?: Uint8Array | undefined;
 }
 
 export interface KnownFile {
   /** Undefined: read it. */
   readonly blob: BlobId | undefined;
-  /** The cut mark that it was given last, at whichever path; undefined: none is known. */
+  /** The cut mark that the file was last given, at whichever path; undefined: none is known. */
   readonly mark: number | undefined;
-  /** It is known to have no extended attributes. */
+  /** The file is known to have no extended attributes. */
   readonly isBare: boolean;
 }
 
 /** Puts in one transaction, which costs one sync … */
 const BATCH_PUTS = 4000;
-/** … or fewer, of so much content: what a crash lets be read again is some seconds of it. */
+/** … or fewer, once their files hold this much content: after a crash, only some seconds of reading are repeated. */
 const BATCH_BYTES = 1024 * 1024 * 1024;
 /** Kernels stamp ctime from a clock that ticks every 1 to 10 ms. */
 const RACY_NS = 50_000_000n;
 /**
- * How old a ctime has to be for a file to be settled, in ms. Linux stamps the first write to a page of a mapped file, and none of those
- * that follow until it has written the page to the disk: that is due after 30 s (vm.dirty_expire_centisecs), is looked for every 5 s, and
- * may take a busy disk most of a minute. In tmpfs it never is: there such writes may be missed.
+ * How old a ctime has to be for a file to be settled, in ms. Linux stamps the first write to a page of a mapped file,
+ * and no later write until it has written the page to the disk. That is due after 30 s (vm.dirty_expire_centisecs),
+ * Linux checks every 5 s, and a busy disk may take most of a minute. tmpfs never writes pages back, so there such
+ * writes may be missed.
  */
 export const SETTLE_MS = 90_000;
-/** FAT stamps in steps of 2 s, some network file systems of 1 s: their times have no fraction. */
+/** FAT stamps times in steps of 2 s, some network file systems in steps of 1 s: their times have no fraction. */
 const RACY_COARSE_NS = 2_100_000_000n;
 const SECOND_NS = 1_000_000_000n;
 /** An entry's day is renewed when it is older than this, and the entry goes when it is twice as old. */
 const RENEW_DAYS = 30;
 
 /**
- * Of the sections' value: the day, the snapshot, a BLAKE3 of the sections, and these themselves. LMDB checks nothing that it reads:
- * a bit that an SD card lost would put other parcels into a snapshot, and nobody would see.
+ * The layout of the sections' value: the day, the snapshot, a BLAKE3 of the sections, and the sections. LMDB does not
+ * check what it reads: one bit lost by an SD card would put other parcels into a snapshot, unnoticed.
  */
 const DAY_BYTES = 4;
 const SECTIONS_HASH_AT = DAY_BYTES + 32;
 const SECTIONS_AT = SECTIONS_HASH_AT + 32;
 
-/** FAT stamps births in steps of this, HFS+ of 1 s; all others in steps of 100 ns or less. 0 stands for none. */
+/**
+ * FAT stamps births in steps of this, HFS+ in steps of 1 s, all others in steps of 100 ns or less. 0 means no birth
+ * time.
+ */
 const COARSE_BIRTH_NS = 10_000_000n;
 
 export class ScanCache {
@@ -114,12 +120,15 @@ export class ScanCache {
   readonly #database: RootDatabase<Buffer, Buffer>;
   readonly #today: number;
   readonly #places = new Map<SourceId, number>();
-  /** Not written yet, by the key's bytes as text. */
+  /** Values that are not written yet, by the key's bytes as text. */
   #waiting = new Map<string, Buffer>();
-  /** Content of the files among them. */
+  /** Content of the files among the waiting values, in bytes. */
   #waitingBytes = 0;
 
-  /** `path`: a file that may not exist yet; `nowMs`: the wall clock, for the age of entries; `settleMs`: default `SETTLE_MS`. */
+  /**
+   * `path`: a file that may not exist yet; `nowMs`: the wall clock, for the age of entries; `settleMs`: default
+   * `SETTLE_MS`.
+   */
   constructor(
     path: string,
     { nowMs, settleMs = SETTLE_MS }: { readonly nowMs: number; readonly settleMs?: number | undefined },
@@ -131,7 +140,7 @@ export class ScanCache {
     if (this.#sources === undefined) this.#empty();
   }
 
-  /** The blob that the file had when it was last read, if it is unchanged since. Notes where a moved one is now. */
+  /** The blob that the file had when it was last read, if it is unchanged since. Notes where a moved file is now. */
   lookup(file: CachedFile, stat: ContentStat): KnownFile {
     const key = this.#keyOf(file);
     const here = this.#get(key);
@@ -152,19 +161,21 @@ export class ScanCache {
     return known;
   }
 
-  /** The blob that the file had when it was read last, settled or not: for whoever gives its bytes to one who hashes them. */
+  /**
+   * The blob that the file had when it was last read, settled or not: for serving its bytes to a host that hashes them.
+   */
   lastRead(file: CachedFile, stat: ContentStat): BlobId | undefined {
     const value = this.#get(this.#keyOf(file));
     return value && blobOf(value, stat);
   }
 
-  /** Where a folder was when its scan last came to its end; undefined when that is not known. */
+  /** Where a folder was when it was last scanned to its end; undefined when that is not known. */
   folderPath(source: SourceId, folder: FolderIdentity): Buffer | undefined {
     const known = isBornPrecisely(folder) ? this.#get(folderKey(this.#placeOf(source), folder)) : undefined;
     return known && folderPathOf(known);
   }
 
-  /** When all that is in it has been looked up. */
+  /** To be called when everything in the folder has been looked up. */
   noteFolder(source: SourceId, folder: FolderIdentity, path: Uint8Array): void {
     if (!isBornPrecisely(folder)) return;
     const key = folderKey(this.#placeOf(source), folder);
@@ -174,8 +185,8 @@ export class ScanCache {
   }
 
   /**
-   * `readFromNs`: the wall clock when reading began; `mark`: default the one that is known; `isBare`: default false, nobody
-   * has looked. Durable after `flush`.
+   * `readFromNs`: the wall clock when reading began; `mark`: default the one that is known; `isBare`: default false,
+   * not looked at. Durable after `flush`.
    */
   put(
     file: CachedFile,
@@ -196,7 +207,9 @@ export class ScanCache {
     this.#add(key, fileValue(key, stat, { blob, day: this.#today, mark: kept, isBare, isSettled }));
   }
 
-  /** As `put`; but what was known of the file as it is, and is found to be wrong, goes even where this is not kept. */
+  /**
+   * As `put`, but removes what was known of the unchanged file and proved wrong, even when the new value is not kept.
+   */
   correct(file: CachedFile, stat: ContentStat, found: { readonly blob: BlobId; readonly readFromNs: bigint }): void {
     const blob = this.lastRead(file, stat);
     if (blob !== undefined && blob !== found.blob) this.#forget(this.#keyOf(file));
@@ -208,7 +221,9 @@ export class ScanCache {
     this.#write(() => this.#database.removeSync(key));
   }
 
-  /** The sections (section.ts) of this source that were put with this snapshot; undefined also when they are damaged. */
+  /**
+   * The sections (section.ts) of this source that were put with this snapshot; undefined also when they are damaged.
+   */
   sections(source: SourceId, snapshot: ObjectId): Buffer | undefined {
     const value = this.#database.getBinary(kindKey(SECTIONS, this.#placeOf(source)));
     if (value === undefined || hexOf(value.subarray(DAY_BYTES, SECTIONS_HASH_AT)) !== snapshot) return undefined;
@@ -216,7 +231,7 @@ export class ScanCache {
     return hash(sections).every((byte, at) => value[SECTIONS_HASH_AT + at] === byte) ? sections : undefined;
   }
 
-  /** In place of those of an earlier snapshot. Blocks for one sync. @throws ClusterError STATE_UNWRITABLE */
+  /** Replaces those of an earlier snapshot. Blocks for one sync. @throws ClusterError STATE_UNWRITABLE */
   putSections(source: SourceId, snapshot: ObjectId, sections: Uint8Array): void {
     const day = Buffer.alloc(DAY_BYTES);
     day.writeUInt32LE(this.#today);
@@ -225,7 +240,7 @@ export class ScanCache {
     this.#write(() => this.#database.putSync(key, value));
   }
 
-  /** True when what a scan of that day looked up need not be looked up to be renewed. */
+  /** True when what a scan looked up on that day need not be looked up again just to renew it. */
   isFresh({ day }: { readonly day: number }): boolean {
     return this.#today - day < RENEW_DAYS;
   }
@@ -241,7 +256,9 @@ export class ScanCache {
     });
   }
 
-  /** After a whole scan of a source: forgets files that no scan has met for two months. At most once in 30 days. */
+  /**
+   * After a whole scan of a source: forgets files that no scan has met for two months. Works at most once in 30 days.
+   */
   sweep(source: SourceId): void {
     this.flush();
     const place = this.#placeOf(source);
@@ -269,7 +286,7 @@ export class ScanCache {
     await this.#database.close();
   }
 
-  /** How many have a place; undefined: it is new, or of another format. */
+  /** How many sources have a place; undefined: the database is new or has another format. */
   get #sources(): number | undefined {
     return sourcesOf(this.#read(HEAD_KEY));
   }
@@ -298,7 +315,7 @@ export class ScanCache {
     const { bavail, bsize } = statfsSync(dirname(this.path));
     return new ClusterError(
       'STATE_UNWRITABLE',
-      `what was read could not be noted in ${this.path} (${messageOf(cause)}): its disk has ${bavail * bsize} bytes left`,
+      `the results of reading could not be saved in ${this.path} (${messageOf(cause)}): its disk has ${bavail * bsize} bytes left`,
       { blame: 'passing', cause },
     );
   }
@@ -330,7 +347,7 @@ export class ScanCache {
     return link === undefined ? pathKey(place, path) : linkKey(place, link);
   }
 
-  /** That of a source which is new comes behind all others'. */
+  /** The source's place. A new source gets one behind all others. */
   #placeOf(source: SourceId): number {
     const known = this.#places.get(source);
     if (known !== undefined) return known;
@@ -351,7 +368,7 @@ export class ScanCache {
   }
 }
 
-/** As entries are dated. `nowMs`: the wall clock. */
+/** The day that entries are dated with. `nowMs`: the wall clock. */
 export const dayAt = (nowMs: number): number => Math.floor(nowMs / DAY_MS);
 
 const isBornPrecisely = ({ birthtimeNs }: FolderIdentity): boolean => birthtimeNs % COARSE_BIRTH_NS !== 0n;
@@ -359,7 +376,10 @@ const isBornPrecisely = ({ birthtimeNs }: FolderIdentity): boolean => birthtimeN
 const settledBlobOf = (value: Buffer, stat: ContentStat): BlobId | undefined =>
   isSettledValue(value) ? blobOf(value, stat) : undefined;
 
-/** Whether a change after `readFromNs` could leave this ctime. `settleMs`: of content; default 0, for what nobody can map into memory. */
+/**
+ * Whether a change after `readFromNs` could leave this ctime. `settleMs`: how long content takes to settle; default 0,
+ * for what cannot be mapped into memory.
+ */
 export function isRacy(ctimeNs: bigint, readFromNs: bigint, settleMs = 0): boolean {
   const tickNs = ctimeNs % SECOND_NS === 0n ? RACY_COARSE_NS : RACY_NS;
   const settleNs = BigInt(settleMs) * 1_000_000n;

@@ -1,9 +1,10 @@
 /**
- * Scan entries: what a scan thread tells of each thing that it meets: its content, read by scan-reader.ts where the cache has none, or its
- * target; its attributes, owner and times; or that it could not be read. Attributes are not asked for of an unchanged file that had none
- * (scan-cache.ts).
+ * Scan entries: what a scan thread reports of each thing that it meets: its content, read by scan-reader.ts if the
+ * cache does not have it, or its target; its attributes, owner and times; or that it could not be read. An unchanged
+ * file that had no attributes is not asked for them (scan-cache.ts).
  *
- * What is gone by now, as its folder says when it is listed again, is not told at all. Driven by scan-worker.ts, which decides what is met.
+ * A name that is gone when its folder is listed again is not reported at all. Driven by scan-worker.ts, which decides
+ * what is met.
  */
 import { readlinkSync } from 'node:fs';
 import { EMPTY_BLOB, hash } from '../core/hash.js';
@@ -29,7 +30,7 @@ import { type Content, ScanReader } from './scan-reader.js';
 import type { ScanSender } from './scan-sender.js';
 import { statPrint } from './section.js';
 
-/** What was met in a folder. */
+/** A thing that was met in a folder. */
 export interface Place {
   readonly name: string;
   /** Relative to the source's folder. */
@@ -43,12 +44,12 @@ export interface ScanEntriesParts {
   readonly cache: ScanCache | undefined;
   readonly accounts: AccountNames;
   readonly startNs: bigint;
-  /** Something cannot be read: what is held back must come before it. */
+  /** Called when something cannot be read, before that is reported: items that are held back must come first. */
   readonly onUnread: () => void;
 }
 
 export class ScanEntries {
-  /** Of the source's own folder. */
+  /** The device of the source's own folder. */
   rootDevice = 0n;
   readonly #order: ScanOrder;
   readonly #sender: ScanSender;
@@ -69,7 +70,7 @@ export class ScanEntries {
     this.#onUnread = onUnread;
   }
 
-  /** What is no folder. */
+  /** For everything but folders. */
   give(folder: ScanFolder, place: Place): void {
     const { stat } = place;
     if (stat.isFile()) this.#file(folder, place);
@@ -79,20 +80,20 @@ export class ScanEntries {
     else if (stat.isCharacterDevice()) this.#special(folder, place, 'char-device');
   }
 
-  /** The source's own; `parent`: of the folder that it is in. */
+  /** The source's own folder; `parent`: the stat of the folder that it is in. */
   giveRoot({ place, stat }: EnteredPlace, parent: NameStat): void {
     const mount = parent.dev !== stat.dev;
     this.#tell({ path: Buffer.alloc(0), stat, kind: 'directory', attributes: this.#places.xattrs(place), mount });
   }
 
-  /** `place`: where it was entered. */
+  /** `place`: where the folder was entered. */
   giveFolder(
     folder: ScanFolder,
     { name, path, stat, place, hidden = false }: Place & { readonly place?: ScanPlace; readonly hidden?: boolean },
   ): void {
     const attributes =
       place === undefined ? this.#attributesOf(folder, name) : this.#attributesOfEntered(folder, place);
-    // One that is gone by now was listed, and what was in it is told: so is it.
+    // A folder that is gone by now was listed, and its content is reported: so the folder is, too.
     const mount = stat.dev !== folder.device;
     this.#tell({ path, stat, kind: 'directory', attributes: attributes ?? BARE, mount, hidden });
   }
@@ -107,7 +108,7 @@ export class ScanEntries {
       return;
     }
     const known = this.#cache?.lookup(file, stat);
-    // Names of one inode have a mark each, but one place in the cache.
+    // Each name of an inode has its own mark, but all share one value in the cache.
     const mark = (link === undefined ? known?.mark : undefined) ?? cutMarkOf({ path, size: Number(stat.size) });
     if (known?.blob !== undefined) {
       const { blob } = known;
@@ -127,7 +128,7 @@ export class ScanEntries {
     this.unread(path, 'content', content.unread);
   }
 
-  /** The attributes of an unchanged file; undefined: it is gone by now. If it has none, that is noted. */
+  /** The attributes of an unchanged file; undefined: it is gone by now. Notes it in the cache if there are none. */
   #readOfKnown(
     folder: ScanFolder,
     {
@@ -160,19 +161,19 @@ export class ScanEntries {
     return this.#places.isStill(folder.place) ? content : LOST;
   }
 
-  /** Undefined: it is gone by now, and they with it. */
+  /** Undefined: the name is gone by now. */
   #attributesOf(folder: ScanFolder, name: string): ReadXattrs | undefined {
     const attributes = attributesOr(() => readXattrs(this.#places.of(folder.place, name)));
     return isElsewhere(attributes) && folder.isGone(name) ? undefined : attributes;
   }
 
-  /** As `attributesOf`, of a folder in this one. */
+  /** As `#attributesOf`, for a folder in this one that was entered. */
   #attributesOfEntered(folder: ScanFolder, place: ScanPlace): ReadXattrs | undefined {
     const attributes = attributesOr(() => this.#places.xattrs(place));
     return isElsewhere(attributes) && folder.isGone(place.name) ? undefined : attributes;
   }
 
-  /** Something that has no content, and is never opened. */
+  /** For things that have no content and are never opened. */
   #special(folder: ScanFolder, { name, path, stat }: Place, kind: EntryKind): void {
     const attributes = this.#attributesOf(folder, name);
     if (attributes !== undefined) this.#tell({ path, stat, kind, attributes });
@@ -219,7 +220,7 @@ export class ScanEntries {
     readonly attributes: ReadXattrs;
     readonly blob?: BlobId;
     readonly target?: Buffer;
-    /** Default: that of its present path. */
+    /** Default: the mark of its present path. */
     readonly mark?: number;
     readonly mount?: boolean;
     readonly hidden?: boolean;
@@ -275,7 +276,7 @@ export class ScanEntries {
   }
 }
 
-/** Of the wall clock, which files are dated by. */
+/** The wall clock, which files are dated by. */
 export const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
 const isBare = ({ xattrs, unread }: ReadXattrs): boolean => xattrs.length === 0 && unread === undefined;
@@ -284,7 +285,7 @@ const latin1 = (bytes: Buffer): string => bytes.toString('latin1');
 
 const toText = ({ name, value }: Xattr): readonly [string, string] => [latin1(name), latin1(value)];
 
-/** What was reached in a folder that is another one now. */
+/** The result when the folder has been replaced by another one. */
 const LOST: Content = { unread: 'UNSTABLE' };
 
 const isElsewhere = ({ unread }: ReadXattrs): boolean => unread !== undefined && ELSEWHERE_CODES.has(unread.because);
@@ -293,7 +294,7 @@ function attributesOr(read: () => ReadXattrs): ReadXattrs {
   try {
     return read();
   } catch (error) {
-    // No place to ask at.
+    // The place itself is lost.
     return { xattrs: NO_XATTRS, unread: { because: errorCode(error), names: 'all' } };
   }
 }

@@ -1,5 +1,6 @@
 /**
- * Scan folder: one folder on the way of the scan: its names, where in them the walk is, and whether a name is gone.
+ * Scan folder: one folder that the scan is in: its names, how far the walk has come in them, and whether a name is
+ * gone.
  *
  * A name is gone only when this very folder, listed again, no longer has it.
  *
@@ -10,27 +11,29 @@ import type { NameStat } from '../platform/stat-calls.js';
 import type { FolderIdentity } from './scan-cache-format.js';
 import type { EnteredPlace, ScanPlace, ScanPlaces } from './scan-places.js';
 
-/** Times that one folder is listed again to see whether names are gone; then what is left of it is unstable. */
+/**
+ * How often one folder is listed again to see whether names are gone; after that its missing names count as unstable.
+ */
 const RELISTINGS_MAX = 64;
 
 export class ScanFolder {
   /** Relative to the source's folder. */
   readonly path: Buffer;
   readonly place: ScanPlace;
-  /** From before it was listed. */
+  /** Taken before the folder was listed. */
   readonly stat: NameStat;
-  /** It outlasts a rename. */
+  /** A rename does not change it. */
   readonly lastingIdentity: FolderIdentity;
-  /** Where it was at an earlier scan, if elsewhere. */
+  /** Where the folder was at an earlier scan, if elsewhere. */
   readonly formerPath: Buffer | undefined;
-  /** As `ScanPlaces` lists them. */
+  /** In the order of `ScanPlaces.list`. */
   readonly names: readonly string[];
-  /** What this thread has in it begins in its midst. */
+  /** This thread's part of the folder begins in the middle of it. */
   readonly isShared: boolean;
   next: number;
   readonly #places: ScanPlaces;
   #relistings = 0;
-  /** The names of the last listing again. */
+  /** The names that the last relisting found. */
   #relisted: ReadonlySet<string> | undefined;
 
   /** `next`: where among the names the walk begins. */
@@ -69,7 +72,7 @@ export class ScanFolder {
     try {
       this.#relisted = new Set(this.#places.list(this.place));
     } catch {
-      // The folder cannot be listed any more: so nothing is known to be gone, and the caller reports the name as unread.
+      // The folder can no longer be listed: nothing is known to be gone, and the caller reports the name as unread.
       return false;
     }
     return !this.#relisted.has(name);

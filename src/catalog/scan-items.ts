@@ -1,12 +1,13 @@
 /**
- * Scan items: how what a scan found crosses from its worker to the thread that started it, some hundreds in one message.
+ * Scan items: how a worker hands what a scan found to the thread that started it, some hundreds of items in one
+ * message.
  *
- * Most are files and folders of which a stat, a blob and a path say all: these stand in a row in one piece of memory, which is
- * handed over. Cloned as objects they took the two threads a tenth of what a first scan costs. The others are cloned, and have their
- * place among them with them.
+ * Most items are files and folders that a stat, a blob and a path describe in full. These are packed as rows into one
+ * piece of memory, which is transferred: cloning them as objects cost the two threads a tenth of a first scan. The
+ * other items are cloned, each with its position among all.
  *
- * Of a row's entry: its stat (`statPrint`), its mark, where its accounts stand among the batch's, the length of its path, the
- * blob as text, and the path.
+ * A row is: the stat (`statPrint`), the mark, the index of its accounts in the batch's list, the length of the path,
+ * the blob as text, and the path.
  */
 import { assert } from '../core/fault.js';
 import type { BlobId } from '../core/ids.js';
@@ -17,7 +18,7 @@ import type { FoundMessage, ItemMessage, ItemsMessage, UnreadableScope } from '.
 import { type Section, STAT_BYTES, statPrint } from './section.js';
 
 export type ScanItem =
-  /** `hidden`: a folder on another file system, which this scan does not enter: nothing is known about what it had below. */
+  /** `hidden`: a folder on another file system, which this scan does not enter: nothing is known about its content. */
   | {
       readonly kind: 'entry';
       readonly entry: Entry;
@@ -28,11 +29,11 @@ export type ScanItem =
       /** `statPrint` of it, unless it may be in no section. */
       readonly print?: Buffer | undefined;
     }
-  /** A section of the last snapshot whose entries are all as they were. */
+  /** A section of the last snapshot whose entries are all unchanged. */
   | { readonly kind: 'same'; readonly section: Section }
   | { readonly kind: 'unread'; readonly path: Buffer; readonly scope: UnreadableScope; readonly because: string };
 
-/** A file or a folder that may be in a section, has one name, and is as its stat says. */
+/** A file or a folder that may be in a section, has only one name, and is fully described by its stat. */
 export interface PlainFound {
   readonly path: Buffer;
   readonly stat: NameStat;
@@ -43,7 +44,7 @@ export interface PlainFound {
   readonly blob: string | undefined;
 }
 
-/** Items a message: some 5 ms of walking. */
+/** Items per message: some 5 ms of walking. */
 export const BATCH_ITEMS = 256;
 
 const MARK_AT = STAT_BYTES;
@@ -54,7 +55,7 @@ const BLOB_BYTES = 64;
 const PATH_AT = BLOB_AT + BLOB_BYTES;
 const ROWS_BYTES = BATCH_ITEMS * (PATH_AT + PATH_BYTES_MAX);
 
-/** Of `statPrint`'s numbers, in bytes. */
+/** Offsets of `statPrint`'s numbers, in bytes. */
 const SIZE_AT = 0;
 const MTIME_AT = 8;
 const MODE_AT = 40;
@@ -66,7 +67,7 @@ const FORMAT_BITS = 0o170000;
 const DIRECTORY_BITS = 0o040000;
 const MODE_BITS = 0o7777;
 
-/** In the worker: what is found until it is sent. */
+/** In the worker: collects items until they are sent. */
 export class ItemBatch {
   readonly #rows = Buffer.allocUnsafe(ROWS_BYTES);
   #bytes = 0;
@@ -96,7 +97,7 @@ export class ItemBatch {
     this.#items += 1;
   }
 
-  /** All of it; the batch is empty afterwards. */
+  /** Takes all items; the batch is empty afterwards. */
   take(): ItemsMessage {
     const rows = new Uint8Array(this.#rows.subarray(0, this.#bytes));
     const message = {
@@ -145,7 +146,7 @@ function itemFromRow(row: Buffer, accounts: ItemsMessage['accounts']): ScanItem 
   return {
     kind: 'entry',
     entry: {
-      // A copy: whoever keeps a path must not keep the message.
+      // A copy, so that keeping a path does not keep the whole message in memory.
       path: Buffer.from(row.subarray(PATH_AT)),
       kind: isFolder ? 'directory' : 'file',
       mode: mode & MODE_BITS,
@@ -199,7 +200,7 @@ function entryFromMessage(message: FoundMessage, path: Buffer): Entry {
     group,
     mtimeNs,
     size,
-    // As above.
+    // The worker made it with its own hasher, as in `itemFromRow`.
     blob: blob as BlobId | undefined,
     target: target === undefined ? undefined : bytesOf(target),
     link,

@@ -1,10 +1,10 @@
 /**
  * Scan message: what the scan worker and the thread that started it say to each other.
  *
- * Paths, targets and attributes cross as Latin-1 text, one character a byte: a Buffer would be copied with the whole pool that
- * it is cut from. Words in shared memory go the other way, since the worker's loop never turns: it looks at `CANCELLED`, waits
- * while it is too far ahead of `TAKEN`, and waits for an answer at `SEAM`, where its part of a divided scan ends or begins, and for
- * `ALL_WALKED` at its end.
+ * Paths, targets and attributes are sent as Latin-1 text, one character per byte: a Buffer would be copied with the
+ * whole pool that it is cut from. The starting thread answers through words in shared memory, because the worker never
+ * returns to its event loop: the worker looks at `CANCELLED`, waits while it is too far ahead of `TAKEN`, waits for an
+ * answer at `SEAM`, where its part of a divided scan ends or begins, and waits for `ALL_WALKED` at its end.
  */
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { EntryKind } from './entry.js';
@@ -15,9 +15,9 @@ export interface ScanOrder {
   readonly path: string;
   readonly source: SourceId;
   readonly cachePath: string | undefined;
-  /** Of the `ScanCache`. */
+  /** The `ScanCache`'s. */
   readonly settleMs: number;
-  /** The snapshot whose sections (section.ts) are told of as a whole where they are as they were. */
+  /** The snapshot whose sections (section.ts) are each reported as one item if they are unchanged. */
   readonly previous: ObjectId | undefined;
   readonly nowMs: number;
   readonly exclude: readonly string[];
@@ -25,9 +25,11 @@ export interface ScanOrder {
   readonly forbidden: readonly ForbiddenFolder[];
   /** As Latin-1. This thread's part of the source: from this path on (undefined: all before `to`) … */
   readonly from: string | undefined;
-  /** … and before this one, if the thread that begins there meets the same folders on the way to it (undefined: all). */
+  /**
+   * … and before this one, if the thread that begins there meets the same folders on the way to it (undefined: all).
+   */
   readonly to: string | undefined;
-  /** When this thread asks for another one to begin in the midst of what is before it; undefined: never. */
+  /** When this thread asks for another one to begin in the middle of what is left to walk; undefined: never. */
   readonly divide: DivideWhen | undefined;
   /** Items that may wait to be taken. */
   readonly itemsAheadMax: number;
@@ -35,28 +37,31 @@ export interface ScanOrder {
   readonly control: SharedArrayBuffer;
 }
 
-/** When a second thread would help: the first one has been at it for a while and did not wait for its disk. */
+/** When a second thread would help: the first has worked for a while and did not wait for its disk. */
 export interface DivideWhen {
   readonly afterMs: number;
-  /** The least part of that time in which it had a processor. If it had less, it looks again after twice as long, and so on. */
+  /**
+   * The least fraction of that time in which the thread had a processor. If it had less, it looks again after twice as
+   * long, and so on.
+   */
   readonly busyMin: number;
 }
 
 export const CANCELLED = 0;
 /** A count of items. */
 export const TAKEN = 1;
-/** `JOINED` or `GO_ON` to a thread that came to its `to`, `JOINED` to one that began at its `from`. */
+/** `JOINED` or `GO_ON` answers a thread that came to its `to`; `JOINED` answers one that began at its `from`. */
 export const SEAM = 2;
-/** 1: no thread of the scan has a folder to list any more. */
+/** 1: no thread of the scan has a folder left to list. */
 export const ALL_WALKED = 3;
 export const CONTROL_WORDS = 4;
 
-/** The other thread's part goes on from here, and both are believed. */
+/** The other thread's part continues from here, and both parts are used. */
 export const JOINED = 1;
-/** A folder on the way that changed while it was listed: it is like no other listing. */
+/** The mark of a folder on the way that changed while it was listed: it equals no other listing's. */
 export const UNSETTLED_WAY = '';
 
-/** There is no other part: what is behind `to` is this thread's, too. */
+/** There is no other part: this thread also walks what is behind `to`. */
 export const GO_ON = 2;
 
 /** What could not be read: the path and all below it, only what is below it, or the content of the file there. */
@@ -77,11 +82,11 @@ export interface FoundMessage {
   readonly target: string | undefined;
   readonly link: string | undefined;
   readonly device: bigint;
-  /** Names and values in the order of an entry; undefined: none. */
+  /** Names and values, in the order that an entry has them; undefined: none. */
   readonly xattrs: readonly (readonly [string, string])[] | undefined;
   readonly unreadXattrs: { readonly because: string; readonly names: 'all' | readonly string[] } | undefined;
   readonly mount: boolean;
-  /** Not entered, because it is another file system's. */
+  /** Not entered, because it is on another file system. */
   readonly hidden: boolean;
   /** `statPrint` of it, unless it may be in no section. */
   readonly print: string | undefined;
@@ -94,7 +99,7 @@ export interface UnreadMessage {
   readonly because: string;
 }
 
-/** All entries of a section of the last snapshot are as they were. */
+/** All entries of a section of the last snapshot are unchanged. */
 export interface SameMessage {
   readonly same: Omit<Section, 'opening' | 'print'> & { readonly opening: string; readonly print: string };
 }
@@ -104,12 +109,12 @@ export type ItemMessage = FoundMessage | UnreadMessage | SameMessage;
 /** Packed by scan-items.ts. */
 export interface ItemsMessage {
   readonly kind: 'items';
-  /** How many. */
+  /** How many items there are in all. */
   readonly items: number;
   readonly rows: Uint8Array<ArrayBuffer>;
-  /** Names of users and groups. */
+  /** Names of users and groups, which the rows refer to by index. */
   readonly accounts: readonly (readonly [string, string])[];
-  /** With their places among all. */
+  /** The other items, each with its position among all. */
   readonly cloned: readonly (readonly [number, ItemMessage])[];
 }
 
@@ -117,21 +122,24 @@ export interface ItemsMessage {
 export type ScanRefusal = 'missing-source' | 'not-a-folder' | 'unreadable-source' | 'inside-store';
 
 export type ScanMessage =
-  /** First, unless it was refused or not reached. `way`: of each folder from the source's to the one of `from`, which it is and what it lists. */
+  /**
+   * Comes first, unless the scan was refused or `from` not reached. `way`: a mark of each folder from the source's own
+   * to the one of `from`: which folder it is and what it lists.
+   */
   | { readonly kind: 'root'; readonly device: bigint; readonly way: readonly string[] }
-  /** Another thread may begin at this path: from now on it is this one's `to`. */
+  /** Another thread may begin at this path, which is this thread's `to` from now on. */
   | { readonly kind: 'divide'; readonly at: string }
-  /** The folder of `from` is not there, or not to be entered. The last but `ended`. */
+  /** The folder of `from` does not exist or may not be entered. The last message before `ended`. */
   | { readonly kind: 'unreached' }
-  /** All before `to` is sent. `way`: as above, of the folders on the way to `to` that were entered. */
+  /** Everything before `to` has been sent. `way`: as above, for the folders on the way to `to` that were entered. */
   | { readonly kind: 'seam'; readonly way: readonly string[] }
   | ItemsMessage
   | { readonly kind: 'progress'; readonly files: number; readonly bytes: number; readonly readBytes: number }
   | { readonly kind: 'refused'; readonly because: ScanRefusal; readonly detail: string }
-  /** All items are sent. */
+  /** All items have been sent. */
   | { readonly kind: 'walked' }
   /** `latecomers`: paths, as Latin-1. */
   | { readonly kind: 'done'; readonly latecomers: readonly string[] }
   | { readonly kind: 'cancelled' }
-  /** The last of each order: all is closed, and the thread takes another one. */
+  /** The last message of each order: everything is closed, and the thread can take another order. */
   | { readonly kind: 'ended' };

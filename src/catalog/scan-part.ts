@@ -1,9 +1,10 @@
 /**
- * Scan part: what one scan thread sends of a source's folder, or of its part of it, in order.
+ * Scan part: what one scan thread sends about a source's folder, or about its part of it, in order.
  *
- * Driven by scan.ts, which reads the parts one after the other while their threads walk at once; what a thread may be ahead of
- * that is in its order. A thread speaks four times a second while it is waited for; one that says nothing hangs with its disk
- * (platform/disk.ts), and no other is begun there until it has ended.
+ * Driven by scan.ts, which reads the parts one after the other while their threads walk at the same time; a thread's
+ * order says how far it may be ahead. While scan.ts waits for a thread, the thread sends a message four times a second.
+ * A thread that sends nothing hangs with its disk (platform/disk.ts), and no other scan starts on that disk until it
+ * has ended.
  */
 import type { Worker } from 'node:worker_threads';
 import { ClusterError, messageOf } from '../core/fault.js';
@@ -34,7 +35,7 @@ export interface ScanProgress {
 
 export type PartOrder = Omit<ScanOrder, 'control'>;
 
-/** What waits to be taken: the others are seen to at once. */
+/** Messages that wait to be taken; the others are handled at once. */
 type Waiting = Exclude<ScanMessage, { readonly kind: 'progress' | 'ended' }>;
 
 export class ScanPart {
@@ -43,7 +44,7 @@ export class ScanPart {
   readonly #control: Int32Array;
   readonly #onProgress: () => void;
   readonly #waiting: Waiting[] = [];
-  /** Of a disk that was set apart. */
+  /** The visit to the order's disk, if that disk is one of those set apart. */
   readonly #visit: Visit | undefined;
   readonly #settled: Promise<void>;
   #settle = (): void => {};
@@ -53,7 +54,7 @@ export class ScanPart {
   #ended = false;
   #progress: ScanProgress = { files: 0, bytes: 0, readBytes: 0 };
 
-  /** Its thread begins at once. @throws ClusterError SCAN_FAILED; DiskHangs */
+  /** Starts its thread. @throws ClusterError SCAN_FAILED; DiskHangs */
   constructor(order: PartOrder, onProgress: () => void) {
     this.#path = order.path;
     this.#onProgress = onProgress;
@@ -77,7 +78,7 @@ export class ScanPart {
     return this.#progress;
   }
 
-  /** The first message that was not taken yet. @throws ClusterError SCAN_FAILED; DiskHangs; what `fail` was told */
+  /** The first message that was not taken yet. @throws ClusterError SCAN_FAILED; DiskHangs; what `fail` was given */
   async peek(): Promise<Waiting> {
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure;
@@ -98,20 +99,20 @@ export class ScanPart {
     this.#visit?.rests();
   }
 
-  /** As `peek`, and it is taken. */
+  /** As `peek`, but takes the message. */
   async take(): Promise<Waiting> {
     const message = await this.peek();
     this.#waiting.shift();
     return message;
   }
 
-  /** Lets the thread go on by as many items. */
+  /** Lets the thread go on by this many items. */
   took(items: number): void {
     Atomics.add(this.#control, TAKEN, items);
     Atomics.notify(this.#control, TAKEN);
   }
 
-  /** At a seam. */
+  /** Answers a thread that waits at a seam. */
   answer(word: typeof JOINED | typeof GO_ON): void {
     Atomics.store(this.#control, SEAM, word);
     Atomics.notify(this.#control, SEAM);
@@ -122,18 +123,18 @@ export class ScanPart {
     Atomics.notify(this.#control, ALL_WALKED);
   }
 
-  /** Whoever waits for a message is told. */
+  /** Ends the part: whoever waits for a message gets `reason` thrown. */
   fail(reason: unknown): void {
     this.#failure ??= reason;
     this.#wake();
   }
 
-  /** Ends the thread's walk, if it has not come to its end. */
+  /** Ends the thread's walk, if it has not ended yet. */
   async close(): Promise<void> {
     Atomics.store(this.#control, CANCELLED, 1);
     for (const word of [TAKEN, SEAM, ALL_WALKED]) Atomics.notify(this.#control, word);
     await endsWithin(this.#settled, WORKER_END_MS);
-    // Still at it: it hangs in a system call, on a dead disk say, and must not keep the process alive.
+    // Still running: it hangs in a system call, on a dead disk for example, and must not keep the process alive.
     if (!this.#ended) this.#worker.unref();
   }
 
@@ -150,7 +151,7 @@ export class ScanPart {
   };
 
   readonly #end = (): void => {
-    // From here on the thread may be another scan's.
+    // From here on the thread may belong to another scan.
     for (const [event, listener] of Object.entries(this.#listeners)) this.#worker.off(event, listener);
     this.#ended = true;
     this.#visit?.end();

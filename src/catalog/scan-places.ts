@@ -1,16 +1,16 @@
 /**
- * Scan places: the folders of a source on the way of a scan, each reached so that nobody can lead the scan elsewhere.
+ * Scan places: the folders of a source that a scan is in, each reached so that nobody can lead the scan elsewhere.
  *
- * Whoever may write in a source can put a symlink in the place of a folder of it while it is scanned; and the service reads the
- * files of all. So each folder is opened from the one above, as a folder and never through a symlink, and what is in it is reached
- * by its descriptor (`/proc/self/fd/7/name`): it is the folder that was listed, with what had been mounted on it, whatever has become
- * of its name. At most `HELD_MAX` are open: one that was let go is opened again from the one above when it is needed, and is lost if
- * that is another one now.
+ * A user who may write in a source can replace one of its folders by a symlink while it is scanned, and the service may
+ * read every user's files. So each folder is opened from the one above, as a folder and never through a symlink, and
+ * its content is reached through the descriptor (`/proc/self/fd/7/name`): that is the folder that was listed, with what
+ * had been mounted on it, whatever has become of its name. At most `HELD_MAX` folders are open. One that was closed is
+ * opened again from the one above when it is needed, and is lost if a different folder is there now.
  *
- * Where there is no /proc (macOS, FreeBSD), paths lead to them. Then after a folder was listed, and after each file of it was read,
- * the path has to lead to the same folder still; who puts it back in between is not seen.
+ * Without /proc (macOS, FreeBSD), folders are reached by path. Then after a folder was listed, and after each of its
+ * files was read, the path must still lead to the same folder; a swap that is undone in between goes unnoticed.
  *
- * A place that is lost is no proof that anything in it is gone. Driven by scan-worker.ts.
+ * A lost place is no proof that anything in it is gone. Driven by scan-worker.ts.
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync } from 'node:fs';
 import { descriptorPath, hasDescriptorPaths } from '../platform/descriptor-path.js';
@@ -20,22 +20,22 @@ import type { NameStat } from '../platform/stat-calls.js';
 import { errorCode } from './error-code.js';
 import { type ReadXattrs, readXattrs } from './read-xattrs.js';
 
-/** Folders open at once, by each of the threads: a process may have 1024 files open on some systems. Few trees are deeper. */
+/** Folders that each thread has open at once: some systems allow a process 1024 open files. Few trees are deeper. */
 const HELD_MAX = 64;
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
-/** Another folder has its name now, or something that is none. */
+/** Another folder has this one's name now, or something that is not a folder. */
 export class LostFolder extends Error {
   readonly code = 'UNSTABLE';
 }
 
-/** Said of what is not there any more, or is a folder no more. */
+/** The error codes for something that no longer exists or is no longer a folder. */
 export const ELSEWHERE_CODES: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'UNSTABLE']);
 
 /** A folder of the source. */
 export interface ScanPlace {
-  /** Undefined: it is the source's own. */
+  /** Undefined: this is the source's own folder. */
   readonly above: ScanPlace | undefined;
   /** As Latin-1. */
   readonly name: string;
@@ -43,7 +43,7 @@ export interface ScanPlace {
   readonly full: Buffer;
   /** Its device and inode: another folder under its name proves nothing about this one's names. */
   readonly identity: string;
-  /** Held by `ScanPlaces` alone. */
+  /** Used by `ScanPlaces` alone; undefined while the folder is not open. */
   descriptor: number | undefined;
 }
 
@@ -56,7 +56,7 @@ export interface EnteredPlace {
 export class ScanPlaces {
   readonly #isHeld: boolean;
   readonly #statAt = posix()?.statAt;
-  /** Those that are open, the one that was used last at the end. */
+  /** The open folders, the most recently used one last. */
   readonly #held = new Set<ScanPlace>();
   #last: ScanPlace | undefined;
 
@@ -80,13 +80,13 @@ export class ScanPlaces {
     return below(Buffer.from(descriptorPath(this.#descriptorOf(place))), name);
   }
 
-  /** Of a name in the folder. @throws as lstat does; LostFolder */
+  /** The stat of a name in the folder. @throws as lstat does; LostFolder */
   stat(place: ScanPlace, name: string): NameStat {
     const found = this.#isHeld ? this.#statAt?.(this.#descriptorOf(place), name) : undefined;
     return found ?? lstatSync(this.of(place, name), { bigint: true });
   }
 
-  /** Of the folder itself. @throws as lstat does; LostFolder */
+  /** The stat of the folder itself. @throws as lstat does; LostFolder */
   statOf(place: ScanPlace): NameStat {
     return this.#isHeld
       ? fstatSync(this.#descriptorOf(place), { bigint: true })
@@ -100,12 +100,12 @@ export class ScanPlaces {
     return names;
   }
 
-  /** Of the folder itself. @throws LostFolder */
+  /** The attributes of the folder itself. @throws LostFolder */
   xattrs(place: ScanPlace): ReadXattrs {
     return readXattrs(this.#isHeld ? this.#descriptorOf(place) : place.full);
   }
 
-  /** What was reached in the folder just now was in it. */
+  /** Whether what was just reached by way of the folder was really in it. */
   isStill(place: ScanPlace): boolean {
     if (this.#isHeld) return true;
     try {
@@ -115,7 +115,7 @@ export class ScanPlaces {
     }
   }
 
-  /** It is not needed soon. */
+  /** Closes the folder, which is not needed soon. */
   rest(place: ScanPlace): void {
     if (place.descriptor === undefined) return;
     closeSync(place.descriptor);
@@ -146,7 +146,7 @@ export class ScanPlaces {
     }
   }
 
-  /** Used at once: it may be let go by the next call. */
+  /** To be used at once: the next call may close it. */
   #descriptorOf(place: ScanPlace): number {
     const descriptor = place.descriptor ?? this.#openAgain(place);
     this.#use(place);
@@ -184,7 +184,7 @@ export class ScanPlaces {
 const openFolder = (path: Buffer, { above }: Pick<ScanPlace, 'above'>): number =>
   openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | (above === undefined ? 0 : O_NOFOLLOW));
 
-/** A Buffer for each took the collector of garbage as long as listing takes. */
+/** Text rather than Buffers: collecting a Buffer per name as garbage took as long as listing does. */
 export const listNames = (folder: string | Buffer): string[] => readdirSync(folder, { encoding: 'latin1' }).sort();
 
 /** `name`: as Latin-1. */

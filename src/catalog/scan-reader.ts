@@ -1,11 +1,11 @@
 /**
  * Scan reader: a file's blob, with the metadata that it had while it was read.
  *
- * Content and metadata are of one moment: size, times and inode are compared before and after. Changed: it is read once more;
- * changed again: unread, `UNSTABLE`. The attributes are read between the two, of the file that is open: what its path leads to may be
- * another one by then, or nothing.
+ * Content and metadata belong to one moment: size, times and inode are compared before and after. A file that changed
+ * is read once more; if it changed again, it is unread, `UNSTABLE`. The attributes are read in between, from the open
+ * file: by then its path may lead to another file, or to nothing.
  *
- * A small file takes five calls: what the walk saw of it is what it was before, and where it ends is known without reading on.
+ * A small file takes five calls: the walk's stat serves as the one from before, and a single read shows where it ends.
  *
  * Driven by scan-worker.ts.
  */
@@ -18,27 +18,27 @@ import { type ReadXattrs, readXattrs } from './read-xattrs.js';
 
 export type Content =
   | { readonly blob: BlobId; readonly stat: NameStat; readonly attributes: ReadXattrs }
-  /** `vanished`: its folder may be without it by now. */
+  /** `vanished`: its folder may no longer have it. */
   | { readonly unread: string; readonly vanished?: boolean };
 
 const READ_BYTES = 1024 * 1024;
-/** A file below this is read in one call; one byte more is asked for, to see one that is longer than it says. */
+/** A file up to this size is read in one call, which asks for one byte more to notice a file longer than its size. */
 const SMALL_BYTES = READ_BYTES - 1;
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
-/** What reading says of that which has come in place of a file: a folder, a pipe. */
+/** Error codes of reading when a folder or a pipe has replaced the file. */
 const REPLACED_CODES: ReadonlySet<string> = new Set(['EISDIR', 'EAGAIN']);
 
 export class ScanReader {
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
   readonly #onRead: (bytes: number) => void;
 
-  /** `onRead`: after each call; what it throws ends the reading. */
+  /** `onRead`: called after each read; what it throws ends the reading. */
   constructor(onRead: (bytes: number) => void) {
     this.#onRead = onRead;
   }
 
-  /** `met`: of an lstat of this path. @throws what `onRead` does */
+  /** `met`: the result of an lstat of this path. @throws what `onRead` does */
   read(full: Buffer, met: NameStat): Content {
     for (let attempt = 0; attempt < 2; attempt += 1) {
       let descriptor: number;
@@ -46,11 +46,11 @@ export class ScanReader {
         descriptor = openSync(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
       } catch (error) {
         const code = errorCode(error);
-        // A symlink now, where a file was: that is a change, not a failure to read.
+        // A symlink has replaced the file: that is a change, not a failure to read.
         return { unread: code === 'ELOOP' ? 'UNSTABLE' : code, vanished: code === 'ENOENT' || code === 'ENOTDIR' };
       }
       try {
-        // A large one that has changed since it was met should not be read for nothing.
+        // A large file is looked at again: one that has changed since it was met should not be read for nothing.
         const isAsMet = attempt === 0 && met.size <= SMALL_BYTES;
         const before = isAsMet ? met : fstatSync(descriptor, { bigint: true });
         if (!before.isFile()) return { unread: 'UNSTABLE' };
@@ -70,7 +70,7 @@ export class ScanReader {
     return { unread: 'UNSTABLE' };
   }
 
-  /** Undefined when the file does not end where it said. */
+  /** Undefined when the file does not end at `size`. */
   #hashSmall(descriptor: number, size: number): BlobId | undefined {
     const buffer = this.#buffer;
     let total = 0;
@@ -107,6 +107,6 @@ export class ScanReader {
 
 const isSystemError = (error: unknown): boolean => error instanceof Error && 'syscall' in error;
 
-/** Of one path, so also: it is the same file. */
+/** Compares the inode, too, so a true also means that it is the same file. */
 const isSameContent = (a: NameStat, b: NameStat): boolean =>
   a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino && a.dev === b.dev;

@@ -1,8 +1,8 @@
 /**
- * Scan sender: a scan thread's side of what it and the thread that started it say to each other (scan-message.ts).
+ * Scan sender: a scan thread's side of its exchange with the thread that started it (scan-message.ts).
  *
- * Items go in batches, and the walk waits while too many of them were not taken. It has to look up often, for its loop never
- * turns: so it hears that it is to end, and tells how far it is.
+ * Items are sent in batches, and the walk waits while too many of them have not been taken. The walk never returns to
+ * its event loop, so it has to call `lookUp` often: there it learns that it must end, and reports how far it has come.
  *
  * Driven by scan-worker.ts.
  */
@@ -14,10 +14,10 @@ const BATCH_MS = 250;
 /** How long a wait for the other thread lasts before the worker looks again. */
 const WAIT_MS = 1000;
 
-/** Nobody wants the rest of the scan. */
+/** Thrown to end the walk: nobody wants the rest of the scan. */
 export class Cancelled extends Error {}
 
-/** Each call but `send` throws `Cancelled` where it waits or looks up. */
+/** Every call that waits or looks up may throw `Cancelled`; `send` does not. */
 export class ScanSender {
   readonly send: (message: ScanMessage) => void;
   readonly #control: Int32Array;
@@ -38,13 +38,13 @@ export class ScanSender {
     this.send = send;
   }
 
-  /** What was met. */
+  /** Counts what was met. */
   count({ files, bytes }: { readonly files: number; readonly bytes: number }): void {
     this.#files += files;
     this.#bytes += bytes;
   }
 
-  /** What was read of a file. */
+  /** Counts bytes read of a file, and looks up. */
   countRead(bytes: number): void {
     this.#readBytes += bytes;
     this.lookUp();
@@ -60,7 +60,7 @@ export class ScanSender {
     this.#added();
   }
 
-  /** Between two names or two reads: sends what is due and ends the scan if that is wanted. */
+  /** To be called between two names or two reads: sends what is due, and ends the scan if it was cancelled. */
   lookUp(): void {
     if (Atomics.load(this.#control, CANCELLED) !== 0) throw new Cancelled();
     const nowMs = performance.now();
@@ -87,7 +87,7 @@ export class ScanSender {
     }
   }
 
-  /** Waits for the other side's word. */
+  /** Waits until the other side has set the word. */
   hear(word: number): number {
     for (;;) {
       if (Atomics.load(this.#control, CANCELLED) !== 0) throw new Cancelled();

@@ -1,13 +1,14 @@
 /**
- * Scan share: which part of a source is this thread's, and what must be so where it meets the other one's.
+ * Scan share: which part of a source this thread walks, and what must hold where that part meets the other thread's.
  *
- * Of a large source two threads walk a part each (scan.ts). Where the parts meet, the first one waits to hear whether the other came
- * there through the very folders that it has entered itself, with the same names in them. What was made, moved or unmounted meanwhile
- * could be in both parts or in none: then the first thread goes on, and the other's part is not used.
+ * Two threads each walk a part of a large source (scan.ts). Where the parts meet, the first thread waits to hear
+ * whether the other came there through the very folders that the first has entered, with the same names in them. If
+ * not, what was made, moved or unmounted meanwhile could be in both parts or in neither: then the first thread goes on,
+ * and the other's part is not used.
  *
- * Where the source is to be divided is known before, by its last snapshot; or the first thread finds, when it has been at work for a
- * while and the disk does not keep it waiting, that another one would help (look-ahead.ts says where). A disk that is waited for gains
- * nothing by a second reader, and one whose arm has to move loses.
+ * Where to divide the source is known beforehand from its last snapshot. Or the first thread finds that another one
+ * would help, when it has worked for a while without waiting for the disk (look-ahead.ts says where). A second reader
+ * gains nothing on a disk that is waited for, and loses time on one whose arm has to move.
  *
  * Driven by scan-worker.ts.
  */
@@ -20,7 +21,7 @@ import { JOINED, type ScanOrder, SEAM, UNSETTLED_WAY } from './scan-message.js';
 import { type EnteredPlace, identityOf, type ScanPlace, type ScanPlaces } from './scan-places.js';
 import type { ScanSender } from './scan-sender.js';
 
-/** By what this thread did from then on. */
+/** When to look whether another thread would help, judged by this thread's processor time from `fromMs` on. */
 interface Look {
   readonly fromMs: number;
   readonly cpuMs: number;
@@ -28,18 +29,18 @@ interface Look {
 }
 
 export class ScanShare {
-  /** Where it begins; undefined: at the source's own folder. */
+  /** Where this part begins; undefined: at the source's own folder. */
   readonly from: Buffer | undefined;
   readonly #places: ScanPlaces;
   readonly #sender: ScanSender;
   readonly #nowNs: () => bigint;
-  /** Where it ends; undefined also when it has gone on. */
+  /** Where this part is to end; undefined: at the source's end, or this thread has come there. */
   #to: Buffer | undefined;
-  /** Where it ended, if another one has the rest. */
+  /** Where this part ended, if another thread has the rest. */
   #end: Buffer | undefined;
   /** Marks of the folders on the way to `#to`, or to `from`, that were entered. */
   #way: string[] = [];
-  /** Undefined: it is settled whether another thread would help. */
+  /** Undefined: this thread no longer considers asking for another. */
   #look: Look | undefined;
   readonly #busyMin: number;
 
@@ -64,28 +65,31 @@ export class ScanShare {
     return this.#way;
   }
 
-  /** The walk goes on in this folder, which was listed. Where the parts meet is not known yet: only the source's own is on the way. */
+  /**
+   * Notes that the walk goes on in this folder, which was listed. While it is not known where the parts meet, only the
+   * source's own folder is on the way.
+   */
   entered(path: Buffer, entered: EnteredPlace): void {
     if (isOnWayTo(this.#to ?? this.from ?? path, path)) this.#way.push(this.#markOf(entered));
   }
 
-  /** Of a folder that was listed after that stat: equal marks are of listings with the same names. */
+  /** The mark of a folder that was listed after `stat`: equal marks mean listings with the same names. */
   #markOf({ place, stat }: EnteredPlace): string {
     try {
       const isSettled = this.#places.statOf(place).ctimeNs === stat.ctimeNs && !isRacy(stat.ctimeNs, this.#nowNs());
       return isSettled ? `${identityOf(stat)}:${stat.ctimeNs}` : UNSETTLED_WAY;
     } catch {
-      // Gone, or not to be looked at: no other listing is like it.
+      // Gone, or cannot be looked at: its mark must equal no other.
       return UNSETTLED_WAY;
     }
   }
 
-  /** The other thread may have it from here on. */
+  /** True when the path belongs to the other thread, if that one's part is used. */
   isPast(path: Buffer): boolean {
     return this.#to !== undefined && comparePaths(path, this.#to) >= 0;
   }
 
-  /** Whether another thread has what is left; if not, this one goes on. All before is sent. */
+  /** Whether another thread has the rest; if not, this one goes on. Everything before must have been sent. */
   isJoined(): boolean {
     const end = this.#to;
     if (end === undefined) return false;
@@ -126,7 +130,7 @@ export class ScanShare {
 
 const isOnWayTo = (to: Buffer, path: Buffer): boolean => path.length === 0 || isUnder(to, path);
 
-/** Undefined: nothing says how busy this thread is. */
+/** Undefined: this system does not say how busy a thread is. */
 function lookFrom(fromMs: number, inMs: number): Look | undefined {
   const cpuMs = threadCpuMs();
   return cpuMs === undefined ? undefined : { fromMs, cpuMs, atMs: fromMs + inMs };

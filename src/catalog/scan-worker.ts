@@ -2,20 +2,22 @@
  * Scan worker: walks a source's folder in a thread of its own and reads what changed, so that the service's event loop,
  * and its heartbeats, never wait for a disk.
  *
- * Synchronous calls throughout: with one thread they are twice as fast as `fs.promises`. Names within a folder are sorted by
- * bytes and a folder's content comes right after it, which is path order (path-order.ts). Held in memory: the names of the
- * folders on the way from the source's folder to the present one; of the others little more than what was met (latecomers.ts).
+ * Synchronous calls throughout: with one thread they are twice as fast as `fs.promises`. Names within a folder are
+ * sorted by bytes and a folder's content comes right after it, which is path order (path-order.ts). Held in memory: the
+ * names in the folders on the way from the source's folder to the present one; of the others, little more than which
+ * inodes were met (latecomers.ts).
  *
- * Nothing is followed out of the source's folder, whatever is put in the place of what (scan-places.ts). A name is gone only when its
- * folder was listed without it: what fails otherwise is reported as unread and the thread that merges (merge-scan.ts) carries the last
- * snapshot's entry over. What is told of each thing that is met stands in scan-entries.ts.
+ * Nothing leads out of the source's folder, whatever is replaced by what (scan-places.ts). A name is gone only when its
+ * folder was listed without it. What fails otherwise is reported as unread, and the thread that merges (merge-scan.ts)
+ * carries the last snapshot's entry over. scan-entries.ts decides what is reported of each thing that is met.
  *
- * What may be a section that is as it was is held back until that is known (section-trial.ts), and then told in one item.
+ * Entries that may form an unchanged section are held back until that is known (section-trial.ts), and then reported as
+ * one item.
  *
- * Of a large source two threads walk a part each (scan-share.ts).
+ * Two threads each walk a part of a large source (scan-share.ts).
  *
  * Sockets are left out (they are no data; restic does the same); fifos and devices are recorded and never opened.
- * Started by scan-threads.ts only; takes one order after the other.
+ * Started only by scan-threads.ts; takes one order after the other.
  */
 import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -55,7 +57,7 @@ class Scan {
   #root: Buffer = Buffer.alloc(0);
   #rootDevice = 0n;
   readonly #forbidden: ReadonlySet<string | undefined>;
-  /** Relative to the source's folder, those in it. */
+  /** The forbidden folders in the source's folder, relative to it. */
   #forbiddenBelow: readonly Buffer[] = [];
 
   constructor(order: ScanOrder, send: (message: ScanMessage) => void) {
@@ -105,12 +107,12 @@ class Scan {
     }
     this.#sender.flush();
     this.#sender.progress();
-    // The thread before this one looks for what was in these folders before they were moved.
+    // Until the seam, the thread before this one looks up the files of these folders at their former paths.
     if (shared.length > 0) this.#sender.hear(SEAM);
     for (const folder of shared) this.#noteFolder(folder);
     if (isLast) this.#cache?.sweep(this.#order.source);
     this.#sender.send({ kind: 'walked' });
-    // What another thread has not listed yet may still come into our folders.
+    // Things may still be moved into this thread's folders from those that another thread has not listed yet.
     this.#sender.hear(ALL_WALKED);
     const latecomers = this.#latecomers.find({
       root: this.#root,
@@ -120,7 +122,7 @@ class Scan {
     this.#sender.send({ kind: 'done', latecomers: latecomers.map(latin1) });
   }
 
-  /** False when another thread has what is left. */
+  /** False when another thread has the rest. */
   #walkFrom(stack: ScanFolder[], shared: ScanFolder[]): boolean {
     for (let folder = stack.at(-1); folder !== undefined; folder = stack.at(-1)) {
       this.#sender.lookUp();
@@ -146,7 +148,8 @@ class Scan {
     this.#cache?.noteFolder(this.#order.source, lastingIdentity, path);
   }
 
-  // ------------------------------------------------------------------------------------------------------- divided in two
+  // ------------------------------------------------------------------------------------------------------- divided in
+  // two
 
   /** The folders on the way to where this thread's part begins. Undefined: it cannot be entered there. */
   #descend(root: ScanFolder, from: Buffer): ScanFolder[] | undefined {
@@ -167,7 +170,7 @@ class Scan {
         this.#share.entered(path, entered);
       }
     } catch {
-      // What is the matter there is for the thread to say that comes to it.
+      // The thread that comes there on its walk reports what is wrong.
       return undefined;
     }
     return way;
@@ -186,7 +189,7 @@ class Scan {
           if (stat.dev !== this.#rootDevice && !this.#order.crossMounts) return undefined;
           return { path: below(path, name), place, names: this.#places.list(place) };
         } catch {
-          // What is the matter there is found when the walk comes to it.
+          // The walk reports what is wrong when it comes there.
           return undefined;
         }
       },
@@ -194,13 +197,13 @@ class Scan {
     for (const place of entered) this.#places.rest(place);
   }
 
-  /** Undefined: the walk will pass it over, or say what is the matter. */
+  /** Undefined: the walk will pass it over, or report what is wrong. */
   #lookAt(place: ScanPlace, { name, path }: Omit<Place, 'stat'>): NameStat | undefined {
     this.#sender.lookUp();
     if (this.#isForbidden(path)) return undefined;
     try {
       const stat = this.#places.stat(place, name);
-      // What is not entered is not opened either: that alone could mount it.
+      // A folder that is not entered is not opened either: opening alone could mount it.
       const isHidden = stat.isDirectory() && stat.dev !== this.#rootDevice && !this.#order.crossMounts;
       return isHidden || stat.isSocket() || this.#isLeftOut(path, stat) ? undefined : stat;
     } catch {
@@ -215,7 +218,7 @@ class Scan {
     return this.#share.isJoined();
   }
 
-  /** The folders in which the walk begins, from the source's own on; none: that has been told. */
+  /** The folders in which the walk begins, from the source's own on. Empty: the reason has been sent. */
   #open(): ScanFolder[] {
     let entered: EnteredPlace;
     let names: string[];
@@ -266,7 +269,7 @@ class Scan {
     }
   }
 
-  /** There is nothing to walk. */
+  /** Sends the reason why there is nothing to walk. */
   #refuse(because: Extract<ScanMessage, { kind: 'refused' }>['because'], detail: string): [] {
     this.#sender.send({ kind: 'refused', because, detail });
     return [];
@@ -282,7 +285,7 @@ class Scan {
     }
   }
 
-  /** Gives the folder to walk next, if this is one. */
+  /** Returns the folder to walk next, if this is one. */
   #visit(folder: ScanFolder, { name, path }: Omit<Place, 'stat'>): ScanFolder | undefined {
     if (this.#isForbidden(path)) return undefined;
     let stat: NameStat;
@@ -306,12 +309,12 @@ class Scan {
     return undefined;
   }
 
-  /** Nothing is asked of it: its disk may hang. */
+  /** Never touched, not even with a stat: its disk may hang. */
   #isForbidden(path: Buffer): boolean {
     return this.#forbiddenBelow.some(forbidden => forbidden.equals(path));
   }
 
-  /** It is another file system's, which is not entered. */
+  /** It is on another file system, which is not entered. */
   #isHidden(folder: ScanFolder, stat: NameStat): boolean {
     return stat.dev !== folder.device && !this.#order.crossMounts;
   }
@@ -322,9 +325,10 @@ class Scan {
     return this.#exclusion.excludes(path, { isDirectory });
   }
 
-  // ------------------------------------------------------------------------------------------------------------ sections
+  // ------------------------------------------------------------------------------------------------------------
+  // sections
 
-  /** Those that were looked up shortly enough ago: the look-ups of the others renew what the cache has of them. */
+  /** The sections that were looked up recently enough; the entries of the others are looked up, which renews them. */
   *#freshSections(): Generator<Section> {
     const { source, previous } = this.#order;
     const frames = previous === undefined ? undefined : this.#cache?.sections(source, previous);
@@ -332,7 +336,7 @@ class Scan {
       if (this.#cache?.isFresh(section) !== false) yield section;
   }
 
-  /** Most often that of the entry before. */
+  /** Remembers the last owner, because the next entry most often has the same. */
   #ownerText(): (stat: NameStat) => string {
     let last = { uid: -1n, gid: -1n, text: '' };
     return ({ uid, gid }) => {
@@ -347,7 +351,8 @@ class Scan {
     this.#sender.add({ same: { ...rest, opening: latin1(opening), print: latin1(print) } });
   }
 
-  // ------------------------------------------------------------------------------------------------------------- entries
+  // -------------------------------------------------------------------------------------------------------------
+  // entries
 
   #enter(folder: ScanFolder, met: Place): ScanFolder | undefined {
     if (this.#isHidden(folder, met.stat)) {
@@ -359,7 +364,7 @@ class Scan {
     let names: readonly string[] | undefined;
     try {
       entered = this.#places.enter(folder.place, name);
-      // What is listed is what was opened: something may have been mounted, or unmounted, since it was met.
+      // Judges the folder that was opened: something may have been mounted or unmounted since it was met.
       if (this.#isEntered(folder, entered)) names = this.#places.list(entered.place);
     } catch (error) {
       if (entered !== undefined) this.#places.rest(entered.place);
@@ -382,18 +387,18 @@ class Scan {
     return this.#folderOf(entered, { path, names });
   }
 
-  /** It is neither forbidden nor another file system's that is not entered. */
+  /** It is neither forbidden nor on another file system that is not entered. */
   #isEntered(folder: ScanFolder, { place, stat }: EnteredPlace): boolean {
     return !this.#isHidden(folder, stat) && !this.#forbidden.has(place.identity);
   }
 
-  /** `place`: where it was entered. */
+  /** `place`: where the folder was entered. */
   #giveFolder(folder: ScanFolder, found: Place & { readonly place?: ScanPlace; readonly hidden?: boolean }): void {
     const { path, stat } = found;
     this.#trial.meet({ path, stat, give: () => this.#entries.giveFolder(folder, found) }, this.#rootDevice);
   }
 
-  /** `from`: where this thread begins, in this folder. */
+  /** `from`: where in this folder this thread begins. */
   #folderOf(
     entered: EnteredPlace,
     {

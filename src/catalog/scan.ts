@@ -1,8 +1,8 @@
 /**
- * Scan: the stream of what a source's folder holds, made by one worker thread or two (scan-worker.ts).
+ * Scan: streams what a source's folder holds, as found by one or two worker threads (scan-worker.ts).
  *
- * Gives batches in path order and takes the next one only when asked, so a slow consumer slows the walk and nothing piles
- * up. Ending the iteration early, or the signal, ends the worker's walk; its error is thrown here.
+ * Gives batches in path order and takes the next one only when asked, so a slow consumer slows the walk and nothing
+ * piles up. Ending the iteration early, or the signal, ends the worker's walk; its error is thrown here.
  */
 import { assert } from '../core/fault.js';
 import type { SourceId } from '../core/ids.js';
@@ -19,13 +19,13 @@ export interface ScanOptions {
   readonly source: SourceId;
   /** The file of the `ScanCache`; undefined: every file is read. */
   readonly cachePath: string | undefined;
-  /** Its own. Default: `SETTLE_MS`. */
+  /** The scan cache's. Default: `SETTLE_MS`. */
   readonly settleMs?: number | undefined;
   /** The last snapshot. Default: none; every entry is given. */
   readonly previous?: SnapshotId | undefined;
   /**
-   * A path in the midst of a large source, there or not: a second thread begins with it. Or when the first thread asks for a second
-   * one, where it says. Default: one thread does it all.
+   * A path in the middle of a large source, whether it exists or not: a second thread begins there. Or when the first
+   * thread may ask for a second one, which begins where the first says. Default: one thread walks all of it.
    */
   readonly divide?: Buffer | DivideWhen | undefined;
   /** The wall clock. */
@@ -37,7 +37,7 @@ export interface ScanOptions {
   /** Folders that are never scanned and that no source may lie in: the stores and state folders of this host. */
   readonly forbidden?: readonly ForbiddenFolder[];
   readonly signal?: AbortSignal;
-  /** Four times a second at most. */
+  /** Called at most four times a second for each thread. */
   readonly onProgress?: (progress: ScanProgress) => void;
 }
 
@@ -45,14 +45,14 @@ export type ScanEvent =
   /** First, unless the scan is refused. */
   | { readonly kind: 'root'; readonly device: bigint }
   | { readonly kind: 'items'; readonly items: readonly ScanItem[] }
-  /** After all items: what is in the folder and may be among none of them, for it was moved meanwhile. */
+  /** After all items: paths in the folder that the items may lack, because they were moved there during the scan. */
   | { readonly kind: 'latecomers'; readonly paths: readonly Buffer[] }
-  /** Last: the folder was not scanned, or must not be believed. */
+  /** Last: the folder was not scanned, or the items must not be believed. */
   | { readonly kind: 'refused'; readonly because: ScanRefusal; readonly detail: string };
 
-/** Items that a thread may be ahead of who takes them. */
+/** How many items a thread may be ahead of the consumer. */
 const ITEMS_AHEAD_MAX = 1024;
-/** … if its part is taken last: those of a million files that are as they were, or 15 MB of others. */
+/** … if its part is taken last: the items of a million unchanged files, or 15 MB of others. */
 const ITEMS_AHEAD_MAX_BEHIND = 16 * 1024;
 
 /** @throws ClusterError SCAN_FAILED when a worker fails; the signal's reason when it is aborted. */
@@ -70,7 +70,7 @@ export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
     const begin = (order: PartOrder): void => void parts.push(new ScanPart(order, report));
     begin(whole);
     if (whole.to !== undefined) begin(partFrom(whole.to, whole));
-    // The second one may come while the first is read.
+    // The second part may be added while the first is read.
     for (const part of parts) {
       for (let message = await part.take(); message.kind !== 'walked'; message = await part.take()) {
         switch (message.kind) {
@@ -125,7 +125,7 @@ function orderOf(options: ScanOptions): PartOrder {
   };
 }
 
-/** For the other thread, which begins there. */
+/** The order for the second thread, which begins at `from`. */
 const partFrom = (from: string, whole: PartOrder): PartOrder => ({
   ...whole,
   from,
@@ -134,7 +134,7 @@ const partFrom = (from: string, whole: PartOrder): PartOrder => ({
   itemsAheadMax: ITEMS_AHEAD_MAX_BEHIND,
 });
 
-/** The first thread has come to where the other began. If that was not by the same folders, the first one goes on alone. */
+/** The first thread has come to where the other began. If they came by different folders, the first goes on alone. */
 async function join(parts: ScanPart[], way: readonly string[]): Promise<void> {
   const [first, behind] = parts;
   assert(first !== undefined && behind !== undefined, 'a seam without two parts');
