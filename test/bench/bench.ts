@@ -1,12 +1,13 @@
 /**
- * `npm run bench`: what the program takes for its work, held against other tools that do the same in the same run.
+ * `npm run bench`: what the program's work costs, compared with other tools that do the same in the same run.
  *
  *   npm run bench -- [--json] [--size tiny|small|half|full] [--rounds N] [--minutes N] [--only WORK,…] [transfer] [history]
  *
- * `--size`: the part of the trees that the goals name; default small, an eighth, which ends within 15 minutes each. `--only`:
- * these works of the transfer and what they need, see WORKS in transfer/works.ts. `--json`: a line for each figure, and before those of
- * the transfer one of the run: size, rounds, whose copies are durable, load, whether on loopback. Progress goes to stderr, figures to stdout. It exits with 0
- * also where a goal is missed: a bench tells.
+ * `--size`: the fraction of the trees that the goals name; default small, an eighth, which takes up to 15 minutes for
+ * each bench. `--only`: these works of the transfer and what they need, see WORKS in transfer/works.ts. `--json`: a line
+ * for each figure; those of the transfer begin with a line about the run: size, rounds, whose copies are durable, load,
+ * whether on loopback. Progress goes to stderr, figures to stdout. It exits with 0 even when a goal is missed: a bench
+ * only reports.
  */
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -29,7 +30,7 @@ const say = (line: string): void => {
 };
 
 const { json, groups, ...options } = chosen();
-// Before the sides' own, which end everything without a word.
+// Installed before the sides' own handlers, which end everything silently.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     say(`${signal}: everything is ended and removed`);
@@ -63,7 +64,7 @@ function chosen(): TransferOptions & { readonly json: boolean; readonly groups: 
         only: { type: 'string', default: WORK_NAMES.join(',') },
       },
     });
-    if (!existsSync('/proc/self/stat')) throw new Error('what processes use is read from /proc, which is of Linux');
+    if (!existsSync('/proc/self/stat')) throw new Error('what processes use is read from /proc, which only Linux has');
     const groups = positionals.map(name => oneOf<Group>('group', GROUPS, name));
     const part = SIZES[oneOf('size', Object.keys(SIZES), values.size)];
     const works = values.only.split(',').map(name => oneOf<WorkName>('work', WORK_NAMES, name));

@@ -1,6 +1,6 @@
 /**
- * Gossip: what a frame costs and how long it takes between real services, on loopback, beside what the simulator's network
- * takes for it. All are in one process and say the same heartbeat by turns.
+ * Gossip: what a frame costs and how long it takes between real services, on loopback, compared with the simulator's
+ * network. All services are in one process and send the same heartbeat in turn.
  */
 import { Socket } from 'node:net';
 import type { ExecutionContext } from 'ava';
@@ -10,24 +10,24 @@ import { parseStoreId } from '../../src/core/ids.js';
 import type { Heartbeat } from '../../src/core/messages.js';
 import { connect, type Host, House, until } from '../net/fleet.js';
 
-/** Heartbeats of each host, one every … ms over all hosts. */
+/** Heartbeats of each host, and the time between two of them over all hosts, in ms. */
 const ROUNDS = 12;
 const EVERY_MS = 60;
-/** Until every mesh has formed and what is said once was said, in ms. */
+/** Time until every mesh has formed and everything that is sent only once was sent, in ms. */
 const FORM_MS = 4_000;
-/** GossipSub's own words go out once a second: their part is taken over so long, in ms. */
+/** GossipSub sends its own messages once a second: their share is measured over this long, in ms. */
 const QUIET_MS = 5_000;
-/** A frame that has not come by then is lost, in ms. */
+/** A frame that has not come within this time is lost, in ms. */
 const LATE_MS = 3_000;
 
 export interface GossipCost {
-  /** Bytes on the wire for a frame and a host that gets it, GossipSub's own words left out. */
+  /** Bytes on the wire for one frame and one host that receives it, without GossipSub's own messages. */
   readonly bytesPerFrame: number;
-  /** GossipSub's own words, of a host in and out, in bytes a second. */
+  /** GossipSub's own messages, in and out of one host, in bytes per second. */
   readonly quietBytesPerS: number;
-  /** From saying to hearing, the middle one of all, in ms. */
+  /** The median delay from sending to receiving, in ms. */
   readonly delayMs: number;
-  /** Part of the frames said as soon as two hosts were connected that the other one did not hear. */
+  /** The fraction of frames, sent as soon as two hosts were connected, that the other did not receive. */
   readonly lostAtStart: number;
 }
 
@@ -53,7 +53,7 @@ const heartbeat = (configVersion: number): Heartbeat => ({
   paceBytesPerS: 1e8,
 });
 
-/** Ends what a test would end by itself. */
+/** Ends what a test's teardown would end. */
 class Ends {
   readonly #ends: (() => unknown)[] = [];
 
@@ -68,7 +68,7 @@ class Ends {
 
 const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
 
-/** What this process has sent over the connections that it dialled, and got: each has its other end here, too. */
+/** Bytes sent and received over the connections that this process dialled: each has its other end here, too. */
 function countBytes(): { readonly bytes: () => number; readonly end: () => void } {
   const sockets = new Set<Socket>();
   const connectBefore = Socket.prototype.connect;
@@ -126,7 +126,7 @@ export async function realGossip(count: number): Promise<GossipCost> {
   }
 }
 
-/** Pairs that have just met: of the frames that each says at once, how many the other does not hear. */
+/** For pairs that have just met: how many of the frames that each sends at once the other does not receive. */
 async function lossAtStart(house: House): Promise<number> {
   const pairs = 12;
   let lost = 0;
@@ -146,7 +146,9 @@ async function lossAtStart(house: House): Promise<number> {
   return lost / pairs;
 }
 
-/** The same by the simulator's network: what it counts for a frame and a host, its delay, and what it loses of young links. */
+/**
+ * The simulator's figures: the bytes that it counts for a frame and a host, its delay, and its losses on young links.
+ */
 export function modelledGossip(count: number): GossipCost {
   const world = new World({ seed: 1 });
   world.addHosts(count);
@@ -157,7 +159,7 @@ export function modelledGossip(count: number): GossipCost {
   world.run(600_000);
   const frames = network.gossipSent - before.sent;
   const received = network.gossipBytesReceived - before.bytes;
-  // Of heartbeats with one store, which is all that an idle cluster says.
+  // For heartbeats with one store, which is all that an idle cluster sends.
   return {
     bytesPerFrame: received / (frames * (count - 1)),
     quietBytesPerS: 0,

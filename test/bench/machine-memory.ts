@@ -31,7 +31,7 @@ export function bytesPerParcel({
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   const used = (): number => {
-    // What typed arrays leave behind is given back only after the next time.
+    // The memory of discarded typed arrays is given back only by the next collection.
     for (let time = 0; time < 3; time += 1) collect();
     const { heapUsed, arrayBuffers, external } = process.memoryUsage();
     return heapUsed + Math.max(arrayBuffers, external);
@@ -85,7 +85,7 @@ export function bytesPerParcel({
       key: parseKey(nameOf(`key ${from + i}`).slice(0, 32)),
       bytes: 20_000_000,
     }));
-    // What is held is heard before it is wanted: nothing is claimed while the view is made.
+    // The holders are known before the parcels are wanted, so that nothing is claimed while the view is built.
     const opsOf = new Map<number, LogOp[]>();
     for (const [i, { id }] of add.entries()) {
       for (let copy = 0; copy < COPIES; copy += 1) {

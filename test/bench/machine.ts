@@ -1,11 +1,11 @@
 /**
- * Bench: what the host machine costs. `npm run bench:machine` prints a table; `--json` one line a figure; `-- 30x2000` measures
- * only a fleet of 30 hosts and 2000 parcels.
+ * Bench: what the host machine costs. `npm run bench:machine` prints a table; `--json` prints one line for each figure;
+ * `-- 30x2000` measures only a fleet of 30 hosts and 2000 parcels.
  *
- * Events a second are steps of all machines of a fleet by the time spent in them; what carries events between them is not
- * counted. Where the computer has other work, a loop of known length in between tells how much of the time was ours; the rest
- * is taken off.
- * Bytes a parcel are what one machine of a settled fleet keeps, heap and typed arrays, by its parcels.
+ * Events per second are the steps of all machines of a fleet divided by the time spent in them; carrying events between
+ * them is not counted. When the computer has other work, a loop of known length in between shows how much of the time
+ * this process had; the rest is subtracted.
+ * Bytes per parcel are what one machine of a settled fleet keeps, heap and typed arrays, divided by its parcels.
  */
 import { Chance } from '../../src/core/chance.js';
 import { type ClusterConfig, DEFAULT_TIMING, type Member } from '../../src/core/cluster-config.js';
@@ -33,7 +33,7 @@ const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 const MINUTE_MS = 60_000;
 const COPIES = 2;
-/** Bytes a second of one fetch. */
+/** The speed of one fetch, in bytes per second. */
 const RATE = 100 * MIB;
 const EVENTS_PER_SECOND_GOAL = 100_000;
 const BYTES_PER_PARCEL_GOAL = 200;
@@ -49,7 +49,7 @@ interface BenchHost {
   readonly ops: LogOp[];
   position: LogPosition;
   usedBytes: number;
-  /** The one timer that it has asked for. */
+  /** The one timer that the machine has asked for. */
   wakeAtMs: number;
   up: boolean;
 }
@@ -99,7 +99,7 @@ class EventQueue {
 
 const comesBefore = (a: Event, b: Event): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 
-/** How slow this computer is now, by a short loop that is run again and again: 1 when it has nothing else to do. */
+/** How slow this computer is now, measured by a short loop that is repeated: 1 when it has nothing else to do. */
 class Yardstick {
   static readonly #LOOPS = 20_000;
   #leastMs = Number.POSITIVE_INFINITY;
@@ -118,7 +118,7 @@ class Yardstick {
     this.#count += 1;
   }
 
-  /** Over the measurements since the last call. */
+  /** The mean over the measurements since the last call. */
   slowness(): number {
     const slowness = this.#sumMs / this.#count / this.#leastMs;
     this.#sumMs = 0;
@@ -127,7 +127,7 @@ class Yardstick {
   }
 }
 
-/** Steps between two looks at the yardstick: some milliseconds. */
+/** Steps between two runs of the loop: some milliseconds. */
 const YARDSTICK_EVERY = 200;
 
 /** Machines in virtual time on perfect disks, and a network that only delays. */
@@ -206,7 +206,7 @@ class Fleet {
     this.tell(host, { is: 'store', nowMs, store, lentBytes: 100 * GIB, usedBytes: 0, draining: false });
   }
 
-  /** Every host learns at once of a head with so many more parcels of 1 MiB, each of its own key. */
+  /** Every host learns at once of a head with this many more parcels of 1 MiB, each with its own key. */
   backUp(parcels: number): void {
     this.#seq += 1;
     const add = Array.from({ length: parcels }, (_, i): ParcelRef => {
@@ -235,7 +235,7 @@ class Fleet {
     this.nowMs = endMs;
   }
 
-  /** Until no live host misses a copy and nobody is after anything. */
+  /** Runs until a live host sees no copy missing, and no live host pursues any parcel. */
   settle(withinMs: number): void {
     const endMs = this.nowMs + withinMs;
     const observer = this.hosts.find(({ up }) => up) as BenchHost;
@@ -359,7 +359,7 @@ interface Figure {
 
 interface Spent {
   readonly steps: number;
-  /** Of our own. */
+  /** Of the process itself. */
   readonly spentMs: number;
   readonly slowness: number;
 }
@@ -415,7 +415,7 @@ function measureMemory({ hosts, parcels }: Shape): Figure {
   const source = sourceIdOf((fleet.hosts[0] as BenchHost).id, 'photos');
   const before = usedMemory();
   const { nowMs } = fleet;
-  // In heaps and pages of the usual size, so that nothing of the test's own is kept.
+  // In heaps and pages of the usual size, so that nothing of the test itself is kept.
   for (let from = 0; from < parcels; from += 1_000) {
     const add = Array.from({ length: Math.min(1_000, parcels - from) }, (_, i): ParcelRef => {
       const number = from + i;

@@ -1,7 +1,7 @@
 /**
- * `npm run bench:sim`: the figures of placement, repair and talk, in virtual time: ratios and counts that are the same on
- * every machine; but for the simulator's own speed, which is taken from the processor's time, and `gossip`, which holds the
- * simulator's network against real services on loopback.
+ * `npm run bench:sim`: figures of placement, repair and traffic, in virtual time: ratios and counts that are the same
+ * on every machine. The exceptions are the simulator's own speed, which is taken from processor time, and `gossip`,
+ * which compares the simulator's network with real services on loopback.
  *
  *   npm run bench:sim -- [--json] [--full] [NAME…]
  *
@@ -24,7 +24,7 @@ interface Extent {
 }
 
 const SEED = 1;
-/** The longest of the names and units below. */
+/** The lengths of the longest name and the longest unit below. */
 const WIDTHS = { figure: 72, unit: 12 };
 
 const GROUPS: Readonly<Record<string, (extent: Extent) => Iterable<Figure> | AsyncIterable<Figure>>> = {

@@ -1,6 +1,6 @@
 /**
- * Blob names: how far the stores are, by the names in them alone. Cheap enough to look several times a second, and for the
- * eye only: what the demo says about copies is read and hashed by another process (count-copies.ts).
+ * Blob names: how full the stores are, judged by the names in them alone. Cheap enough for several looks a second, and
+ * only for show: for what the demo says about copies, another process reads and hashes them (count-copies.ts).
  */
 import { readdirSync } from 'node:fs';
 
@@ -12,11 +12,11 @@ export interface Level {
 export interface Levels {
   /** In the order of the stores. */
   readonly stores: readonly Level[];
-  /** Contents that lie in at least so many of the stores as asked for. */
+  /** How many contents lie in at least as many of the stores as were asked for. */
   readonly enough: number;
 }
 
-/** `contents`: hash → size of what is backed up. */
+/** `contents`: hash → size of each content that is backed up. */
 export function levelsOf(contents: ReadonlyMap<string, number>, stores: readonly string[], copies: number): Levels {
   const have = new Map<string, number>();
   const levels = stores.map(store => {
@@ -43,7 +43,7 @@ function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch (error) {
-    // Before its service has mounted it, a store is an empty folder.
+    // A store is an empty folder until its service has mounted it.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }

@@ -2,11 +2,11 @@
  * Demo: `npm run demo [-- FOLDER]`. Does this really keep my files?
  *
  * Five real services on this machine keep two copies of a real folder; one of them is killed, then the one that has the
- * folder; a third gives the folder back. Each step says whether it held, and the exit code is 0 only if all did. What
- * is said about copies is counted on the disks by a process of its own (count-copies.ts), and the restored folder is
- * compared by code of its own (compare-trees.ts): the program is asked only where the demo shows how to ask it.
+ * folder; a third gives the folder back. Each step says whether it held, and the exit code is 0 only if all did. A
+ * separate process counts the copies on the disks (count-copies.ts), and separate code compares the restored folder
+ * (compare-trees.ts): the program itself is asked only where the demo shows how to ask it.
  *
- * Whatever happens, everything that was started is ended by its process id, and the temporary folder is removed.
+ * Whatever happens, every process that was started is ended by its id, and the temporary folder is removed.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync, realpathSync, statfsSync, statSync } from 'node:fs';
@@ -29,12 +29,12 @@ const HOLDERS = ['ben', 'cleo', 'dan', 'eve'] as const;
 const COPIES = 2;
 const SOURCE = 'folder';
 
-/** Nothing new on the disks for this long: it will not come any more. */
+/** When nothing new has come to the disks for this long, nothing more will. */
 const STALL_MS = 60_000;
 const LOOK_MS = 400;
 const REPLICAS_SHOWN = 4;
 const DIFFERENCES_SHOWN = 10;
-/** Two copies, a third one of some files while it heals, and the restored folder. */
+/** Two copies, a third copy of some files during the repair, and the restored folder. */
 const ROOM_TIMES = 4;
 const SPARE_BYTES = 500_000_000;
 
@@ -42,7 +42,7 @@ const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
 
-/** Waiting times for a demo: no house would take a laptop for dead after six seconds. */
+/** Waiting times for a demo: no house would count a laptop as dead after six seconds. */
 const TIMING = {
   heartbeat: '500ms',
   heartbeatPerHost: '100ms',
@@ -53,19 +53,19 @@ const TIMING = {
   claimWait: '400ms',
   step: '1s',
   repairStep: '200ms',
-  // The plain trees of the stores are for people to browse, which nobody does here.
+  // The plain trees of the stores are for people to browse, and nobody browses here.
   treeQuiet: '10m',
 };
 
 const stage = new Stage();
 const folder = chosenFolder();
 const ends: (() => Promise<void>)[] = [];
-/** Children that are no hosts. */
+/** Child processes that are not hosts. */
 const children = new Set<ReturnType<typeof spawn>>();
 process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL');
 });
-// Before the cluster's own, which end it without a word.
+// Installed before the cluster's own handlers, which end it silently.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     stage.closeBars();
@@ -76,7 +76,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 const cluster = new RealCluster({ teardown: end => ends.push(end) });
 
-/** What is backed up: hash → size. Known once it has been read. */
+/** The contents that are backed up: hash → size. Known once the folder has been read. */
 let known: ReadonlyMap<string, number> | undefined;
 
 try {
@@ -116,7 +116,7 @@ async function play(): Promise<void> {
   const holders = HOLDERS.map(name => cluster.add(name));
   // Read once, before anything else looks at it: this list is what the copies are counted against.
   const reading = contentsOf(folder);
-  reading.catch(() => {}); // told where it is awaited
+  reading.catch(() => {}); // reported where it is awaited
 
   await stage.act('Five services find each other and form a cluster', () => found(origin, holders));
   const contents = await reading;
@@ -144,7 +144,7 @@ async function play(): Promise<void> {
   await stage.act('Compared with the original, bit for bit', () => compare(target));
 }
 
-/** The first founds the cluster and invites, the others join; all of them are services then. */
+/** The first host founds the cluster and invites, the others join; then all run as services. */
 async function found(origin: RealHost, holders: readonly RealHost[]): Promise<void> {
   await origin.ok('init', '--name', 'demo', '--host', origin.name);
   await origin.up();
@@ -184,9 +184,9 @@ async function setPolicy(origin: RealHost, contents: ReadonlyMap<string, number>
 
 interface Copying {
   readonly contents: ReadonlyMap<string, number>;
-  /** Whose stores are looked at. */
+  /** The hosts whose stores are looked at. */
   readonly holders: readonly RealHost[];
-  /** Who is asked, when the disks have it, whether the cluster knows it too. */
+  /** The host that is asked whether the cluster knows of the copies too, once the disks have them. */
   readonly asked: RealHost;
 }
 
@@ -225,7 +225,7 @@ async function copy({ contents, holders, asked }: Copying): Promise<void> {
   await asked.sees(`${COPIES} copies of everything`, status => status.protected);
 }
 
-/** In a process of its own, which knows of stores only where the bytes lie in them. */
+/** Counts in a separate process, which knows only where the bytes lie in a store. */
 async function countAll(contents: ReadonlyMap<string, number>, holders: readonly RealHost[]): Promise<CopyCount> {
   const counted = await countCopies(holders.map(host => ({ host: host.name, path: storeOf(host) })));
   for (const { name } of holders) {
@@ -288,7 +288,7 @@ function someFiles(): string[] {
   return found;
 }
 
-/** Only names that need no escape in a command's argument. */
+/** Only names that need no escaping in a command's argument. */
 function firstFile(path: string): string | undefined {
   if (!/^[\w@./ +-]+$/.test(path)) return undefined;
   const stat = lstatSync(join(folder, path));
@@ -377,7 +377,7 @@ async function compare(target: string): Promise<void> {
 async function stop(): Promise<void> {
   for (const child of children) child.kill('SIGKILL');
   const running = [ORIGIN, ...HOLDERS].map(name => cluster.host(name)).filter(({ pid }) => pid !== undefined);
-  // In order, as a service manager would; whoever does not end by that is killed below.
+  // In order, as a service manager would; a host that does not end that way is killed below.
   const ended = await Promise.allSettled(running.map(host => host.stop()));
   for (const end of ends) await end();
   if (existsSync(cluster.folder)) throw new DidNotHold(`${cluster.folder} is still there`);
@@ -386,7 +386,7 @@ async function stop(): Promise<void> {
   stage.note(`${namesOf(running)} ended cleanly, ${cluster.folder} is gone`);
 }
 
-/** A folder that changes while it is shown cannot come back as it was at the end. */
+/** A folder that changes during the demo cannot come back as it is at the end. */
 async function tellChanges(): Promise<void> {
   if (known === undefined) return;
   const now = await contentsOf(folder);
@@ -415,7 +415,10 @@ function tellEnd(): void {
   stage.say(`${end}, in ${seconds(stage.elapsedMs)}.`);
 }
 
-/** A program of ours, to its end; each JSON line that it prints is a record. @throws when it does not end with 0 */
+/**
+ * Runs one of this project's programs to its end; each JSON line that it prints is a record. @throws unless it ends
+ * with 0
+ */
 function runProgram(words: readonly string[], onRecord: (record: unknown) => void): Promise<void> {
   const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'] });
   children.add(child);
@@ -442,7 +445,7 @@ function storeOf({ name }: RealHost): string {
   return cluster.path(`${name}.store`);
 }
 
-/** A third of the hosts' copies is more than a corner: the one whose loss costs most. */
+/** The host whose loss costs most: the one that holds most copies. */
 function mostFilled(hosts: readonly RealHost[], { copies }: CopyCount): RealHost {
   const held = (host: RealHost) => [...copies.values()].filter(({ hosts }) => hosts.includes(host.name)).length;
   const [most] = [...hosts].sort((one, other) => held(other) - held(one));

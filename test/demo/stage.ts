@@ -1,7 +1,8 @@
 /**
- * Stage: what a person sees of the demo. A line a step and what it found, bars that grow on a terminal, plain lines elsewhere.
+ * Stage: what a person sees of the demo. A line for each step and what it found; bars that grow on a terminal, plain
+ * lines elsewhere.
  *
- * Everything goes to stdout. Colours and bars only on a terminal; `NO_COLOR` takes the colours away and leaves the bars.
+ * Everything goes to stdout. Colours and bars only on a terminal; `NO_COLOR` removes the colours and leaves the bars.
  */
 import { styleText } from 'node:util';
 import cliProgress, { type MultiBar, type SingleBar } from 'cli-progress';
@@ -15,7 +16,7 @@ export interface Act {
   readonly ms: number;
 }
 
-/** One bar: so much of what there is, and a word on it. */
+/** One bar: a share of the whole, and a word on it. */
 export interface Bar {
   readonly name: string;
   readonly share: number;
@@ -24,7 +25,7 @@ export interface Bar {
 
 const isTerminal = process.stdout.isTTY === true && process.env.TERM !== 'dumb';
 const isColoured = isTerminal && !process.env.NO_COLOR;
-/** Without a terminal: a line now and then, not one a change. */
+/** Without a terminal: a line now and then, not one for each change. */
 const LINE_MS = 2_000;
 /** With the name, the text and the gaps this fits 80 columns. */
 const BAR_COLUMNS = 30;
@@ -62,7 +63,7 @@ export class Stage {
     for (const line of text.split('\n')) this.say(`    ${line}`);
   }
 
-  /** One step: says what comes, does it, says whether it held and how long it took. @throws whatever `work` throws */
+  /** One step: announces it, does it, says whether it held and how long it took. @throws whatever `work` throws */
   async act<Result>(title: string, work: () => Promise<Result>): Promise<Result> {
     const startMs = performance.now();
     this.say();
@@ -84,7 +85,7 @@ export class Stage {
     }
   }
 
-  /** Gives a function that shows where the levels are now. Bars stay as they last were when the step ends. */
+  /** Returns a function that shows the present levels. Bars stay as they last were when the step ends. */
   bars(): (levels: readonly Bar[]) => void {
     return isTerminal ? this.#drawnBars() : this.#lines();
   }

@@ -6,7 +6,7 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 const undoing = new Set<() => void>();
 
-/** Synchronous, for nothing else runs any more. Returns the function that takes it back. */
+/** `undo` must be synchronous, because nothing else runs any more. Returns a function that cancels it. */
 export function atProcessEnd(undo: () => void): () => void {
   if (undoing.size === 0) {
     process.on('exit', undoAll);
@@ -21,13 +21,17 @@ export function atProcessEnd(undo: () => void): () => void {
   };
 }
 
-/** The last first: processes before the network that they run in. One that fails keeps none of the others from it. */
+/**
+ * The last added is undone first: processes before the network that they run in. If one fails, the others still run.
+ */
 function undoAll(): void {
   for (const undo of [...undoing].reverse()) {
     try {
       undo();
     } catch (error) {
-      process.stderr.write(`not undone at the process's end: ${error instanceof Error ? error.stack : error}\n`);
+      process.stderr.write(
+        `could not be undone at the process's end: ${error instanceof Error ? error.stack : error}\n`,
+      );
     }
   }
 }

@@ -1,9 +1,9 @@
-/** Bad sector: a file that is there and cannot be read, as on a disk that fails. */
+/** Bad sector: a file that exists but cannot be read, as on a failing disk. */
 import { symlinkSync } from 'node:fs';
 
-/** Why there can be none here; `undefined` where there can. */
+/** Why there can be no such file on this system; `undefined` where there can. */
 export const whyNoBadSector = (): string | undefined =>
   process.platform === 'linux' ? undefined : 'only Linux has a file that gives EIO';
 
-/** A process's memory, of which nothing is at its begin. Only for what is opened through a symlink. */
+/** A process's memory, whose beginning is not mapped. Only for what is opened through a symlink. */
 export const makeUnreadable = (path: string): void => symlinkSync('/proc/self/mem', path);

@@ -1,15 +1,15 @@
 /**
- * Compare trees: is a restored folder the same as its source? By its own walk (lstat, read, readlink), over bytes, with
- * nothing of the program's: what it says is evidence.
+ * Compare trees: is a restored folder the same as its source? It walks both itself (lstat, read, readlink), over bytes,
+ * with no code of the program: so the answer is evidence.
  *
- * Same: every path, kind, content, mode (12 bits), owner, mtime in nanoseconds, symlink target, which names are one file (hard
- * links), and on Linux, where both have them, the extended attributes that are kept. Not looked at: ctime, atime, inode numbers,
- * holes.
+ * Same: every path, kind, content, mode (12 bits), owner, mtime in nanoseconds, symlink target, which names are one
+ * file (hard links), and on Linux, where both have them, the extended attributes that are kept. Not looked at: ctime,
+ * atime, inode numbers, holes.
  */
 import { closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 import { rawXattrs } from './raw-xattrs.js';
 
-/** More differences than these are not told one by one. */
+/** Differences beyond this number are not listed one by one. */
 const TOLD_MAX = 50;
 const READ_BYTES = 1024 * 1024;
 const SLASH = Buffer.from('/');
@@ -45,7 +45,7 @@ interface Found {
   readonly owner: string;
   readonly mtimeNs: bigint;
   readonly size: bigint;
-  /** Which file it is. */
+  /** Identifies the file, whatever its name. */
   readonly file: string;
   readonly links: bigint;
 }
@@ -119,13 +119,16 @@ function* compareXattrs(was: Xattrs | undefined, is: Xattrs | undefined): Genera
 
 type Xattrs = Readonly<Record<string, string>>;
 
-/** Those of users, ACLs and, as only root can set them, capabilities; undefined where nobody can tell. */
+/**
+ * The `user.*` attributes, ACLs and, for root alone, since only root can set them, capabilities; undefined: cannot
+ * tell.
+ */
 function xattrsOf(path: Buffer): Xattrs | undefined {
   let all: Xattrs;
   try {
     all = rawXattrs(path);
   } catch {
-    // No koffi, or a file system without them: that is told by whoever makes trees with attributes.
+    // No koffi, or a file system without attributes: whatever makes trees with attributes reports that.
     return undefined;
   }
   const isKept = (name: string): boolean =>
@@ -168,7 +171,7 @@ function linkGroups(found: ReadonlyMap<string, Found>): Set<string> {
   return new Set([...names.values()].filter(({ length }) => length > 1).map(group => group.sort().join(' = ')));
 }
 
-/** Long names by their ends: what differs is told for people. */
+/** Long names are shortened to their ends: people read the differences. */
 function shown(path: string): string {
   const text = JSON.stringify(path);
   return text.length <= 200 ? text : `${text.slice(0, 90)}…${text.slice(-90)}`;

@@ -1,12 +1,12 @@
 /**
  * Count copies: how many hosts truly hold a content, found by walking the disks and hashing, in a process of its own.
  *
- * It asks nobody and shares nothing with the program but the layout of a store (`.blobs/ab/<BLAKE3>`), so what it says is
- * evidence. A blob whose bytes do not hash to its name is no copy: it is told of as wrong.
+ * It asks no host and shares nothing with the program but the layout of a store (`.blobs/ab/<BLAKE3>`), so its answer
+ * is evidence. A blob whose bytes do not hash to its name is not a copy: it is reported as wrong.
  *
- * Run as a program (`node count-copies.js`) it answers each question, a line of JSON on stdin, by one line of JSON. `countCopies` and
- * `contentsOf` start that process when it is asked for the first time, ask it again and again, and add up what it says; it ends with
- * the process that asks.
+ * Run as a program (`node count-copies.js`) it answers each question, a line of JSON on stdin, with one line of JSON.
+ * `countCopies` and `contentsOf` start that process on the first question, ask it again and again, and add up its
+ * answers; it ends with the process that asks.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { closeSync, constants, lstatSync, openSync, readdirSync, readSync } from 'node:fs';
@@ -22,9 +22,9 @@ export interface StorePlace {
 }
 
 export interface CopyCount {
-  /** Hash in hex → its size, and the hosts of which a store holds it whole, each once. */
+  /** Hash in hex → the content's size, and the hosts that hold it whole in a store, each once. */
   readonly copies: ReadonlyMap<string, { readonly bytes: number; readonly hosts: readonly string[] }>;
-  /** What lies in `.blobs` and should not: a sentence each. */
+  /** Files in `.blobs` that should not be there: a sentence each. */
   readonly wrong: readonly string[];
 }
 
@@ -62,13 +62,13 @@ interface Found {
   readonly wrong?: string;
 }
 
-/** One question after the other. */
+/** Asks one question after the other. */
 let turn: Promise<unknown> = Promise.resolve();
 let counting: { readonly child: ChildProcessByStdio<Writable, Readable, null>; readonly lines: Interface } | undefined;
 
 function ask(question: Question): Promise<Found[]> {
   const answer = turn.then(() => askNow(question));
-  turn = answer.catch(() => undefined); // told to its caller through `answer`
+  turn = answer.catch(() => undefined); // the caller gets the error through `answer`
   return answer;
 }
 
@@ -76,7 +76,7 @@ function askNow(question: Question): Promise<Found[]> {
   counting ??= startCounting();
   const { child, lines } = counting;
   return new Promise((resolve, reject) => {
-    // While somebody waits for an answer, this process does not end.
+    // This process must not end while somebody waits for an answer.
     hold(child, true);
     const done = (): void => {
       lines.off('line', answered);
@@ -100,7 +100,7 @@ function askNow(question: Question): Promise<Found[]> {
 
 function startCounting(): NonNullable<typeof counting> {
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url)], { stdio: ['pipe', 'pipe', 'inherit'] });
-  // What made it end is told to whoever waits for an answer.
+  // Whoever waits for an answer gets the reason why the process ended.
   child.stdin.on('error', () => {});
   return { child, lines: createInterface(child.stdout) };
 }
@@ -114,7 +114,7 @@ function hold(child: ChildProcessByStdio<Writable, Readable, null>, isHeld: bool
 
 // ------------------------------------------------------------------------------------------------------- the other process
 
-/** blake3-wasm is slower when it is fed more at once. */
+/** blake3-wasm is slower with larger pieces. */
 const FEED_BYTES = 64 * 1024;
 const SLASH = Buffer.from('/');
 
@@ -138,7 +138,7 @@ function foundBlob(file: Buffer): Found | undefined {
     if (name.endsWith(`/.blobs/${found.hash.slice(0, 2)}/${found.hash}`)) return found;
     return { ...found, wrong: `${name} holds ${found.bytes} bytes that hash to ${found.hash}` };
   } catch (error) {
-    // The service may take a file away or put one in place while we walk: what is gone now is no copy.
+    // The service may remove a file or put one in place during the walk: a file that is gone now is not a copy.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
@@ -178,7 +178,7 @@ function* filesBelow(folder: Buffer): Generator<Buffer> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  // Whoever asked has gone, and with it the reason to go on.
+  // The process that asked has ended, so there is no reason to go on.
   process.stdout.on('error', () => process.exit(1));
   for await (const line of createInterface(process.stdin))
     process.stdout.write(`${JSON.stringify([...answerTo(JSON.parse(line) as Question)])}\n`);

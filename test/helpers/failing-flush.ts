@@ -1,7 +1,7 @@
-/** A disk that takes no flush. */
+/** Failing flush: a disk on which every flush fails. */
 import { open } from 'node:fs/promises';
 
-/** Runs `work` while no file of this process can be flushed: serial tests only. */
+/** Runs `work` while no file of this process can be flushed. For serial tests only. */
 export async function withFailingFlush(work: () => Promise<unknown>): Promise<void> {
   const file = await open(process.execPath);
   const handles = Object.getPrototypeOf(file) as { sync: unknown };

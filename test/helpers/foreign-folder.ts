@@ -1,4 +1,4 @@
-/** Foreign folder: one that belongs to somebody else. */
+/** Foreign folder: a folder that belongs to another user. */
 import { chownSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
@@ -7,7 +7,7 @@ import { temporaryFolder } from './temporary-folder.js';
 /** `nobody`, as most systems number it. */
 const NOBODY = 65_534;
 
-/** Root gives one away; others have none but the system's. */
+/** Root makes one and gives it away; other users can only use the system's own. */
 export function foreignFolder(t: ExecutionContext): { readonly path: string; readonly owner: number } {
   if (process.getuid?.() !== 0) return { path: '/', owner: statSync('/').uid };
   const path = join(temporaryFolder(t), 'foreign');

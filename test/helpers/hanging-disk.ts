@@ -8,21 +8,21 @@ import type { ExecutionContext } from 'ava';
 import { atProcessEnd } from './at-process-end.js';
 import { whyNoFailingDisk } from './small-disk.js';
 
-/** Why there can be no frozen disk here; `undefined` where there can. */
+/** Why there can be no frozen disk on this system; `undefined` where there can. */
 export function whyNoFrozenDisk(): string | undefined {
   const why = whyNoFailingDisk();
   if (why !== undefined) return why;
   return spawnSync('fsfreeze', ['--version']).error === undefined ? undefined : 'fsfreeze is missing';
 }
 
-/** Why no folder can be away here; `undefined` where one can. */
+/** Why no folder can be away on this system; `undefined` where one can. */
 export function whyNoFolderAway(): string | undefined {
   if (process.platform !== 'linux') return 'only Linux has FUSE as it is used here';
   if (process.getuid?.() !== 0) return 'only root may mount';
   return existsSync('/dev/fuse') ? undefined : 'there is no FUSE';
 }
 
-/** ext4 on a file, of which every write waits while it is frozen, and is done when it thaws. */
+/** An ext4 file system on a file. While it is frozen every write waits, and is done when it thaws. */
 export class FrozenDisk {
   /** Where it is mounted. */
   readonly path: string;
@@ -53,7 +53,7 @@ export class FrozenDisk {
   }
 }
 
-/** A folder whose server is away: whatever is asked below it by name waits, and fails in the end. */
+/** A folder whose server is away: every access below it by name waits, and fails in the end. */
 export class FolderAway {
   readonly #path: string;
   #fuse: number | undefined;
@@ -64,14 +64,14 @@ export class FolderAway {
   }
 
   goAway(): void {
-    // Nobody reads from it what the kernel asks.
+    // Nobody reads the kernel's requests from it.
     this.#fuse = openSync('/dev/fuse', 'r+');
     const options = 'fd=3,rootmode=40000,user_id=0,group_id=0';
     const stdio = ['ignore', 'ignore', 'inherit', this.#fuse] as const;
     execFileSync('mount', ['-i', '-t', 'fuse', '-o', options, 'away', this.#path], { stdio: [...stdio] });
   }
 
-  /** What lay there before is there again. Harmless when it is. */
+  /** Makes the folder's former content visible again. Harmless when it already is. */
   comeBack(): void {
     if (this.#fuse === undefined) return;
     closeSync(this.#fuse);

@@ -1,4 +1,4 @@
-/** A law of the code, as a property that fast-check tries to refute: what refutes it fails the test, smallest first. */
+/** A law of the code, as a property that fast-check tries to refute: the smallest counterexample fails the test. */
 import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
 

@@ -1,9 +1,9 @@
-/** Whether what a machine says to many is heard, if only by itself: mDNS can do nothing without. */
+/** Whether a machine's multicast is received, if only by itself: mDNS cannot work without. */
 import { createSocket } from 'node:dgram';
 
-/** The group of mDNS; by a port of our own, so that nobody else is asked anything. */
+/** The multicast group of mDNS, with another port, so that no other program receives a question. */
 const GROUP = '224.0.0.251';
-/** Far above what it takes on a busy machine; waited for in full only where there is none. In ms. */
+/** Far above what it takes on a busy machine; only a system without multicast makes the test wait this long. In ms. */
 const HEARD_WITHIN_MS = 5_000;
 
 export function hasMulticast(): Promise<boolean> {

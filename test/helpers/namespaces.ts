@@ -1,9 +1,9 @@
 /**
- * Namespaces: machines with a network card each, on one switch, made of Linux network namespaces: a bridge in a namespace
- * of its own, and a veth cable to each host. Nothing of it is seen outside, and it needs root and iproute2.
+ * Namespaces: machines with a network card each, on one switch, made of Linux network namespaces: a bridge in a
+ * namespace of its own, and a veth cable to each host. None of it is visible outside. It needs root and iproute2.
  *
- * Names hold this process's id and the switch's number, so that several do not meet; everything is removed with the test,
- * or with its process.
+ * Names contain this process's id and the switch's number, so that several switches do not collide; everything is
+ * removed with the test, or with its process.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { atProcessEnd } from './at-process-end.js';
@@ -25,7 +25,7 @@ export class Namespaces {
     this.#prefix = `sh${process.pid}-${Namespaces.#switches}`;
   }
 
-  /** One machine a name, at 10.47.0.1 and on. */
+  /** One machine per name, at addresses from 10.47.0.1 on. */
   static make(t: { teardown(end: () => void): void }, hosts: readonly string[]): Made {
     const because = whyNot();
     if (because !== undefined) return { kind: 'impossible', because };
@@ -39,7 +39,7 @@ export class Namespaces {
     return { kind: 'made', net };
   }
 
-  /** What a program is started with to run on that machine; it keeps its pid. */
+  /** The command that a program is started with to run on that machine; the pid stays the same. */
   on(host: string): readonly string[] {
     return ['ip', 'netns', 'exec', this.#space(host)];
   }
@@ -81,7 +81,7 @@ export class Namespaces {
     const hub = this.#switch;
     ip('netns', 'add', hub);
     ip('-n', hub, 'link', 'set', 'lo', 'up');
-    // As a plain switch: it forwards multicast to everybody.
+    // Like a plain switch, it forwards multicast to every machine.
     ip('-n', hub, 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0');
     ip('-n', hub, 'link', 'set', 'br0', 'up');
     for (const host of this.#hosts) {
@@ -99,7 +99,7 @@ export class Namespaces {
   }
 
   #remove(): void {
-    // Cables go with their ends. One that was never made is no failure.
+    // A cable is removed with its ends. One that was never made is not a failure.
     for (const space of [...this.#hosts.map(host => this.#space(host)), this.#switch]) {
       spawnSync('ip', ['netns', 'del', space], { timeout: COMMAND_MS_MAX });
     }

@@ -1,6 +1,6 @@
 /**
- * Raw xattrs: what the kernel says of a path's extended attributes, by calls of its own and with nothing of the program's:
- * what it says is evidence. Linux only; elsewhere nobody can tell, and tests skip.
+ * Raw xattrs: what the kernel says about a path's extended attributes, by its own system calls and with no code of the
+ * program: so the answer is evidence. Linux only; elsewhere nothing can tell, and tests skip.
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -48,7 +48,7 @@ export function setRawXattr(path: string | Buffer, name: string | Buffer, value:
     throw new Error(`lsetxattr failed on ${path}: ${name}`);
 }
 
-/** Why attributes cannot be tested in temporary folders here; undefined where they can. */
+/** Why attributes cannot be tested in temporary folders on this system; undefined where they can. */
 export function whyNoXattrs(): string | undefined {
   if (process.platform !== 'linux') return 'raw attributes are read on Linux only';
   try {
@@ -71,8 +71,8 @@ export function whyNoXattrs(): string | undefined {
 }
 
 /**
- * An ACL as the kernel keeps it (linux/posix_acl_xattr.h), with one user besides the owner and r-- for the owning group. The
- * mask is what the mode shows as the group's rights.
+ * An ACL as the kernel keeps it (linux/posix_acl_xattr.h), with one user besides the owner and r-- for the owning
+ * group. The mask is what the mode shows as the group's rights.
  */
 export function acl({
   owner = 6,

@@ -1,10 +1,10 @@
 /**
  * Real cluster: hosts as real service processes of the built program, each with its own state folder, all below one
- * temporary folder. Nothing is faked: they find each other, talk and write as they would at home; only `timing` is short,
- * and it is set by `config apply` as anybody could.
+ * temporary folder. Nothing is faked: they find each other, talk and write as they would at home; only `timing` is
+ * short, and it is set by `config apply`, as anybody could.
  *
- * Whatever a test does, every process is ended by its pid and the folder is removed. Waiting is always for a condition and
- * always bounded; what was waited for, and the ends of the hosts' logs, are in the error when the time is up.
+ * Whatever a test does, every process is ended by its pid and the folder is removed. A test always waits for a
+ * condition, within a bound; when the time is up, the error names the condition and shows the ends of the hosts' logs.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
@@ -36,15 +36,18 @@ const STEP_MS_MAX = 60_000;
 const LOOK_EVERY_MS = 100;
 /** Longer than any test. */
 const INVITE_MS = 3_600_000;
-/** … at what a service has printed, which costs nothing: half of the other is a twentieth of its start. */
+/**
+ * … for what a service has printed, which costs nothing to look at: `LOOK_EVERY_MS` would lose half of itself on
+ * average, a twentieth of a service's start.
+ */
 const LOOK_AT_OUTPUT_EVERY_MS = 5;
-/** Of each host's log, in an error. */
+/** How much of each host's log an error shows. */
 const LOG_LINES_TOLD = 25;
 const LOG_LINE_CHARACTERS_TOLD = 600;
 
 /**
- * Short, but with room for a machine that is busy with other tests: a service that does not get a turn for seconds must
- * not be taken for dead.
+ * Short, but with room for a machine that is busy with other tests: a service that gets no processor time for seconds
+ * must not be taken for dead.
  */
 const QUICK_TIMING = {
   heartbeat: '500ms',
@@ -73,7 +76,7 @@ export interface SourcePlan {
   readonly onFailure?: string;
 }
 
-/** What `config apply` is given, but for the cluster's name and the timing. */
+/** What `config apply` is given, apart from the cluster's name and the timing. */
 export interface Plan {
   readonly defaults?: { readonly copies?: number };
   readonly hosts: Readonly<
@@ -97,12 +100,12 @@ export interface Ended {
   readonly err: string;
 }
 
-/** How a host's processes are started: as whom, or in which network. Each must `exec`, so that the pid stays. */
+/** How a host's processes are started: as which user, or in which network. Each must `exec`, so that the pid stays. */
 export interface Launch {
   readonly by?: readonly string[];
   /** The uid and gid that `by` gives it, so that its folders can be made for it. */
   readonly owner?: number;
-  /** Instead of a loopback address and no mDNS. */
+  /** Options of `up`, instead of a loopback address and no mDNS. */
   readonly up?: readonly string[];
   /** How long one of its commands may take, in ms; default `COMMAND_MS_MAX`. */
   readonly commandMsMax?: number;
@@ -113,7 +116,7 @@ export class RealCluster {
   readonly #hosts = new Map<string, RealHost>();
 
   constructor(t: { teardown(end: () => Promise<void>): void }) {
-    // By a short name: sockets have short paths. Open to hosts that run as somebody else.
+    // The name is short, because a socket's path must be. Open to hosts that run as other users.
     this.folder = newTemporaryFolder();
     chmodSync(this.folder, 0o755);
     const forget = atProcessEnd(() => this.killNow());
@@ -128,7 +131,7 @@ export class RealCluster {
     return join(this.folder, ...names);
   }
 
-  /** A host that is no member yet. */
+  /** Adds a host that is not a member yet. */
   add(name: string, launch: Launch = {}): RealHost {
     const host = new RealHost(this, name, launch);
     this.#hosts.set(name, host);
@@ -142,8 +145,9 @@ export class RealCluster {
   }
 
   /**
-   * The first founds the cluster `home` and is its admin, the others join; then all run. What the commands would do is done here where it
-   * can be: a command that joins costs as much as a service's start. Their own tests are in test/cli, admission and refusals.
+   * The first host founds the cluster `home` and is its admin, the others join; then all run. Where it can, this does
+   * by itself what the commands would do, because a command that joins costs as much as starting a service. The
+   * commands are tested in test/cli, admission and refusals.
    */
   async found<const Names extends readonly [string, ...string[]]>(
     names: Names,
@@ -166,7 +170,7 @@ export class RealCluster {
     return hosts as unknown as { readonly [Index in keyof Names]: RealHost };
   }
 
-  /** Puts a policy in force, through a host that has an admin key; default: the first. */
+  /** Puts a policy in force, through a host that has an admin key; default: the first host. */
   async apply(plan: Plan, { by, yes = false }: { readonly by?: RealHost; readonly yes?: boolean } = {}): Promise<void> {
     const [first] = this.#hosts.values();
     const admin = by ?? first;
@@ -192,7 +196,7 @@ export class RealCluster {
     return path;
   }
 
-  /** Ends when `condition` gives something. @throws with the ends of all logs when it has not by then */
+  /** Waits until `condition` returns something. @throws with the ends of all logs when it has not by then */
   async until<T>(
     what: string,
     condition: () => Promise<T | undefined | false> | T | undefined | false,
@@ -212,7 +216,7 @@ export class RealCluster {
     return [...this.#hosts.values()].map(host => `--- ${host.name}\n${host.logTail()}`).join('\n');
   }
 
-  /** At once, when this process ends without the test's teardown. */
+  /** Removes everything at once, when this process ends without the test's teardown. */
   killNow(): void {
     for (const host of this.#hosts.values()) host.killNow();
     rmSync(this.folder, { recursive: true, force: true });
@@ -237,7 +241,7 @@ export class RealHost {
     if (owner !== undefined) cluster.makeFolder(`${name}.state`, { mode: 0o700, owner });
   }
 
-  /** Where it listened when it last became ready. */
+  /** Where the host listened when it last became ready. */
   get addresses(): readonly string[] {
     return this.#addresses;
   }
@@ -248,7 +252,7 @@ export class RealHost {
 
   // --------------------------------------------------------------------------------------------------------- membership
 
-  /** As `cluster init` does it. */
+  /** Does what `cluster init` does. */
   async init(): Promise<void> {
     if (this.#launch.by !== undefined) {
       await this.ok('init', '--name', 'home', '--host', this.name);
@@ -257,13 +261,13 @@ export class RealHost {
     await initCluster({ stateDir: this.state, clusterName: 'home', hostName: this.name, nowMs: Date.now() });
   }
 
-  /** As `cluster join` does it. */
+  /** Does what `cluster join` does. */
   async join(token: string): Promise<void> {
     if (this.#launch.by !== undefined) {
       await this.ok('join', token, '--host', this.name);
       return;
     }
-    // The net takes a second of work to load: who founds a cluster of one does without.
+    // Loading the network code takes a second of work, which a cluster of one host can do without.
     const { joinCluster } = await import('../../src/membership/join-cluster.js');
     const log = pino({ level: 'silent' });
     await joinCluster({ token, stateDir: this.state, hostName: this.name, mdns: false, clock: Date.now, log });
@@ -271,7 +275,7 @@ export class RealHost {
 
   // ------------------------------------------------------------------------------------------------------------- service
 
-  /** Starts the service; returns when it is ready. It comes back where it listened before, as a real one does. */
+  /** Starts the service; returns when it is ready. It listens where it did before, as a real one does. */
   async up(...args: readonly string[]): Promise<void> {
     if (this.#service !== undefined) throw new Error(`${this.name} runs already`);
     const { up = ['--no-mdns', '--listen', this.#listenAgain()] } = this.#launch;
@@ -341,7 +345,7 @@ export class RealHost {
 
   // ------------------------------------------------------------------------------------------------------------ commands
 
-  /** The real command on this host, to its end. */
+  /** Runs the real command on this host, to its end. */
   run(...args: readonly string[]): Promise<Ended> {
     return new Promise((resolve, reject) => {
       const [command, words] = this.#command(args);
@@ -361,14 +365,14 @@ export class RealHost {
     });
   }
 
-  /** A command that must end with 0. Gives what it printed. */
+  /** Runs a command that must end with 0. Returns what it printed. */
   async ok(...args: readonly string[]): Promise<string> {
     const { code, out, err } = await this.run(...args);
     if (code === 0) return out;
     throw new Error(`${this.name}: cluster ${args.join(' ')} ended with ${code}\n${out}${err}${this.#cluster.logs()}`);
   }
 
-  /** The records of a command that must end with 0. */
+  /** Runs a command that must end with 0. Returns its records. */
   async records(...args: readonly string[]): Promise<JsonRecord[]> {
     return recordsOf(await this.ok('--json', ...args));
   }
@@ -377,7 +381,7 @@ export class RealHost {
     return (await this.ok('invite', '--uses', String(uses), ...args)).trim();
   }
 
-  /** What its commands ask, over the socket, without the cost of a process. */
+  /** The service that its commands ask, over the socket, without the cost of a process. */
   service(): Service {
     return serviceAt(this.state);
   }
@@ -386,7 +390,7 @@ export class RealHost {
     return this.service().status(AbortSignal.timeout(STEP_MS_MAX));
   }
 
-  /** Until what this host says of the cluster is so. */
+  /** Waits until this host's view of the cluster is as wanted. */
   async sees(what: string, is: (status: StatusReport) => boolean, withinMs = STEP_MS_MAX): Promise<StatusReport> {
     return this.#cluster.until(
       `${this.name} sees ${what}`,
@@ -428,7 +432,7 @@ export class RealHost {
   }
 }
 
-/** Of one command: above every `--timeout` that a test gives. */
+/** For one command: above every `--timeout` that a test gives. */
 const COMMAND_MS_MAX = 90_000;
 
 const ENVIRONMENT = {
@@ -440,7 +444,7 @@ const ENVIRONMENT = {
 
 export type JsonRecord = Readonly<Record<string, unknown>>;
 
-/** Lines that are no JSON are a crash's last words; they are in the log's tail. */
+/** Lines that are not JSON come from a crash; the tail of the log shows them. */
 const recordsOf = (text: string): JsonRecord[] =>
   text
     .split('\n')

@@ -1,7 +1,7 @@
 /**
- * Skip: a test that cannot be made here says so loudly, and why; ava would call one without assertions a failure.
+ * Skip: a test that cannot run on this system says so loudly, and why; ava would call one without assertions a failure.
  *
- * ava counts it as passed. Who counts the tests takes off those that say these words.
+ * ava counts it as passed. Whoever counts the tests has to subtract those that print these words.
  */
 import type { ExecutionContext } from 'ava';
 

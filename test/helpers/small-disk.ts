@@ -1,6 +1,6 @@
 /**
- * Small disk: a file system of few bytes of its own, that a test can fill; and one on a disk that does not take what it is given.
- * They need Linux and root.
+ * Small disk: a small file system that a test can fill; and one on a disk that fails to store what is written to it.
+ * Both need Linux and root.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { atProcessEnd } from './at-process-end.js';
 
-/** Why there can be none here; `undefined` where there can. */
+/** Why there can be none on this system; `undefined` where there can. */
 export function whyNoSmallDisk(): string | undefined {
   if (process.platform !== 'linux') return 'only Linux has tmpfs';
   return process.getuid?.() === 0 ? undefined : 'only root may mount';
@@ -19,7 +19,7 @@ export function mountSmallDisk(t: ExecutionContext, path: string, bytes: number)
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes},mode=700`, 'small', path]);
   let isMounted = true;
   const unmount = (): void => {
-    // Lazily: what is open there goes with its user.
+    // Lazily: files that are open on it go with the process that uses them.
     if (isMounted) execFileSync('umount', ['--lazy', path]);
     isMounted = false;
   };
@@ -31,7 +31,7 @@ export function mountSmallDisk(t: ExecutionContext, path: string, bytes: number)
   return unmount;
 }
 
-/** Writes to a file there until nothing more goes. */
+/** Writes to a file on it until it is full. */
 export function fillDisk(path: string): void {
   const file = openSync(path, 'w');
   const piece = Buffer.alloc(4096, 1);
@@ -44,7 +44,7 @@ export function fillDisk(path: string): void {
   }
 }
 
-/** Why there can be no failing disk here; `undefined` where there can. */
+/** Why there can be no failing disk on this system; `undefined` where there can. */
 export function whyNoFailingDisk(): string | undefined {
   const why = whyNoSmallDisk();
   if (why !== undefined) return why;
@@ -53,7 +53,7 @@ export function whyNoFailingDisk(): string | undefined {
   return ['losetup', 'mkfs.ext4'].every(isThere) ? undefined : 'losetup or mkfs.ext4 is missing';
 }
 
-/** ext4 on a file with holes, whose own disk can be filled: then what is written here is taken by the kernel and not by the disk. */
+/** ext4 on a sparse file, whose own disk can be filled: then the kernel accepts writes that never reach the disk. */
 export class FailingDisk {
   /** Where it is mounted. */
   readonly path: string;
@@ -69,7 +69,7 @@ export class FailingDisk {
     mountSmallDisk(t, below, 16 * 1024 * 1024);
     writeFileSync(image, '');
     truncateSync(image, 64 * 1024 * 1024);
-    // Without a journal, which would be given up at the first failure.
+    // Without a journal, which ext4 would abort at the first failure.
     execFileSync('mkfs.ext4', ['-q', '-O', '^has_journal', image], { stdio: 'ignore' });
     const device = execFileSync('losetup', ['--find', '--show', image], { encoding: 'utf8' }).trim();
     this.#device = device;
@@ -93,7 +93,7 @@ export class FailingDisk {
     rmSync(this.#filler);
   }
 
-  /** The kernel forgets what it has of it: what is read from now on, the disk has. */
+  /** Makes the kernel drop its cache of the disk: everything read from now on comes from the disk. */
   remount(): void {
     execFileSync('umount', [this.path]);
     this.#mount();

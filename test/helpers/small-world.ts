@@ -1,6 +1,6 @@
 /**
- * Small world: a few host machines in virtual time, with perfect disks and a network that only delays. For laws of the
- * core that need more than one machine.
+ * Small world: a few host machines in virtual time, with perfect disks and a network that only delays messages. For
+ * laws of the core that need more than one machine.
  */
 import { Chance } from '../../src/core/chance.js';
 import { type ClusterConfig, DEFAULT_TIMING, type Member, type Timing } from '../../src/core/cluster-config.js';
@@ -45,7 +45,7 @@ export interface WorldOptions {
   readonly copies?: number;
   readonly timing?: Partial<Timing>;
   readonly seed?: number;
-  /** Bytes a second of one fetch. */
+  /** The speed of one fetch, in bytes per second. */
   readonly rate?: number;
 }
 
@@ -58,9 +58,9 @@ export class SmallHost {
   readonly wantedSeq = new Map<SourceId, number>();
   readonly wanted = new Map<SourceId, ReadonlySet<ParcelId>>();
   readonly cancelled = new Set<number>();
-  /** What it holds, as its log says. */
+  /** What the host holds, according to its log. */
   readonly present = new Set<ParcelId>();
-  /** Removed by a drop or an expiry, in order. */
+  /** Parcels removed by a drop or an expiry, in order. */
   readonly removed: { readonly parcel: ParcelId; readonly because: 'dropped' | 'expired' }[] = [];
   position: LogPosition;
   usedBytes = 0;
@@ -109,15 +109,15 @@ export class SmallWorld {
   readonly effects: { readonly host: HostId; readonly effect: Effect }[] = [];
   #config: ClusterConfig;
   readonly #chance: Chance;
-  /** Gossip that reaches nobody. */
+  /** Gossip that no host receives. */
   loses: (message: GossipMessage) => boolean = () => false;
-  /** Hosts whose stores let go of what they are told to. */
+  /** Hosts whose stores give up the bytes that they are told to. */
   removes: (host: SmallHost) => boolean = () => true;
   /** Hosts whose stores have every chunk of what does not fit whole. */
   hasChunks: (host: SmallHost) => boolean = () => true;
-  /** Hosts whose disks have no room for what comes, whatever they lend. */
+  /** Hosts whose disks have no room for new bytes, however much they lend. */
   refuses: (host: SmallHost) => boolean = () => false;
-  /** Hosts that read what they are asked for and answer. */
+  /** Hosts that read the copies they are asked to prove, and answer. */
   answersGrants: (host: SmallHost) => boolean = () => true;
   readonly #copies: number;
   readonly #rate: number;
@@ -198,13 +198,13 @@ export class SmallWorld {
     }
   }
 
-  /** Another branch of a fork wins, as far as it is heard of: it has the version that was in use. */
+  /** Another branch of a fork wins at every host that hears of it: it has the same version as the one in use. */
   configureAsFork(change: Partial<ClusterConfig>, hears?: readonly SmallHost[]): void {
     this.#config = { ...this.#config, version: this.#config.version - 1 };
     this.configure(change, hears);
   }
 
-  /** A new head of a source of `origin` that lists these parcels besides those it had. */
+  /** A new head of a source of `origin` that lists these parcels besides the earlier ones. */
   backUp(
     origin: SmallHost,
     parcels: readonly { readonly bytes: number; readonly key?: string }[],
@@ -225,7 +225,7 @@ export class SmallWorld {
     return fresh.map(ref => ref.id);
   }
 
-  /** A new head that lists these parcels no longer. */
+  /** A new head that no longer lists these parcels. */
   forget(origin: SmallHost, parcels: readonly ParcelId[], source = 'photos'): void {
     const known = this.sources.get(sourceIdOf(origin.id, source))?.parcels ?? [];
     this.list(
@@ -256,7 +256,7 @@ export class SmallWorld {
     this.tell(host, { is: 'store', nowMs: this.nowMs, store, lentBytes, usedBytes, draining: false });
   }
 
-  /** Power on after `kill`: it goes on as it was, and its connections are made again. */
+  /** Power on after `kill`: the host goes on as it was, and its connections are made again. */
   revive(host: SmallHost): void {
     host.up = true;
     this.tell(host, { is: 'wake', nowMs: this.nowMs });
@@ -267,7 +267,9 @@ export class SmallWorld {
     }
   }
 
-  /** Power on after `kill`, which was so long ago: a new start, which knows of before only what its store and others tell. */
+  /**
+   * Power on long after `kill`: a new start, which knows of the past only what its store and the other hosts tell it.
+   */
   startAgain(host: SmallHost, offForMs: number): void {
     host.machine = this.#machineOf(host.member, 2);
     host.wantedSeq.clear();
@@ -280,7 +282,7 @@ export class SmallWorld {
     this.revive(host);
   }
 
-  /** Power off: it says and hears nothing any more; its connections break. */
+  /** Power off: the host no longer sends or receives; its connections break. */
   kill(host: SmallHost): void {
     host.up = false;
     for (const other of this.hosts)
@@ -299,7 +301,7 @@ export class SmallWorld {
     this.nowMs = endMs;
   }
 
-  /** Runs until `holds`, at most `withinMs`. @returns whether it came to hold. */
+  /** Runs until `holds` is true, for at most `withinMs`. @returns whether it became true */
   runUntil(holds: () => boolean, withinMs: number): boolean {
     const endMs = this.nowMs + withinMs;
     while (!holds() && this.nowMs < endMs) this.run(50);
@@ -319,7 +321,7 @@ export class SmallWorld {
   #after(delayMs: number, run: () => void): void {
     this.#order += 1;
     const atMs = this.nowMs + delayMs;
-    // The next event stands last; of equals, the one that came first.
+    // The next event is last; of events at the same time, the one that was added first.
     let low = 0;
     let high = this.#events.length;
     while (low < high) {
@@ -440,14 +442,14 @@ export class SmallWorld {
       case 'wake':
         host.wakeAtMs = effect.atMs;
         if (effect.atMs !== Number.POSITIVE_INFINITY) {
-          // Only the last one that was asked for comes: each is answered by another.
+          // Only the timer that was asked for last fires: each request replaces the one before.
           this.#after(Math.max(0, effect.atMs - this.nowMs), () => {
             if (host.wakeAtMs === effect.atMs) this.tell(host, { is: 'wake', nowMs: this.nowMs });
           });
         }
         return;
       case 'ask-config':
-      // Reads and questions take no time to speak of here.
+      // Reads and questions take next to no time here.
       case 'cancel-attempt':
       case 'note-liveness':
       case 'note-duplicate':
@@ -573,7 +575,7 @@ export class SmallWorld {
     this.#learnHeads(host, other);
   }
 
-  /** Tells `host` of the heads that `from` knows and it does not. */
+  /** Tells `host` about the heads that `from` knows and `host` does not. */
   #learnHeads(host: SmallHost, from: SmallHost): void {
     for (const [source, { seq, parcels }] of this.sources) {
       const isOrigin = source.startsWith(from.id);

@@ -1,7 +1,7 @@
 /**
- * Temporary folder: all of a test's files are below one, and it goes with the test, or with its process.
+ * Temporary folder: holds all files of a test, and is removed with the test, or with its process.
  *
- * By a short name, for sockets have short paths.
+ * Its name is short, because the path of a socket must be short.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,11 +9,13 @@ import { join } from 'node:path';
 import { atProcessEnd } from './at-process-end.js';
 
 interface Place {
-  /** Default: where temporary files go. */
+  /** Default: the system's folder for temporary files. */
   readonly below?: string;
 }
 
-/** Of a test, or with `{ teardown: test.after.always }` of a file of tests. What is torn down first may still use it. */
+/**
+ * For a test or, with `{ teardown: test.after.always }`, a file of tests. Teardowns that run earlier may still use it.
+ */
 export function temporaryFolder(t: { teardown(end: () => void): void }, place: Place = {}): string {
   const folder = newTemporaryFolder(place);
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
@@ -25,5 +27,5 @@ export function temporaryFolder(t: { teardown(end: () => void): void }, place: P
   return folder;
 }
 
-/** Whoever makes one removes it. */
+/** The caller must remove it. */
 export const newTemporaryFolder = ({ below = tmpdir() }: Place = {}): string => mkdtempSync(join(below, 'sh-'));

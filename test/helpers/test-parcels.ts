@@ -1,7 +1,7 @@
 /**
- * Test parcels: parcels, what brings them into a store, and the words by which they may leave it.
+ * Test parcels: parcels, what brings them into a store, and the proofs and warrants with which they may leave it.
  *
- * Records are made by a codec of this file, for a store knows them only through the `blobsOf` that it is given.
+ * Records are made by a codec of this file, because a store knows them only through the `blobsOf` that it is given.
  */
 import { decode, encode } from 'cborg';
 import type { Member } from '../../src/core/cluster-config.js';
@@ -58,7 +58,7 @@ export async function receive(store: Pick<Store, 'receive'>, { blob, bytes, cont
   await incoming.finish();
 }
 
-/** Receives what is missing and commits, as the service does. */
+/** Receives the missing blobs and commits, as the service does. */
 export async function grab(store: Pick<Store, 'missing' | 'receive' | 'commit'>, parcel: TestParcel): Promise<void> {
   const missing = new Set((await store.missing(parcel.blobs)).map(({ blob }) => blob));
   for (const blob of parcel.blobs) if (missing.delete(blob.blob)) await receive(store, blob);
@@ -88,7 +88,7 @@ const GRANTER: Member = {
   roaming: false,
 };
 
-/** One grant of one is enough: what a proof takes is core's to test. */
+/** Wants one copy and has one grant, which is enough: the tests of the core cover what a proof takes. */
 export function proofFor(store: StoreId, parcel: ParcelId): DropProof {
   const proof = DropProof.from({
     parcel,
@@ -114,7 +114,7 @@ export function warrantFor(store: StoreId, parcel: ParcelId): ExpiryWarrant {
   return warrant;
 }
 
-/** Parcels that are PRESENT by the log. */
+/** Parcels that are PRESENT according to the log. */
 export async function presentByLog(store: Pick<Store, 'ops'>): Promise<Set<ParcelId>> {
   const present = new Set<ParcelId>();
   for (const op of await store.ops(0, Number.MAX_SAFE_INTEGER)) {

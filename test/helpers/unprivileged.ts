@@ -1,5 +1,5 @@
 /**
- * Unprivileged: how to start a program without root's right to read everything, which tests often run with.
+ * Unprivileged: starts a program without root's right to read everything, with which tests often run.
  */
 import { spawnSync } from 'node:child_process';
 import type { Launch } from './real-cluster.js';
@@ -9,8 +9,8 @@ import { MAIN } from './real-cluster.js';
 const NOBODY = 65_534;
 
 /**
- * As somebody else, if that user can read this program where it lies; else as root without the rights that override
- * modes; and as ourselves when we are not root.
+ * As another user, if that user can read this program where it lies; else as root without the rights that override
+ * modes; and as the current user when that is not root.
  */
 export function unprivileged(): Launch {
   if (process.getuid?.() !== 0) return {};

@@ -1,4 +1,4 @@
-/** Whether a process, default: this one, has the kernel watch a folder, as Linux tells; false where nothing is told. */
+/** Whether a process (default: this one) has the kernel watch a folder, as Linux tells; false where nothing tells. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -13,7 +13,7 @@ export function isWatchedByKernel(
     try {
       return readFileSync(join(openFiles, file), 'utf8').includes(inode);
     } catch {
-      return false; // it was open for the listing only, or is closed by now
+      return false; // it was open only for the listing, or is closed by now
     }
   });
 }

@@ -1,6 +1,6 @@
 /**
- * Without koffi: what a program is started with (`--import`) so that koffi cannot be loaded in any of its threads while it
- * has `WITHOUT_KOFFI` in its environment.
+ * Without koffi: a module to start a program with (`--import`), so that none of its threads can load koffi while
+ * `WITHOUT_KOFFI` is in its environment.
  */
 const PROGRAM = `
 import Module from 'node:module';

@@ -1,4 +1,4 @@
-/** A test of extended attributes: where there can be none it says so loudly. */
+/** A test of extended attributes: it says so loudly where there can be none. */
 import test, { type ExecutionContext } from 'ava';
 import { whyNoXattrs } from './raw-xattrs.js';
 import { skip } from './skip.js';

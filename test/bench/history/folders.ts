@@ -1,9 +1,9 @@
-/** Folders: how much disk one takes, and how long one thread takes to hash all that is in it. */
+/** Folders: how much disk a folder takes, and how long one thread takes to hash everything in it. */
 import { closeSync, lstatSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HashBackend } from '../../../src/core/hash-backends.js';
 
-/** Of lstat's blocks, whatever the file system's own are. */
+/** The unit of lstat's `blocks`, whatever block size the file system has. */
 const BLOCK_BYTES = 512;
 const buffer = Buffer.allocUnsafe(1024 * 1024);
 
@@ -15,7 +15,7 @@ function* filesBelow(folder: string): Generator<string> {
   }
 }
 
-/** As it is allocated: a file of one byte takes a block, one of two names is one. As `du` counts. */
+/** Counts what is allocated, as `du` does: a file of one byte takes a block, a file with two names counts once. */
 export function diskBytes(...folders: readonly string[]): number {
   const counted = new Set<string>();
   let bytes = 0;
@@ -29,7 +29,7 @@ export function diskBytes(...folders: readonly string[]): number {
   return bytes;
 }
 
-/** Reads and hashes every file, one after the other, in this thread: what `b3sum --num-threads 1` does. */
+/** Reads and hashes every file, one after the other, in this thread, as `b3sum --num-threads 1` does. */
 export function hashTree(folder: string, { createHasher }: HashBackend): void {
   for (const path of filesBelow(folder)) {
     const hasher = createHasher();

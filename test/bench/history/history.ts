@@ -1,8 +1,10 @@
 /**
- * History: the bench of restore points: what snapshots of many files cost in time, on disk, in memory, and when nothing happens.
+ * History: the bench of restore points: what snapshots of many files cost in time, on disk and in memory, also while
+ * nothing happens.
  *
- * `many` is a source of a million small files (of which `--size` takes a part), with its copy at a second host; `mixed` one of a
- * home's 20,000 files of 2 GiB, on a host that is alone. All is warm. What is held against another tool is measured in turns.
+ * `many` is a source of a million small files (`--size` takes a part of them), with its copy on a second host; `mixed`
+ * is a home of 20,000 files and 2 GiB, on a host that is alone. All caches are warm. The program and the tool that it
+ * is compared with are measured in turns.
  */
 import { appendFileSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +26,7 @@ import { diskBytes, hashTree } from './folders.js';
 const MANY_FILES = 1_000_000;
 const MANY_BYTES = 300;
 const MIXED = { files: 20_000, bytes: 2 * GIB };
-/** Of a million. */
+/** Of a million files. */
 const CHANGED_FILES = 10;
 
 const UNCHANGED_GOAL = 1.0;
@@ -38,7 +40,7 @@ const SCANNING_MB_GOAL = 350;
 const IDLE_PERCENT_GOAL = 0.5;
 const REBUILD_GOAL = 2;
 
-/** What a cluster has by default, where tests have it shorter; but nobody browses the plain trees of the stores here. */
+/** A cluster's defaults where tests have shorter times; but nobody browses the plain trees of the stores here. */
 const TIMING = {
   heartbeat: '5s',
   heartbeatPerHost: '1s',
@@ -49,7 +51,7 @@ const TIMING = {
   treeQuiet: '10m',
   treeEvery: '10m',
 };
-/** The goal's: what comes once in some minutes weighs more in less. */
+/** The goal's own time: in a shorter one, what happens once in some minutes would weigh more. */
 const IDLE_MS = 300_000;
 const LOOK_EVERY_MS = 20;
 const COMMAND_MS_MAX = 1_800_000;
@@ -158,7 +160,7 @@ async function manyFiles({ part, rounds, say }: HistoryOptions): Promise<Figure[
     const [origin, holder] = await cluster.found(['ann', 'ben'], { ann: launch, ben: launch });
     const store = cluster.makeFolder('ben.store');
     say('waiting until the files have settled');
-    // Else the snapshot after the first, of which nothing changed, would read them all once more.
+    // Otherwise the second snapshot, for which nothing has changed, would read them all once more.
     await delay(SETTLE_MS);
     await cluster.apply({
       defaults: { copies: 1 },
@@ -263,7 +265,7 @@ async function indexMadeAnew({ source, store, origin, holder, say }: Many): Prom
   return figures;
 }
 
-/** In its own eyes. */
+/** As the host itself sees it. */
 const untilProtected = (host: RealHost): Promise<unknown> =>
   host.sees(
     'everything protected',
@@ -276,7 +278,7 @@ function pidOf(host: RealHost): number {
   return host.pid;
 }
 
-/** @returns ends the watch and gives the most that it saw of the service's own memory, in bytes. */
+/** @returns a function that ends the watch and returns the largest amount of the service's own memory seen, in bytes */
 function watchMemory(host: RealHost): () => number {
   const pid = pidOf(host);
   let mostBytes = 0;
