@@ -59,7 +59,7 @@ test('help and version exit 0', async t => {
   t.is(version.out.trim(), (JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version);
 });
 
-test('what the service refuses is printed with its message, and its code becomes the exit code', async t => {
+test('a refusal of the service is printed with its message, and its code becomes the exit code', async t => {
   const stateDir = await serve(t, {
     snapshots: () =>
       Promise.reject(new ClusterError('SOURCE_UNKNOWN', 'no source "x"; there are: photos', { blame: 'operator' })),
@@ -79,7 +79,7 @@ test('what the service refuses is printed with its message, and its code becomes
   t.true(policy.err.includes(`${file}:3:5: copies`));
 });
 
-test('control characters from elsewhere never reach the terminal', async t => {
+test('control characters in data from elsewhere never reach the terminal', async t => {
   const stateDir = await serve(t, {
     snapshots: () => Promise.reject(new ClusterError('X', 'a\u001b[2Jb\u202ec', { blame: 'operator' })),
     hosts: async () => [
@@ -115,7 +115,7 @@ test('SIGTERM ends a command with 130', async t => {
   t.is((await cluster(['--state', stateDir, 'status', '--watch', '--json'], { kill })).code, 130);
 });
 
-test('a service that was stopped and did not end cleanly exits 1 and says why, in its log too', async t => {
+test('a service that is stopped but does not end cleanly exits 1 and says why, in its log too', async t => {
   const state = join(temporaryFolder(t), 'state');
   await cluster(['--state', state, 'init', '--name', 'home', '--host', 'imac']);
   const ready = until('the service answers', () => existsSync(join(state, 'control.sock'))).then(() => {
@@ -141,7 +141,7 @@ async function withHead(stateDir: string, ...args: readonly string[]): Promise<r
   return [out.join(''), err.join('')];
 }
 
-test('a reader that closes the pipe ends what only tells quietly', async t => {
+test('a command that only reports ends quietly when its reader closes the pipe', async t => {
   const stateDir = await serve(t, {
     resolve: async () => resolved(),
     async *entries() {
@@ -152,7 +152,7 @@ test('a reader that closes the pipe ends what only tells quietly', async t => {
   t.deepEqual(await withHead(stateDir, 'ls', 'photos'), ['file 000000000\n', 'exit 0\n']);
 });
 
-test('what does something goes on to its end when its reader closes the pipe, and exits as it would', async t => {
+test('a command that does something runs to its end after its reader has closed the pipe, and exits as usual', async t => {
   const lines = 10_000;
   const given = { drill: 0, scrub: 0 };
   const read: ScrubReport = {
@@ -202,7 +202,7 @@ test('what does something goes on to its end when its reader closes the pipe, an
   t.true(existsSync(join(target, 'last')));
 });
 
-test('what cannot be printed, as on a full disk, is told in one line, and the exit code is 1', async t => {
+test('output that cannot be written, as on a full disk, is reported in one line, and the exit code is 1', async t => {
   let drilled = 0;
   const stateDir = await serve(t, {
     resolve: async () => resolved(),
@@ -234,7 +234,7 @@ test('what cannot be printed, as on a full disk, is told in one line, and the ex
   t.like(recordsOf(err), [{ message_type: 'error', code: 'OUTPUT_LOST' }]);
 });
 
-test('that nobody hears how a command fares is no end of it either', async t => {
+test('a command also goes on when nobody can read its stderr', async t => {
   const stateDir = await serve(t, {
     resolve: async () => resolved({ unreachable: { parcels: 1, bytes: 1, hosts: ['pi'] } }),
     entries: () => each(...placed([fileOf('a', 'x'), fileOf('b', '')])),
@@ -256,7 +256,7 @@ test('a command is loaded by every name that it has', async t => {
   }
 });
 
-test('where names of several commands are typed each may be meant, and where none is, any', t => {
+test('when the words name several commands each of them may be meant, and when they name none, any', t => {
   const typed = (...words: string[]) => commandsIn(words).map(({ names: [name] }) => name);
   t.deepEqual(typed('--state', 'backup', 'whereis', 'find'), ['backup', 'find', 'ls-replicas']);
   t.is(commandsIn(['--help']), COMMANDS);

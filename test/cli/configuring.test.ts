@@ -9,7 +9,7 @@ import { foreignFolder } from '../helpers/foreign-folder.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { cluster, eachThenSilence, hostOf, recordsOf, serve, statusOf } from './cli-fixture.js';
 
-test('init founds a cluster in a folder of its own, once', async t => {
+test('init creates a cluster in a folder of its own, once', async t => {
   const state = join(temporaryFolder(t), 'new/state');
   const { code, out } = await cluster(['--state', state, 'init', '--name', 'home', '--host', 'imac', '--json']);
   t.is(code, 0);
@@ -39,7 +39,7 @@ test('join refuses a damaged token with 2', async t => {
   t.is((await cluster(['--state', state, 'join', '-'], { input: 'hello\n' })).code, 2);
 });
 
-test('what writes in the state folder of somebody else is refused with 12, with what to type instead', async t => {
+test("a command that would write in another user's state folder is refused with 12, and says what to type instead", async t => {
   const { path, owner } = foreignFolder(t);
   const name = readAccountNames().user(owner) || `'#${owner}'`;
   const sudo = `sudo${owner === 0 ? '' : ` -u ${name}`} cluster --state ${path}`;
@@ -53,7 +53,7 @@ test('what writes in the state folder of somebody else is refused with 12, with 
   }
 });
 
-test('a service of somebody else that is down is to be started as that user', async t => {
+test('a service of another user that is down is to be started as that user', async t => {
   const { path, owner } = foreignFolder(t);
   if (owner === 0) {
     t.pass('nothing can be made in it');
@@ -65,7 +65,7 @@ test('a service of somebody else that is down is to be started as that user', as
   t.true(err.includes(` cluster --state ${path} up'`) && /is not running .*sudo -u/.test(err), err);
 });
 
-test('a service that has the state folder and does not answer yet is waited for, and not started twice', async t => {
+test('a service that has the state folder but does not answer yet is to be waited for, not started twice', async t => {
   const path = temporaryFolder(t);
   mkdirSync(join(path, 'config'));
   const lock = takeLock(join(path, 'lock'));
@@ -102,7 +102,7 @@ test('invite prints the token on stdout and nothing else there', async t => {
   t.is(out, 'scatterhoard1-30-5400000-untrusted\n');
 });
 
-test('config show prints the policy as it is, and config apply takes it back from a file or stdin', async t => {
+test('config show prints the policy as it is, and config apply reads it back from a file or stdin', async t => {
   const text = '# mine\ncluster: home\n';
   const asked: ConfigApply[] = [];
   const stateDir = await serve(t, {
@@ -131,7 +131,7 @@ test('config show prints the policy as it is, and config apply takes it back fro
   t.regex(absent.err, /cannot read the policy: ENOENT/);
 });
 
-test('config add-store and add-source pass on what was said and nothing else', async t => {
+test('config add-store and add-source pass on what was typed and nothing else', async t => {
   const asked: unknown[] = [];
   const answer = async (request: unknown) => {
     asked.push(request);
@@ -152,7 +152,7 @@ test('config add-store and add-source pass on what was said and nothing else', a
   t.is((await run('add-store', 'mini', '/x', '--limit', '1 GB', '--reserve', '1 GB')).code, 2);
 });
 
-test('drain and revoke say what is in force then, and pass on what the service refuses', async t => {
+test("drain and revoke say what is then in force, and pass on the service's refusals", async t => {
   const asked: unknown[] = [];
   const report = { text: '', version: 7, hash: 'c'.repeat(64) };
   const stateDir = await serve(t, {
@@ -190,7 +190,7 @@ test('drain and revoke say what is in force then, and pass on what the service r
   t.like(JSON.parse(out), { message_type: 'config', version: 7 });
 });
 
-test('drain --wait ends when nothing is left there, or when that was undone, or with 20 when the time is up', async t => {
+test('drain --wait ends when nothing is left on the host, when the draining was undone, or with 20 when the time is up', async t => {
   const draining = (changes: Partial<HostReport>) =>
     statusOf({ hosts: [hostOf({ name: 'mini', self: false, state: 'draining', ...changes })] });
   const wait = async (...reports: readonly StatusReport[]) => {

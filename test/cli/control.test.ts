@@ -39,7 +39,7 @@ async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
   return list;
 }
 
-test('an answer arrives as it was given', async t => {
+test('an answer arrives as it was sent', async t => {
   const service = serviceAt(await serve(t, { status: async () => statusOf(), hosts: async () => [hostOf()] }));
   t.deepEqual(await service.status(soon()), statusOf());
   t.deepEqual(await service.hosts(soon()), [hostOf()]);
@@ -86,7 +86,7 @@ test('entries keep their bytes, nanoseconds and order over the socket', async t 
   }
 });
 
-test('a refusal crosses with its code, message and blame; before a stream and in the midst of one', async t => {
+test('a refusal crosses with its code, message and blame, before a stream and in the middle of one', async t => {
   const refusal = new ClusterError('SOURCE_UNKNOWN', 'no source "x"', { blame: 'operator' });
   const stateDir = await serve(t, {
     snapshots: () => Promise.reject(refusal),
@@ -119,7 +119,7 @@ test('a refusal crosses with its code, message and blame; before a stream and in
   });
 });
 
-test('an error that is none of ours keeps its code and does not end the service', async t => {
+test('an error that is not a ClusterError keeps its code and does not end the service', async t => {
   const stateDir = await serve(t, {
     status: () => Promise.reject(Object.assign(new Error('ENOSPC: no space'), { code: 'ENOSPC' })),
     hosts: async () => [],
@@ -165,7 +165,7 @@ test('the largest allowed request passes, one byte more is refused', async t => 
   await t.throwsAsync(apply(REQUEST_BYTES_MAX - around + 1), { code: 'CONTROL_BAD_REQUEST' });
 });
 
-test('a client that goes away cancels its call, while it waits for a record and while it waits for an answer', async t => {
+test('a client that goes away cancels its call, whether it waits for a record or for an answer', async t => {
   let cancelled = 0;
   const waiting = (signal: AbortSignal): Promise<never> =>
     new Promise((_resolve, reject) =>
@@ -197,7 +197,7 @@ test('a client that goes away cancels its call, while it waits for a record and 
 const contentOf = (stateDir: string, signal: AbortSignal = soon()): AsyncIterable<ContentFrame> =>
   serviceAt(stateDir).content({ parcel: parcelNumber(1), blobs: [blobNumber(1)] }, signal);
 
-test('content arrives whole at a reader that is slow, and the service does not run ahead of it', async t => {
+test('content arrives whole at a slow reader, and the service does not run ahead of it', async t => {
   const data = Buffer.alloc(1024 * 1024, 7);
   let given = 0;
   const stateDir = await serve(t, {
@@ -223,13 +223,13 @@ test('content arrives whole at a reader that is slow, and the service does not r
   t.true(aheadMax < 3, `${aheadMax} MiB ahead`);
 });
 
-test('nobody listening, and no folder at all, are both "not running"', async t => {
+test('a folder in which no service listens, and one that does not exist, both mean "not running"', async t => {
   const folder = temporaryFolder(t);
   await t.throwsAsync(serviceAt(folder).status(soon()), { code: 'SERVICE_NOT_RUNNING' });
   await t.throwsAsync(serviceAt(join(folder, 'absent')).status(soon()), { code: 'SERVICE_NOT_RUNNING' });
 });
 
-test('a service that ends in the midst of a stream is told from one that has finished', async t => {
+test('a service that ends in the middle of a stream is told apart from one that has finished', async t => {
   const stateDir = join(temporaryFolder(t), 's');
   mkdirSync(stateDir);
   const service = serviceOf({ statusChanges: signal => eachThenSilence(signal, statusOf()) });
@@ -265,7 +265,7 @@ test('a socket that a killed service left is replaced', async t => {
   t.deepEqual(await serviceAt(stateDir).hosts(soon()), []);
 });
 
-test('a socket that somebody answers on is left alone', async t => {
+test('a socket on which a service answers is left alone', async t => {
   const stateDir = temporaryFolder(t);
   const other = createServer().listen(join(stateDir, 'control.sock'));
   await once(other, 'listening');
@@ -276,7 +276,7 @@ test('a socket that somebody answers on is left alone', async t => {
   t.true(existsSync(join(stateDir, 'control.sock')));
 });
 
-test('a file that is no socket is left alone', async t => {
+test('a file that is not a socket is left alone', async t => {
   const stateDir = temporaryFolder(t);
   writeFileSync(join(stateDir, 'control.sock'), 'mine');
   await t.throwsAsync(startControlServer({ stateDir, service: serviceOf({}), log: silent }), {
@@ -285,7 +285,7 @@ test('a file that is no socket is left alone', async t => {
   t.true(existsSync(join(stateDir, 'control.sock')));
 });
 
-test('a socket path of the most bytes works, one more is refused by server and client', async t => {
+test('a socket path of the maximum length works; server and client refuse one more byte', async t => {
   const base = temporaryFolder(t);
   const stateDirOf = (pathBytes: number): string => {
     const folder = join(base, 'x'.repeat(pathBytes - Buffer.byteLength(base) - '/'.length - '/control.sock'.length));
@@ -336,7 +336,7 @@ const anyValue = fc.letrec(tie => ({
   ),
 })).value;
 
-test('law: JSON on the socket is one line and gives back what went in', t => {
+test('law: JSON on the socket is one line, and reads back as what was written', t => {
   t.notThrows(() =>
     fc.assert(
       fc.property(anyValue, value => {
@@ -413,7 +413,7 @@ test('law: content frames survive any cut of the byte stream', t => {
   );
 });
 
-test('a content stream that is none is an error', t => {
+test('a content stream that is not well-formed is an error', t => {
   const refused = { code: 'CONTROL_PROTOCOL' };
   t.throws(() => [...framesIn([Buffer.from([9, 0, 0, 0, 0])])], refused);
   t.throws(() => [...framesIn([Buffer.from([2, 0xff, 0xff, 0xff, 0xff])])], refused);
@@ -432,7 +432,7 @@ test('data above one frame is split, and not copied', t => {
   t.is(pieces[1]?.buffer, data.buffer);
 });
 
-test('an answer of content that breaks off is told from one that has ended', async t => {
+test('a content answer that breaks off is told apart from one that has ended', async t => {
   const stateDir = temporaryFolder(t);
   const head = 'HTTP/1.1 200 OK\r\n\r\n';
   const [first = Buffer.alloc(0), second = Buffer.alloc(0)] = encodeContentFrame({
@@ -454,7 +454,7 @@ test('an answer of content that breaks off is told from one that has ended', asy
   while (answers.length > 0) await t.throwsAsync(all(contentOf(stateDir)), { code: 'SERVICE_GONE' });
 });
 
-test('a call for content that is aborted ends with the reason, and ends the service’s work', async t => {
+test('a call for content that is aborted ends with the abort reason, and ends the service’s work', async t => {
   let ended = false;
   const stateDir = await serve(t, {
     async *content(_, signal) {

@@ -5,7 +5,7 @@ import { printable, spanText, tableText } from '../../src/cli/text.js';
 import { ClusterError } from '../../src/core/fault.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
-test('exit codes are the ones that scripts know', t => {
+test('the exit codes are those that scripts know', t => {
   t.deepEqual(Object.values(EXIT), [0, 1, 2, 3, 10, 11, 12, 20, 21, 22, 130]);
 });
 
@@ -16,7 +16,7 @@ test('an error that the table does not know exits with 1', t => {
   t.is(exitCodeFor(new ClusterError('SERVICE_NOT_RUNNING', '', { blame: 'operator' })), 11);
 });
 
-test('an interruption is the abort itself, or what somebody made of it, and no other failure', t => {
+test('an interruption is the abort itself, or an error made from it, and no other failure', t => {
   const reason = new ClusterError('INTERRUPTED', 'interrupted', { blame: 'operator' });
   t.true(isInterruption(reason, reason));
   t.true(isInterruption(new Error('could not be read', { cause: reason }), reason));
@@ -25,7 +25,7 @@ test('an interruption is the abort itself, or what somebody made of it, and no o
   t.false(isInterruption('text', reason));
 });
 
-test('a state folder that is named is never replaced by another one', t => {
+test('a state folder that is given explicitly is never replaced by another one', t => {
   const folder = temporaryFolder(t);
   const environment = { XDG_STATE_HOME: folder };
   t.throws(() => findStateFolder({ option: `${folder}/typo`, environment, isRoot: false }), {
@@ -36,7 +36,7 @@ test('a state folder that is named is never replaced by another one', t => {
   });
 });
 
-test('a new state folder is the system’s for root and the user’s own otherwise; a relative XDG_STATE_HOME counts for nothing', t => {
+test('a new state folder is the system’s for root and the user’s own otherwise; a relative XDG_STATE_HOME is ignored', t => {
   const environment = { XDG_STATE_HOME: temporaryFolder(t) };
   t.is(newStateFolder({ environment, isRoot: false }, 'init'), `${environment.XDG_STATE_HOME}/scatterhoard`);
   t.is(newStateFolder({ environment, isRoot: true }, 'init'), '/var/lib/scatterhoard');

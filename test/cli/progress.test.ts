@@ -3,7 +3,7 @@ import type { Context, JsonRecord } from '../../src/cli/context.js';
 import { Progress } from '../../src/cli/progress.js';
 import { until } from '../helpers/until.js';
 
-test('what is kept is done, and says nothing of how long the rest takes', async t => {
+test('kept bytes count as done, and say nothing about how long the rest takes', async t => {
   const records: JsonRecord[] = [];
   const context = { json: true, record: async (record: JsonRecord) => void records.push(record) };
   const total = { what: 'files', count: 10, bytes: 1000 };

@@ -35,7 +35,7 @@ test('ls prints paths, or modes and owners too, or records', async t => {
   });
 });
 
-test('ls -l has one line for an entry, whatever its origin calls its owner', async t => {
+test('ls -l prints one line per entry, whatever name its origin gives the owner', async t => {
   const named = { user: 'ann\n-rwxr-xr-x root', group: '\tstaff\u001b[2J\u200f' };
   const entries = [fileOf('a', 'x', named)];
   const stateDir = await serve(t, { resolve: async () => resolved(), entries: () => each(...placed(entries)) });
@@ -56,7 +56,7 @@ test('ls names a newer snapshot that cannot be reached, and which hosts to switc
   );
 });
 
-test('find names the files of a pattern so that they can be restored by that name', async t => {
+test('find prints matching files by names with which they can be restored', async t => {
   const [old, now] = ['ab'.repeat(32), 'cd'.repeat(32)] as [ObjectId, ObjectId];
   const mail = 'ef'.repeat(32) as ObjectId;
   const trees = new Map([
@@ -101,7 +101,7 @@ test('find names the files of a pattern so that they can be restored by that nam
   });
 });
 
-test('find takes parentheses, bars and what stands behind a backslash for themselves', async t => {
+test('find takes parentheses, bars and any character after a backslash literally', async t => {
   const names = ['+(a)', 'IMG (1).jpg', 'IMG (1) b.jpg', 'IMG 1.jpg', 'a', 'a*', 'ab', 'a|b', 'b', 'd (2)/x (3).jpg'];
   const stateDir = await serve(t, {
     snapshots: async () => [snapshotOf()],
@@ -162,7 +162,7 @@ test('diff says what changed between two snapshots, as restic does', async t => 
   t.regex(elsewhere.err, /x and y cannot be compared, because diff goes path by path/);
 });
 
-test('diff of one snapshot is with the folder: it says what waits, and exits 3 when something could not be read', async t => {
+test('diff of one snapshot compares it with the folder: it says what it waits for, and exits 3 when something could not be read', async t => {
   const asked: unknown[] = [];
   const stateDir = await serve(t, {
     liveDiff: request => {
@@ -192,7 +192,7 @@ test('diff of one snapshot is with the folder: it says what waits, and exits 3 w
   t.like(recordsOf((await run('--json')).out).at(-1), { snapshot: snapshotOf().id, removed: 1, unread: 8 });
 });
 
-test('dump prints a file and nothing else, and says when its bytes are wrong or cannot be had', async t => {
+test('dump prints a file and nothing else, and says when its bytes are wrong or unavailable', async t => {
   const large = randomBytes(3_000_000);
   const larger = randomBytes(FILE_BYTES_MIN);
   const list = [
@@ -293,7 +293,7 @@ test('ls-replicas and whereis print the record that scripts rely on', async t =>
   t.deepEqual(asked, [{ spec: 'photos:a', only: ['under', 'missing'], host: 'mini' }, { only: [] }]);
 });
 
-test('tree prints where it is, and says what is not in it', async t => {
+test('tree prints where the tree is, and says what is not in it', async t => {
   const asked: unknown[] = [];
   const { id: snapshot, source, timeMs } = snapshotOf();
   const report = { path: '/srv/hoard/imac/photos@x', source, snapshot, timeMs, left: 0 };
@@ -332,7 +332,7 @@ test('tree prints where it is, and says what is not in it', async t => {
   ]);
 });
 
-test('find goes on behind a snapshot that cannot be read, and exits 3', async t => {
+test('find goes on after a snapshot that cannot be read, and exits 3', async t => {
   const [a] = placed([fileOf('a', 'four')]) as [PlacedEntry];
   const lost = snapshotOf({ id: '11'.repeat(32) as ObjectId, source: 'music', sourceId: SOURCE_ID });
   const stateDir = await serve(t, {
@@ -350,7 +350,7 @@ test('find goes on behind a snapshot that cannot be read, and exits 3', async t 
   });
 });
 
-test('ls, find and ls-replicas tell what nobody can give, and exit 3; diff and dump compare and print nothing then', async t => {
+test('ls, find and ls-replicas report what no host can give, and exit 3; diff and dump then compare and print nothing', async t => {
   const [a, z] = placed([fileOf('a', 'four'), fileOf('z', 'five!')]) as [PlacedEntry, PlacedEntry];
   const stateDir = await serve(t, {
     resolve: async ({ spec }) => resolved({ under: Buffer.from(spec.split(':')[1] ?? '') }),
@@ -383,7 +383,7 @@ test('ls, find and ls-replicas tell what nobody can give, and exit 3; diff and d
   t.regex(lacking.err, /photos:m may be in 1 parcel/);
 });
 
-test('a time is of the time zone of whoever types it, and dump says which snapshot that is', async t => {
+test('a time is in the time zone of the user who types it, and dump says which snapshot it means', async t => {
   const asked: string[] = [];
   const note = ({ spec = '' }: { readonly spec?: string }): void => void asked.push(spec);
   const stateDir = await serve(t, {

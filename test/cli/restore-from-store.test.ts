@@ -49,7 +49,7 @@ const restore = (...args: readonly string[]): Promise<Ended> => cluster(['restor
 
 const lastRecord = ({ out }: Ended): Record<string, unknown> | undefined => recordsOf(out).at(-1);
 
-test.serial('two disks that have half of the parcels each give all of them back', async t => {
+test.serial('two disks that each have half of the parcels give all of them back', async t => {
   const { house, source } = await aHouse(t);
   const even = await house.disk({ name: 'even', holds: ({ ordinal }) => ordinal % 2 === 0 });
   const odd = await house.disk({ name: 'odd', holds: ({ ordinal }) => ordinal % 2 === 1 });
@@ -60,7 +60,7 @@ test.serial('two disks that have half of the parcels each give all of them back'
   t.deepEqual(compareTrees(source.root, house.path('out')), []);
 });
 
-test.serial('one of them gives what it has and tells the rest, and the other disk completes it', async t => {
+test.serial('one of the two disks gives what it has and names the rest, and the other disk completes it', async t => {
   const { house, source } = await aHouse(t);
   const odd = await house.disk({ name: 'odd', holds: ({ ordinal }) => ordinal % 2 === 1 });
   const all = await house.disk({ name: 'all' });
@@ -100,7 +100,7 @@ test.serial('one of them gives what it has and tells the rest, and the other dis
   t.deepEqual(compareTrees(source.root, target), []);
 });
 
-test.serial('disks that are read one after the other give all too, but for times of folders', async t => {
+test.serial('disks that are read one after the other also give all back, except the times of folders', async t => {
   const { house, source } = await aHouse(t);
   const even = await house.disk({ name: 'even', holds: ({ ordinal }) => ordinal % 2 === 0 });
   const odd = await house.disk({ name: 'odd', holds: ({ ordinal }) => ordinal % 2 === 1 });
@@ -113,7 +113,7 @@ test.serial('disks that are read one after the other give all too, but for times
   );
 });
 
-test.serial('what is damaged on one disk is named and taken from another', async t => {
+test.serial('content that is damaged on one disk is named and taken from another', async t => {
   const { house, source } = await aHouse(t);
   const [one, two] = [await house.disk({ name: 'one' }), await house.disk({ name: 'two' })];
   const content = readFileSync(`${source.root}/1/photo 1`, 'utf8');
@@ -133,7 +133,7 @@ test.serial('what is damaged on one disk is named and taken from another', async
   t.true(err.includes(`damaged: configuration 1 on ${one}: `), err);
 });
 
-test.serial('disks without their markers give all back, and that is told; SOURCE may stand among them', async t => {
+test.serial('disks without markers give all back, and that is reported; SOURCE may be among the paths', async t => {
   const { house, source } = await aHouse(t);
   const [one, two] = [await house.disk({ name: 'one' }), await house.disk({ name: 'two' })];
   writeFileSync(`${one}/.scatterhoard`, '{');
@@ -146,7 +146,7 @@ test.serial('disks without their markers give all back, and that is told; SOURCE
   t.notRegex(err, /signatures of the snapshots are not checked/, 'the configuration is believed all the same');
 });
 
-test.serial('what is damaged everywhere is named, by its path; all else is restored', async t => {
+test.serial('a file that is damaged everywhere is named by its path; everything else is restored', async t => {
   const { house, source } = await aHouse(t);
   const [one, two] = [await house.disk({ name: 'one' }), await house.disk({ name: 'two' })];
   const content = readFileSync(`${source.root}/1/photo 1`, 'utf8');
@@ -168,7 +168,7 @@ test.serial('what is damaged everywhere is named, by its path; all else is resto
   );
 });
 
-test.serial('several sources are listed with what to type; SOURCE may stand among the paths', async t => {
+test.serial('several sources are listed with the command to type; SOURCE may be typed among the paths', async t => {
   const { house, source } = await aHouse(t);
   const music = house.source('music');
   fill(music, 'song');
@@ -200,7 +200,7 @@ test.serial('several sources are listed with what to type; SOURCE may stand amon
   t.regex(unknown.err, /no source "films"; there are: music, photos\. films is not a store either/);
 });
 
-test.serial('latest is the newest that is whole here, and a newer one is named', async t => {
+test.serial('latest is the newest snapshot that is whole here, and a newer one is named', async t => {
   const { house, source } = await aHouse(t);
   const old = source.listed[0];
   const disk = await house.disk({ name: 'old' });
@@ -245,7 +245,7 @@ test.serial('latest is the newest that is whole here, and a newer one is named',
   t.is((await restore('photos@2025-01-01', '--from-store', late, '--target', house.path('none'))).code, 1);
 });
 
-test.serial('a snapshot that its origin has unlisted is told, and restored by its id', async t => {
+test.serial('a snapshot that its origin has unlisted is shown, and can be restored by its id', async t => {
   const { house, source } = await aHouse(t);
   const [old] = source.listed;
   const before = readFileSync(`${source.root}/0/photo 0`, 'utf8');
@@ -259,7 +259,7 @@ test.serial('a snapshot that its origin has unlisted is told, and restored by it
   t.regex(snapshots.out, /\n.*\theld, whole\n.*\twhole\n$/);
 });
 
-test.serial('snapshots and ls tell what is on the disks before anything is restored', async t => {
+test.serial('snapshots and ls show what is on the disks before anything is restored', async t => {
   const { house, source } = await aHouse(t);
   const old = source.listed[0];
   source.write({ new: 'new' });
@@ -302,7 +302,7 @@ test.serial('a part is restored by its path; a path that is not there is refused
   t.is((await restore('photos:5', '--from-store', empty, '--target', house.path('none'))).code, 3);
 });
 
-test.serial('of a large file that was not whole only the rest is read when it is', async t => {
+test.serial('when a large file that was incomplete becomes whole, only the rest of it is read', async t => {
   const house = new BareHouse(t);
   const source = house.source();
   const large = seededBytes(70 * 1024 * 1024, 1);
@@ -319,7 +319,7 @@ test.serial('of a large file that was not whole only the rest is read when it is
   t.true(readFileSync(house.path('out', 'large')).equals(large));
 });
 
-test.serial('heads and snapshots are believed by the keys on the disks; without any that is said', async t => {
+test.serial('heads and snapshots are verified by the keys on the disks; a lack of keys is reported', async t => {
   const { house, source } = await aHouse(t);
   const right = await house.disk({ name: 'right' });
   const bare = await house.disk({ name: 'bare', hasConfiguration: false });
@@ -344,7 +344,7 @@ test.serial('heads and snapshots are believed by the keys on the disks; without 
   t.deepEqual(compareTrees(source.root, house.path('both')), []);
 });
 
-test.serial('without a head, or with a damaged one, the snapshots are looked for one by one', async t => {
+test.serial('without a head, or with a damaged one, every object is searched for snapshots', async t => {
   const { house, source } = await aHouse(t);
   const music = house.source('music');
   fill(music, 'song');
@@ -382,7 +382,7 @@ test.serial('without a head, or with a damaged one, the snapshots are looked for
   t.regex(unknown.err, /no source "films"; there are: music, photos/);
 });
 
-test.serial('stores that their user alone may read say so to another one', async t => {
+test.serial('stores that only their owner may read are reported as such to another user', async t => {
   const { house } = await aHouse(t);
   const disk = await house.disk({ name: 'disk' });
   const other = new RealCluster(t).add('other', unprivileged());
@@ -392,7 +392,7 @@ test.serial('stores that their user alone may read say so to another one', async
   t.regex(err, /the store .*\/disk cannot be read \(EACCES\): run this as root, or as the user/);
 });
 
-test.serial('a store that is closed to this user is not taken for none, nor for the name of a source', async t => {
+test.serial('a store that this user may not read is not taken for a missing one, nor for a source name', async t => {
   const { house } = await aHouse(t);
   const disk = await house.disk({ name: 'disk' });
   const { by = [] } = unprivileged();
@@ -413,7 +413,7 @@ test.serial('a store that is closed to this user is not taken for none, nor for 
   }
 });
 
-test.serial('no store, stores of several clusters and a target in a store are refused', async t => {
+test.serial('a folder that is no store, stores of several clusters and a target in a store are refused', async t => {
   const { house } = await aHouse(t);
   const disk = await house.disk({ name: 'disk' });
   const target = house.path('out');
@@ -472,7 +472,7 @@ test.serial('no store, stores of several clusters and a target in a store are re
   await refused(/is not empty: it holds file/, '--from-store', disk, '--target', house.path('mine'));
 });
 
-test.serial('stores that know nothing say so', async t => {
+test.serial('stores without any snapshot say so', async t => {
   const house = new BareHouse(t);
   const empty = await house.disk({ name: 'empty' });
   const nothing = await restore('--from-store', empty, '--target', house.path('out'));

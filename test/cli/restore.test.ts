@@ -40,7 +40,7 @@ test('restore writes the files and prints a record', async t => {
   t.is(statSync(target).mode & 0o777, 0o750);
 });
 
-test('restore into a folder that is not empty exits 2; --dry-run too; --overwrite and --keep-existing go on', async t => {
+test('restore into a folder that is not empty exits 2, also with --dry-run; with --overwrite or --keep-existing it goes on', async t => {
   const stateDir = await serve(t, served(placed(tree), new Blobs().add('four').add('five!')));
   const target = temporaryFolder(t);
   writeFileSync(join(target, 'a'), 'mine');
@@ -83,7 +83,7 @@ test('restore exits 3 when something is unavailable, says which hosts to switch 
   t.deepEqual(readdirSync(target).sort(), ['a', 'b']);
 });
 
-test('restore says whom it waits for, once', async t => {
+test('restore says once which hosts it waits for', async t => {
   const blobs = new Blobs().add('four').add('five!');
   const stateDir = await serve(t, {
     ...served(placed(tree), blobs),
@@ -101,7 +101,7 @@ test('restore says whom it waits for, once', async t => {
   t.deepEqual(told, [{ message_type: 'waiting', hosts: ['attic', 'cellar'] }]);
 });
 
-test('restore that is interrupted exits 130 and leaves no half file', async t => {
+test('a restore that is interrupted exits 130 and leaves no partial file', async t => {
   const blobs = new Blobs().add('four');
   const midway = new EventEmitter();
   const stateDir = await serve(t, {
@@ -127,7 +127,7 @@ test('restore that is interrupted exits 130 and leaves no half file', async t =>
   );
 });
 
-test('restore without a snapshot goes on with the one that it began with, though there is a newer one', async t => {
+test('a restore that names no snapshot goes on with the one that it began with, even when there is a newer one', async t => {
   const blobs = new Blobs().add('four');
   const [old, newer] = ['ab', 'cd'].map(digits => digits.repeat(32) as ObjectId) as [ObjectId, ObjectId];
   let newest = old;
@@ -164,7 +164,7 @@ test('restore without a snapshot goes on with the one that it began with, though
   t.regex(out, /^restored photos@abababab .*: 1 file .*kept 1 file/);
 });
 
-test('restore is refused by the mark of one whose snapshot nobody keeps any more', async t => {
+test('a restore is refused for the mark of an earlier one whose snapshot no host keeps any longer', async t => {
   let isKept = true;
   const stateDir = await serve(t, {
     ...served(placed(tree), new Blobs().add('four')),
@@ -182,7 +182,7 @@ test('restore is refused by the mark of one whose snapshot nobody keeps any more
   t.regex(err, /^cluster: the target .* unfinished restore of photos@abababab/);
 });
 
-test('restore names what nobody can list and writes the rest, and goes on when run again', async t => {
+test('restore names what no host can list and writes the rest, and goes on when run again', async t => {
   const all = placed(tree);
   let lacking = true;
   const stateDir = await serve(t, {
@@ -207,7 +207,7 @@ test('restore names what nobody can list and writes the rest, and goes on when r
   t.deepEqual(readdirSync(target).sort(), ['a', 'b']);
 });
 
-test('a dry run of what cannot all be had now exits 3, as the restore does', async t => {
+test('a dry run exits 3 when not everything is available now, as the restore does', async t => {
   const unreachable = { parcels: 1, bytes: 5, hosts: ['attic'] };
   const stateDir = await serve(t, {
     ...served(placed(tree), new Blobs().add('four')),
@@ -222,7 +222,7 @@ test('a dry run of what cannot all be had now exits 3, as the restore does', asy
   t.is((await run()).code, 3);
 });
 
-test('a partial snapshot is told as one, and all of it restored exits 0', async t => {
+test('a partial snapshot is reported as one, and restoring all of it exits 0', async t => {
   const snapshot = snapshotOf({ files: 2, bytes: 9, partial: true });
   const [root, a, b] = tree as [Entry, Entry, Entry];
   const stateDir = await serve(t, {

@@ -24,13 +24,13 @@ async function scrubbed(t: ExecutionContext, report: ScrubReport, ...options: re
   return cluster(['--state', stateDir, ...options, 'scrub']);
 }
 
-test('a scrub that finds all as it should be says so', async t => {
+test('a scrub that finds nothing wrong says so', async t => {
   const { code, out, err } = await scrubbed(t, RIGHT);
   t.is(code, 0, err);
   t.is(out, '2 parcels, 3 B, in 1 store: all as they should be\n');
 });
 
-test('a store that is configured and not there is named, and nothing is called as it should be', async t => {
+test('a store that is configured but not mounted is named, and the scrub does not call anything as it should be', async t => {
   const absentStores = [{ path: '/srv/hoard', because: 'it has no marker' }];
   const { code, out, err } = await scrubbed(t, { ...RIGHT, absentStores });
   t.is(code, 1);

@@ -98,7 +98,7 @@ test('forget says which snapshots stay and why, and which do not', async t => {
   t.is((await cluster(['--state', stateDir, 'forget', 'photos', '--keep-daily', '99999'])).code, 2);
 });
 
-test('forget --future unlists by no rule', async t => {
+test('forget --future applies no rule', async t => {
   const asked: unknown[] = [];
   const snapshots = [{ snapshot: snapshotOf(), reasons: [] }];
   const stateDir = await serve(t, {
@@ -123,7 +123,7 @@ test('forget --now says when it has to be run again', async t => {
   t.regex((await forget('--dry-run')).err, /7 unlisted snapshots more would be held still/);
 });
 
-test('forget --now and --archived say what is held no longer, and when its copies go', async t => {
+test('forget --now and --archived say what is no longer held, and when its copies are removed', async t => {
   const asked: unknown[] = [];
   const released = [snapshotOf({ id: 'ef'.repeat(32) as ObjectId, held: true })];
   const stateDir = await serve(t, {
@@ -178,7 +178,7 @@ test('backup prints the snapshot', async t => {
   );
 });
 
-test('drill exits 22 when nothing could be tried by its name, and says how much that was', async t => {
+test('drill exits 22 when no file could be tried because its name was unavailable, and says how many bytes that was', async t => {
   const failure = { because: 'no host gives the record that names the files in it', hosts: ['mini'] };
   const report = { source: 'photos', snapshot: 'ab'.repeat(32) as ObjectId, bytes: 3000, failure };
   const stateDir = await serve(t, { drill: () => each(report) });
@@ -202,7 +202,7 @@ test('backup exits 3 and names what could not be read', async t => {
   t.regex(err, /not read: a\\xff: EACCES\n… and 2 more/);
 });
 
-test('backup names what it did not enter, which makes nothing partial', async t => {
+test('backup names the folders that it did not enter, which does not make the snapshot partial', async t => {
   const unentered = { count: 3, paths: [Buffer.from([0x61, 0xff]), Buffer.from('disk')] };
   const stateDir = await serve(t, { backup: async () => taken({ unentered }) });
   const { code, err } = await cluster(['--state', stateDir, 'backup', 'photos']);
@@ -234,7 +234,7 @@ test('backup --wait follows re-cuts until the snapshot is protected', async t =>
   );
 });
 
-test('backup says what is to be copied, and of what is copied already that its holders have yet to hear of it', async t => {
+test('backup says what is to be copied, and when all is copied that the holders have yet to take note of the snapshot', async t => {
   const report = (under: number, toCopy: number) => ({
     snapshot: taken({ partial: true, unchanged: true, protected: under === 0 }),
     copies: 2,
@@ -283,7 +283,7 @@ test.serial('backup --wait exits 20 when the time is up, and still prints the sn
   t.regex(err, /4 parcels of 4 short of 2 copies/);
 });
 
-test('drill exits 22 when it tried nothing, also where there is no source, and names a source without a snapshot', async t => {
+test('drill exits 22 when it tried nothing, even without any source, and names a source without a snapshot', async t => {
   const run = async (given: Partial<Service>) => cluster(['--state', await serve(t, given), 'drill']);
   const nothing = await run({ drill: () => each() });
   t.deepEqual([nothing.code, nothing.out], [22, '']);

@@ -51,7 +51,7 @@ test('status exits 20 while something has too few copies, and shows alarms and m
   t.regex(out, /alarm ONE_ADMIN, for 1 min: there is one admin key/);
 });
 
-test('status exits 21 when all has its copies and a source is stale, missing or never backed up; --wait does not', async t => {
+test('status exits 21 when everything has its copies but a source is stale, missing or never backed up; --wait does not', async t => {
   const { lastSnapshot: _, ...never } = sourceOf({ fresh: false });
   for (const source of [sourceOf({ fresh: false }), sourceOf({ missing: 'its folder is gone' }), never]) {
     const status = statusOf({ sources: [sourceOf(), source] });
@@ -66,7 +66,7 @@ test('status exits 21 when all has its copies and a source is stale, missing or 
   t.is((await cluster(['--state', both, 'status'])).code, 20);
 });
 
-test('status --check exits 1 while an alarm stands, unless the codes of status say more', async t => {
+test('status --check exits 1 while there is an alarm, unless the exit code is already 20 or 21', async t => {
   const alarms = [{ code: 'MASS_CHANGE', text: 'much left', sinceMs: Date.now() }];
   const codes = async (report: Partial<StatusReport>): Promise<(number | null)[]> => {
     const stateDir = await serve(t, { status: async () => statusOf(report) });
@@ -95,7 +95,7 @@ test('status says what is pending while it is not settled', async t => {
   );
 });
 
-test('status --wait ends when it is so, and not before, and shows how it is then', async t => {
+test('status --wait ends when the state is reached, not before, and shows the status of that moment', async t => {
   const stateDir = await serve(t, {
     status: async () => statusOf({ configVersion: 8 }),
     statusChanges: signal =>
@@ -113,7 +113,7 @@ test('status --wait ends when it is so, and not before, and shows how it is then
   }
 });
 
-test('what status --wait waited for may be over at the last look: then the report that had it is shown', async t => {
+test('the state that status --wait waited for may be over at the last look: then the report that had it is shown', async t => {
   const stateDir = await serve(t, {
     status: async () => statusOf({ settled: false }),
     statusChanges: signal => eachThenSilence(signal, statusOf()),
@@ -124,7 +124,7 @@ test('what status --wait waited for may be over at the last look: then the repor
 });
 
 // Serial, so that the other tests' processes do not eat up the time in which the first report must arrive.
-test.serial('status --wait exits 20 when the time is up, with the status of then', async t => {
+test.serial('status --wait exits 20 when the time is up, and shows the status of that moment', async t => {
   const short = { protected: false, sources: [under()] };
   const stateDir = await serve(t, {
     status: async () => statusOf({ ...short, configVersion: 8 }),
@@ -137,7 +137,7 @@ test.serial('status --wait exits 20 when the time is up, with the status of then
   t.like(recordsOf(err), [{ message_type: 'error', code: 'WAIT_TIMEOUT' }]);
 });
 
-test('status --watch on a terminal is drawn anew while nothing changes, for all in it grows older', async t => {
+test('status --watch on a terminal is redrawn even while nothing changes, because the ages in it grow', async t => {
   const interrupt = new AbortController();
   const printed: string[] = [];
   let looks = 0;
@@ -162,7 +162,7 @@ test('status --watch on a terminal is drawn anew while nothing changes, for all 
   t.deepEqual(printed.join().match(/configuration \d/g), ['configuration 1', 'configuration 2', 'configuration 3']);
 });
 
-test('a --timeout that is longer than a timer of Node can be is waited for', async t => {
+test('a --timeout longer than any Node timer is waited for', async t => {
   const stateDir = await serve(t, {
     status: async () => statusOf(),
     statusChanges: signal => eachThenSilence(signal, statusOf({ protected: false }), statusOf()),
@@ -182,7 +182,7 @@ test('status --watch prints every change until it is interrupted, which exits 13
   t.like(recordsOf(err), [{ message_type: 'error', code: 'INTERRUPTED', message: 'interrupted' }]);
 });
 
-test('of a source without any snapshot status says no number of copies', async t => {
+test('for a source without any snapshot status shows no number of copies', async t => {
   const { lastSnapshot: _, ...never } = sourceOf({
     fresh: false,
     parcels: { wanted: 0, haveMin: 2, under: 0, over: 0 },
@@ -193,7 +193,7 @@ test('of a source without any snapshot status says no number of copies', async t
   t.like((sources as object[])[0], { have_min: 2 });
 });
 
-test('hosts prints a record each, and a table with a head in a pipe', async t => {
+test('hosts prints one record per host, and in a pipe a table with a header', async t => {
   const hosts = [hostOf(), hostOf({ name: 'pi', self: false, state: 'dead' })];
   const { seenMs: _, ...unseen } = hostOf({ name: 'new', self: false });
   const stateDir = await serve(t, { hosts: async () => [...hosts, unseen] });
@@ -215,7 +215,7 @@ test('hosts prints a record each, and a table with a head in a pipe', async t =>
   t.regex(rest.join('\n'), /^new\t.*\tnot since start\t0$/m);
 });
 
-test('a snapshot that cannot be read is told as that by status, with 20, and by snapshots, with 3', async t => {
+test('a snapshot that cannot be read is reported by status, with 20, and by snapshots, with 3', async t => {
   const lost = snapshotOf({ files: 0, bytes: 0, protected: false, unreadable: 'nobody gives it' });
   const stateDir = await serve(t, {
     status: async () => statusOf({ sources: [sourceOf({ lastSnapshot: lost }), sourceOf({ source: 'music' })] }),

@@ -8,7 +8,7 @@ import { contentsOf, countCopies } from '../helpers/count-copies.js';
 import { RealCluster } from '../helpers/real-cluster.js';
 import { makePlainTree } from './plain-tree.js';
 
-test.serial('with the admin away another host lets one in, which counts when the admin is back', async t => {
+test.serial('while the admin is away another host admits a new one, which counts when the admin is back', async t => {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   makePlainTree(source, { files: 100, name: 'files' });

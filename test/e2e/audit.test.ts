@@ -150,7 +150,7 @@ test.serial('a scrub finds rot now, and a drill says what a restore would find',
   t.regex(failed.err, /pics, .*: no host gives the record that names the files in it; held by b, c/);
 });
 
-test.serial('of the last copy, one file of which is wrong, all others are restored, and that one is named', async t => {
+test.serial('when one file of the last copy is wrong, all others are restored, and that one is named', async t => {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   makePlainTree(source, { files: 60, name: 'files' });

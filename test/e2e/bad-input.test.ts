@@ -52,7 +52,7 @@ function makeDeep(top: string, bytes: number): string {
   return names.join('/');
 }
 
-test.serial('a path of 4,000 bytes comes back; what no path can name is missed, and named', async t => {
+test.serial('a path of 4,000 bytes comes back; a file too deep for any path is missed, and named', async t => {
   const { cluster, source, a, b } = await backedUp('deep', {
     prepare: top => void makeDeep(join(top, 'files'), 3_980),
   });
@@ -72,7 +72,7 @@ test.serial('a path of 4,000 bytes comes back; what no path can name is missed, 
   t.is((await a.run('backup', 'deep')).code, 0);
 });
 
-test.serial('a source that goes while it is read is no empty one: what it had stays listed', async t => {
+test.serial('a source that disappears while it is read does not count as empty: what it had stays listed', async t => {
   const { cluster, source, a, b } = await backedUp('goes');
   for (let n = 0; n < 60; n += 1) {
     mkdirSync(join(source, `more ${n}`));
@@ -104,7 +104,7 @@ test.serial('a source that goes while it is read is no empty one: what it had st
   t.deepEqual(compareTrees(source, cluster.path('again')), []);
 });
 
-test.serial('a file that grows all the time is never torn: it comes back as it once was', async t => {
+test.serial('a file that keeps growing is never torn: it comes back as it was at one moment', async t => {
   const { cluster, source, a, b } = await backedUp('grows');
   const log = join(source, 'log');
   const line = `${'l'.repeat(99)}\n`;

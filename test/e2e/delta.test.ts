@@ -44,7 +44,7 @@ async function originAndHolder(t: ExecutionContext) {
 const receivedBytes = (host: RealHost): number[] =>
   host.log().flatMap(({ code, receivedBytes: bytes }) => (code === 'LARGE_FETCHED' ? [bytes as number] : []));
 
-test.serial('of a changed file only what changed moves, and of a renamed or copied one nothing', async t => {
+test.serial('only the changed part of a changed file is sent, and nothing of a renamed or copied one', async t => {
   const { cluster, source, a, b, film, backUp } = await originAndHolder(t);
   const content = seededBytes(64 * MiB, 1);
   writeFileSync(film, content);
@@ -84,7 +84,7 @@ test.serial('of a changed file only what changed moves, and of a renamed or copi
   t.deepEqual(compareTrees(source, cluster.path('out')), []);
 });
 
-test.serial('a fetch that a power cut ends is gone on with where it was, on either side', async t => {
+test.serial('a fetch that a power cut ends goes on where it was, whichever side lost power', async t => {
   const { cluster, source, store, a, b, film, backUp } = await originAndHolder(t);
   const content = seededBytes(256 * MiB, 2);
   writeFileSync(film, content);

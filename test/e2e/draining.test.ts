@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import test from 'ava';
 import { type Plan, RealCluster } from '../helpers/real-cluster.js';
 
-test('a host that is drained with nowhere to go says so at once, and is empty when there is a place', async t => {
+test('a host that is drained while its copies have nowhere to go says so at once, and becomes empty when there is room elsewhere', async t => {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   writeFileSync(`${source}/file`, 'content');

@@ -9,7 +9,7 @@ import { hashHex } from '../../src/core/hash.js';
 import { compareTrees } from '../helpers/compare-trees.js';
 import { type Plan, RealCluster, type SourcePlan } from '../helpers/real-cluster.js';
 
-test('an admin ends the hold of unlisted snapshots, and lets an archived source go; it begins anew when it is back', async t => {
+test('an admin ends the hold of unlisted snapshots, and lets an archived source go; the source starts over when it is back', async t => {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   const secret = join(source, 'secret');

@@ -11,7 +11,7 @@ import { RealCluster } from '../helpers/real-cluster.js';
 import { awkwardHouse } from './awkward-house.js';
 
 test.serial(
-  'disks alone give everything back: two of three all, one what it has and the names of the rest',
+  'disks alone give everything back: two of three give all, one gives what it has and the names of the rest',
   async t => {
     const house = new RealCluster(t);
     const { source, stores, hosts } = await awkwardHouse(t, house, { lenders: ['b', 'c', 'd'] });

@@ -12,7 +12,7 @@ import { makePlainTree } from './plain-tree.js';
 const TEST_MS_MAX = 240_000;
 
 test.serial(
-  'a host of which a disk hangs starts, takes copies in its other store, answers, and ends by itself',
+  'a host with a hanging disk starts, takes copies into its other store, answers, and ends by itself',
   async t => {
     const why = whyNoFolderAway();
     if (why !== undefined) return skip(t, why);
@@ -58,7 +58,7 @@ test.serial(
   },
 );
 
-test.serial('a host of which a source hangs starts, backs up its others, answers, and ends by itself', async t => {
+test.serial('a host with a hanging source starts, backs up its other sources, answers, and ends by itself', async t => {
   const why = whyNoFolderAway();
   if (why !== undefined) return skip(t, why);
   t.timeout(TEST_MS_MAX);

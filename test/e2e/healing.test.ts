@@ -31,7 +31,7 @@ const wronglyCopied = (count: CopyCount, contents: readonly string[]): readonly 
       return length < COPIES || length > COPIES + 1;
     });
 
-test.serial('a host that joins late takes its share of what comes then, and what was there stays', async t => {
+test.serial('a host that joins late takes its share of later copies, and earlier copies stay in place', async t => {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   makePlainTree(source, { files: 400, name: 'before' });

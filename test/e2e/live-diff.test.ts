@@ -7,7 +7,7 @@ import type { LiveDiffReport } from '../../src/daemon/service.js';
 import { type JsonRecord, RealCluster } from '../helpers/real-cluster.js';
 import { unprivileged } from '../helpers/unprivileged.js';
 
-test('the folder is compared with its newest snapshot or with a named one, and no snapshot comes of it', async t => {
+test('the folder is compared with its newest snapshot or with a named one, and no snapshot is taken', async t => {
   const cluster = new RealCluster(t);
   const launch = unprivileged();
   const source = cluster.makeFolder('src');
@@ -97,7 +97,7 @@ test('the folder is compared with its newest snapshot or with a named one, and n
   t.regex(elsewhere.err, /the folder of pics is on a, its origin; run this there/);
 });
 
-test('a backup that is under way is waited for, and compared with', async t => {
+test('diff waits for a running backup, and compares with its snapshot', async t => {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   writeFileSync(join(source, 'a'), 'a');

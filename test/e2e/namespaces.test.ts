@@ -14,7 +14,7 @@ import { makePlainTree } from './plain-tree.js';
 
 const allThere = ({ hosts }: StatusReport): boolean => hosts.every(({ state }) => state === 'active');
 
-test.serial('hosts on one switch find each other by mDNS alone, and heal when a cable was out', async t => {
+test.serial('hosts on one switch find each other by mDNS alone, and recover after a cable was unplugged', async t => {
   const names = ['a', 'b', 'c'] as const;
   const made = Namespaces.make(t, names);
   if (made.kind === 'impossible') {

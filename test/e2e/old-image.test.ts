@@ -9,7 +9,7 @@ import { contentsOf, countCopies, type StorePlace } from '../helpers/count-copie
 import { RealCluster } from '../helpers/real-cluster.js';
 import { makePlainTree } from './plain-tree.js';
 
-test.serial('a host that was put back from an old image holds what it says again, and is heard', async t => {
+test.serial('a host restored from an old image holds what it announces again, and is listened to', async t => {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   makePlainTree(source, { files: 50, name: 'early' });

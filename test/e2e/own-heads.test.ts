@@ -8,7 +8,7 @@ import test from 'ava';
 import { decodeHead } from '../../src/catalog/head.js';
 import { RealCluster } from '../helpers/real-cluster.js';
 
-test.serial('an origin alone, without the file of its last head, goes on above the head in its catalog', async t => {
+test.serial('an origin alone, without the file of its last head, continues above the head in its catalog', async t => {
   const cluster = new RealCluster(t);
   const path = cluster.makeFolder('src');
   const [a] = await cluster.found(['a']);
@@ -59,7 +59,7 @@ test.serial('an origin alone, without the file of its last head, goes on above t
   t.false(third.includes(anew[0]));
 });
 
-test.serial('a damaged file of the last head keeps its source alone from going on, until it is moved away', async t => {
+test.serial('a damaged file of the last head stops only its own source, until the file is moved away', async t => {
   const cluster = new RealCluster(t);
   const [a] = await cluster.found(['a']);
   const [docs, pics] = [cluster.makeFolder('docs'), cluster.makeFolder('pics')];

@@ -51,7 +51,7 @@ test.serial('a command without a cluster, or without its service, says so', asyn
   t.is((await a.status()).host, 'a');
 });
 
-test.serial('a state folder that is closed to this user is not taken for one without a cluster', async t => {
+test.serial('a state folder that this user may not enter is not taken for one without a cluster', async t => {
   const cluster = new RealCluster(t);
   const a = cluster.add('a', unprivileged());
   await a.ok('init', '--name', 'home', '--host', 'a');
@@ -64,7 +64,7 @@ test.serial('a state folder that is closed to this user is not taken for one wit
   refusal(t, await a.run('status'), 11);
 });
 
-test.serial('a state folder whose socket would have too long a path is refused, by the byte', async t => {
+test.serial("a state folder is refused when its socket's path would be even one byte too long", async t => {
   const cluster = new RealCluster(t);
   const longest = 100 - cluster.path('.state', 'control.sock').length;
   const fits = cluster.add('f'.repeat(longest));
@@ -79,7 +79,7 @@ test.serial('a state folder whose socket would have too long a path is refused, 
   }
 });
 
-test.serial('tokens that are damaged, expired, used up or of no use to this host let nobody in', async t => {
+test.serial('tokens that are damaged, expired, used up or useless to this host admit nobody', async t => {
   const cluster = new RealCluster(t);
   const [a] = await cluster.found(['a']);
   const token = await a.invite();
@@ -112,7 +112,7 @@ test.serial('tokens that are damaged, expired, used up or of no use to this host
   );
 });
 
-test.serial('a policy that is wrong, or takes something away, changes nothing until it is right or meant', async t => {
+test.serial('a wrong policy changes nothing, and one that takes something away must be confirmed', async t => {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   makePlainTree(source, { files: 20, name: 'files' });
@@ -164,7 +164,7 @@ test.serial('a policy that is wrong, or takes something away, changes nothing un
   await a.ok('status', '--wait', 'protected', '--timeout', '30s');
 });
 
-test.serial('a backup or restore that cannot be says why, and status tells a script what is short', async t => {
+test.serial('a backup or restore that is impossible says why, and status tells a script what is short', async t => {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   makePlainTree(source, { files: 60, name: 'files' });

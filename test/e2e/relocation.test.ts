@@ -17,7 +17,7 @@ const TIMING = { relocate: '1s', dropBackOff: '200ms', attempt: '10s' };
 /** Two moves of one file each, one after the other, and the copies that then fit; the rest is for a busy machine. */
 const FITS_MS_MAX = 90_000;
 
-test('what fits on no host that lacks it finds room when another host takes something over', async t => {
+test('a parcel that fits on no host that lacks it finds room when another host takes something over', async t => {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   const write = (from: number, to: number): void => {

@@ -106,7 +106,7 @@ test.serial('a whole cluster that is switched off and on settles again without m
   await everythingTwice();
 });
 
-test.serial('an index that is removed is made again from what it stood for, and nothing is lost', async t => {
+test.serial('an index that is removed is rebuilt from the data that it describes, and nothing is lost', async t => {
   const { hosts, everythingTwice } = await protectedCluster(t);
   const [a, b, c] = hosts;
   const before = inventory(stores);
@@ -129,7 +129,7 @@ test.serial('an index that is removed is made again from what it stood for, and 
 });
 
 test.serial(
-  'an index that ends the process is set aside after a few starts, and made anew; a command does the same',
+  'an index that crashes the process is set aside after a few starts, and rebuilt; a command does the same',
   async t => {
     const { hosts, everythingTwice } = await protectedCluster(t);
     const [, b] = hosts;

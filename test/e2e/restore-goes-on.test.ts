@@ -19,7 +19,7 @@ const SILENCE_BYTES_MAX = 200_000;
 const sentBytes = ({ pid }: RealHost): number =>
   Number(/^wchar: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]);
 
-test.serial('of a large file whose restore was killed only the rest comes from its holder', async t => {
+test.serial('when the restore of a large file was killed, only the rest comes from its holder', async t => {
   if (!existsSync('/proc/self/io')) return skip(t, 'what a service sends is read from /proc, which is of Linux');
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');

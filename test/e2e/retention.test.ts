@@ -138,7 +138,7 @@ test('the rules of the policy unlist what newer snapshots replace, and a mass de
   t.deepEqual(compareTrees(source, cluster.path('out')), []);
 });
 
-test('while its only holder is away the snapshot that it has stays listed, whatever is taken meanwhile', async t => {
+test('while the only holder of a snapshot is away the snapshot stays listed, whatever is taken meanwhile', async t => {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   writeFileSync(join(source, 'file'), 'one');

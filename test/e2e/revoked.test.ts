@@ -12,7 +12,7 @@ import { type Plan, RealCluster } from '../helpers/real-cluster.js';
 import { makePlainTree } from './plain-tree.js';
 
 test.serial(
-  'a host that joins when the origin is revoked takes its copies and restores, from its own disk alone too',
+  'a host that joins after the origin was revoked takes copies of its sources and restores them, also from its own disk alone',
   async t => {
     const cluster = new RealCluster(t);
     const pics = cluster.makeFolder('pics');
@@ -78,7 +78,7 @@ test.serial(
 );
 
 test.serial(
-  'a member that has a later head than the last valid one goes back to that one, and loses no copy',
+  'a member with a later head than the last valid one returns to the valid one, and loses no copy',
   async t => {
     const cluster = new RealCluster(t);
     const pics = cluster.makeFolder('pics');

@@ -64,7 +64,7 @@ const house = new House({ teardown: end => test.after.always('the house ends', e
 
 test.before('five hosts', () => house.found());
 
-test.serial('with N lowered the surplus goes to the trash, and what is left restores', async t => {
+test.serial('when N is lowered the surplus goes to the trash, and the remaining copies restore', async t => {
   const { cluster, source, stores } = house;
   const { a, countEach } = await house.fill(t, 4);
   await cluster.apply(house.planFor(2), { yes: true });
@@ -88,7 +88,7 @@ test.serial('with N lowered the surplus goes to the trash, and what is left rest
   t.deepEqual(compareTrees(source, cluster.path('out')), []);
 });
 
-test.serial('a copy that has rotted unnoticed is not counted on: it is found, and made again', async t => {
+test.serial('a copy that has rotted unnoticed is not relied on: it is found, and made again', async t => {
   const { cluster, stores } = house;
   const { a, contents } = await house.fill(t, 3);
   const { copies: before } = await countCopies(stores);
@@ -131,7 +131,7 @@ async function aFullHouse(t: ExecutionContext) {
 }
 
 test.serial(
-  'a drained store ends empty, everything has its copies all the while, and it can be used again',
+  'a drained store becomes empty, everything keeps its copies all the while, and the store can be used again',
   async t => {
     const { cluster, stores, a, countEach, fullest: owner } = await aFullHouse(t);
     const leaving = stores.find(({ host }) => host === owner)?.path ?? '';
@@ -167,7 +167,7 @@ test.serial(
   },
 );
 
-test.serial('a drained host ends empty, and everything has its copies all the while', async t => {
+test.serial('a drained host becomes empty while everything keeps its copies', async t => {
   const { cluster, stores, a, contents, countEach, fullest: leaving } = await aFullHouse(t);
   const refused = await a.run('revoke', leaving);
   t.is(refused.code, 2, 'its copies are needed');

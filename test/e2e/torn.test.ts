@@ -23,7 +23,7 @@ function give(path: string, owner: number): void {
   }
 }
 
-test.serial('what changes, vanishes or is locked before anybody has it leaves the snapshot, and only that', async t => {
+test.serial('only files that change, vanish or are locked before any host has them leave the snapshot', async t => {
   const cluster = new RealCluster(t);
   const launch = unprivileged();
   const source = cluster.makeFolder('src');

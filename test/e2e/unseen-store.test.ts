@@ -2,7 +2,7 @@
 import test from 'ava';
 import { RealCluster } from '../helpers/real-cluster.js';
 
-test('a store that its host does not report is told as not seen mounted, by its path where that is known', async t => {
+test('a store that its host does not report is shown as not seen mounted, by its path where that is known', async t => {
   const cluster = new RealCluster(t);
   const [a, b] = await cluster.found(['a', 'b']);
   const absent = cluster.path('no such folder');

@@ -12,7 +12,7 @@ import { isWatchedByKernel } from '../helpers/watched-by-kernel.js';
 
 const BURST_FILES = 200;
 
-test('what is written is in a snapshot without being asked for, all of a burst in one or two, and no hook is its own cause', async t => {
+test('what is written gets into a snapshot unasked, a whole burst into one or two, and no hook triggers itself', async t => {
   const cluster = new RealCluster(t);
   const notes = cluster.makeFolder('notes');
   const app = cluster.makeFolder('app');
