@@ -28,7 +28,7 @@ interface RestoreOptions {
   readonly keepExisting?: boolean;
 }
 
-/** At most so many lines about single files; the rest is only counted. With --json all are printed. */
+/** At most this many lines about single files; the rest is only counted. With --json all are printed. */
 const PROBLEMS_SHOWN = 20;
 
 export const restoreCommand = (run: Run): Command =>
