@@ -5,6 +5,7 @@
 export interface Counts {
   /** Attempts to drop that yielded to another host's. */
   yields: number;
+  /** Moves that ended with the needed parcel in the room that they had made. */
   relocations: number;
   withdrawnClaims: number;
   /** Attempts to drop that ended without a commit. */
@@ -117,7 +118,7 @@ export const COUNTS_DUE = {
   runs: 500,
   least: {
     yields: 50,
-    relocations: 20,
+    relocations: 30,
     withdrawnClaims: 50,
     voidAttempts: 50,
     noRoom: 20,

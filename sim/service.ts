@@ -290,7 +290,6 @@ export class Service implements Running {
         this.#offerRelocation(effect);
         break;
       case 'answer-relocation':
-        if (effect.accepted) this.#world.counts.relocations += 1;
         this.#offers.get(effect.ask)?.(effect.accepted);
         this.#offers.delete(effect.ask);
         this.dies('answer-relocation', 'done');

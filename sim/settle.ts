@@ -7,6 +7,7 @@ import type { ParcelId } from '../src/core/ids.js';
 import { HOLD_HEARTBEATS } from './backing-up.js';
 import { nothingIsPending, viewsAgree } from './checks.js';
 import type { Injector } from './inject.js';
+import { whoCanMakeRoom } from './making-room.js';
 import type { RunOptions } from './run-options.js';
 import type { SimHost } from './sim-host.js';
 import { Violation } from './violation.js';
@@ -140,8 +141,11 @@ function canAllBeHad(world: World): boolean {
 
 const counts = (member: Member | undefined): boolean => member?.state === 'active' && member.trust === 'trusted';
 
-/** Every parcel has N copies, or as many as there are domains that can take one. */
-const everyParcelHasItsCopies: Check = world => {
+/**
+ * Every parcel has N copies, or as many as there are domains that can take one: as they are, or once a host has moved
+ * something away for it.
+ */
+export const everyParcelHasItsCopies: Check = world => {
   const live = world.hosts.filter(({ lost, isClone }) => !lost && !isClone);
   const memberOf = new Map(world.config.members.map(member => [member.host, member]));
   for (const { parcel, copiesWanted } of world.listed()) {
@@ -164,6 +168,9 @@ const everyParcelHasItsCopies: Check = world => {
     }
     const wanted = Math.min(copiesWanted, domains.size);
     if (taken.size < wanted) return `${what} has ${taken.size} of ${wanted} copies`;
+    const mover = taken.size < copiesWanted ? whoCanMakeRoom(world, parcel) : undefined;
+    if (mover !== undefined)
+      return `${what} has ${taken.size} of ${copiesWanted} copies, and h${mover} could make room for it`;
     // While too few domains have a copy, every copy is kept, even a second one in a domain: nobody can prove that it is
     // surplus.
     if (holders.length > copiesWanted && taken.size >= copiesWanted)

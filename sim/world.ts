@@ -26,6 +26,7 @@ import { ChanceStreams } from './chance-streams.js';
 import { adminsOf, areForked, goesBefore, isAdmin, revokedIn } from './config-chain.js';
 import { type Counts, noCounts } from './counts.js';
 import { EventQueue } from './event-queue.js';
+import { FinishedMoves } from './finished-moves.js';
 import type { Happening, Witness } from './happening.js';
 import { HostDisk, type SignedConfig } from './host-disk.js';
 import { LogRegistry } from './log-registry.js';
@@ -143,6 +144,8 @@ export class World implements Surroundings {
     this.checkpointEveryOps = checkpointEveryOps;
     this.holdingsLimits = holdingsLimits;
     this.#timing = { ...DEFAULT_TIMING, ...(greedy && NO_TURNS), ...timing };
+    const moves = new FinishedMoves(this.counts);
+    this.witnesses.push(happening => moves.see(happening));
     const after = (delayMs: number, run: () => void): void => this.after(delayMs, run);
     const nowMs = (): number => this.nowMs;
     this.network = new Network({

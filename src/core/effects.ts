@@ -377,11 +377,12 @@ export type Effect =
       readonly parcel: ParcelId;
       readonly answer: GrantAnswer;
     }
-  /** Ask the host to take these parcels, all or none → `relocation-answered`. */
+  /** Ask the host to take these parcels, all or none → `relocation-answered`. `needed`: what the room is for. */
   | {
       readonly do: 'offer-relocation';
       readonly offer: number;
       readonly to: HostId;
+      readonly needed: ParcelId;
       readonly parcels: readonly ParcelId[];
     }
   | { readonly do: 'answer-relocation'; readonly ask: number; readonly to: HostId; readonly accepted: boolean }

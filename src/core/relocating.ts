@@ -235,7 +235,8 @@ export class Relocating {
       if (first !== undefined) this.#rests.set(first, nowMs() + FAMILY_REST_MS);
     this.#sayClaim(row, store);
     marks.lookAgain(row, Math.min(move.renewClaimMs, move.untilMs));
-    emit({ do: 'offer-relocation', offer: move.offer, to, parcels: rows.map(each => table.id(each)) });
+    const parcels = rows.map(each => table.id(each));
+    emit({ do: 'offer-relocation', offer: move.offer, to, needed: table.id(row), parcels });
   }
 
   answered({ offer, accepted }: Extract<Input, { is: 'relocation-answered' }>): void {

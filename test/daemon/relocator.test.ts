@@ -51,7 +51,7 @@ async function pair(t: ExecutionContext, { answerMs = 60_000 } = {}) {
     log,
   });
   const offer = (number: number, to: HostId = TAKER): void =>
-    giver.offer({ do: 'offer-relocation', offer: number, to, parcels });
+    giver.offer({ do: 'offer-relocation', offer: number, to, needed: parseParcelId('ef'.repeat(32)), parcels });
   const answer = ({ ask }: Offered, accepted: boolean): void =>
     taker.answer({ do: 'answer-relocation', ask, to: GIVER, accepted });
   const whenOffered = (listener: typeof onOffered): void => {
