@@ -40,6 +40,17 @@ export const noHostHasTwo: Check = ({ hosts }) => {
   return undefined;
 };
 
+/** Every running service of an active member has the newest configuration in use. */
+export const everybodyHasTheConfig: Check = world => {
+  const { version, hash, members } = world.config;
+  const active = new Set(members.flatMap(({ host, state }) => (state === 'active' ? [host] : [])));
+  for (const { id, number, running, disk } of world.hosts) {
+    if (running === undefined || !active.has(id) || disk.config.hash === hash) continue;
+    return `h${number} uses configuration ${disk.config.version}, and the newest is ${version}`;
+  }
+  return undefined;
+};
+
 /** Every running service of an active, trusted member sees the same heads and holdings. */
 export const viewsAgree: Check = world => {
   const active = new Set(

@@ -5,7 +5,7 @@
 import type { Member } from '../src/core/cluster-config.js';
 import type { ParcelId } from '../src/core/ids.js';
 import { HOLD_HEARTBEATS } from './backing-up.js';
-import { nothingIsPending, viewsAgree } from './checks.js';
+import { everybodyHasTheConfig, nothingIsPending, viewsAgree } from './checks.js';
 import type { Injector } from './inject.js';
 import { whoCanMakeRoom } from './making-room.js';
 import type { RunOptions } from './run-options.js';
@@ -85,6 +85,7 @@ export function settle(world: World, { paceMs, timing }: RunOptions): void {
     of => (canAllBeHad(of) ? nothingIsPending(of) : undefined),
     nothingUnwantedIsHeld,
     everybodyIsHeard,
+    everybodyHasTheConfig,
     viewsAgree,
   ];
   // A scrub, once most pending work has ended, so that spoiled bytes are found.
