@@ -51,6 +51,10 @@ export interface Counts {
   bootsRaised: number;
   /** Writes outside the stores that the disk refused. */
   stateRefused: number;
+  /** Starts of services, openings of stores and rescans that a disk refused. */
+  startsRefused: number;
+  mountsRefused: number;
+  rescansRefused: number;
   /** Audits asked of other hosts, and copies that a host stopped counting because of one. */
   audits: number;
   distrusts: number;
@@ -98,6 +102,9 @@ export const noCounts = (): Counts => ({
   logForks: 0,
   bootsRaised: 0,
   stateRefused: 0,
+  startsRefused: 0,
+  mountsRefused: 0,
+  rescansRefused: 0,
   audits: 0,
   distrusts: 0,
   stalls: 0,
@@ -139,6 +146,9 @@ export const COUNTS_DUE = {
     logForks: 1,
     clones: 25,
     stateRefused: 100,
+    startsRefused: 400,
+    mountsRefused: 300,
+    rescansRefused: 3,
     thriftyCopies: 2_000,
   },
 } as const satisfies { readonly runs: number; readonly least: Partial<Counts> };

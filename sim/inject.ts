@@ -165,23 +165,34 @@ export class Injector {
         return undefined;
       case 'read-error':
         if (fault.dice % 2 === 0 && host.stores.length > 1) return this.#disks.pull(host, fault.dice);
-        return this.#disks.setDisks(host, fault.dice, disk => {
-          disk.failing = true;
-          return () => {
-            disk.failing = false;
-          };
-        });
+        if (fault.dice % 6 === 1) {
+          // Before it gave errors it has lost writes, so that all of it is being read again.
+          this.#disks.loseWrites(host, fault.dice);
+          world.start(host);
+        }
+        return this.#restartedWith(
+          fault,
+          this.#disks.setDisks(host, fault.dice, disk => {
+            disk.failing = true;
+            return () => {
+              disk.failing = false;
+            };
+          }),
+        );
       case 'no-room':
         if (fault.dice % 4 === 0) {
           this.#disks.setQuotas(host, fault.dice);
           return undefined;
         }
-        return this.#disks.setDisks(host, fault.dice, disk => {
-          disk.full = true;
-          return () => {
-            disk.full = false;
-          };
-        });
+        return this.#restartedWith(
+          fault,
+          this.#disks.setDisks(host, fault.dice, disk => {
+            disk.full = true;
+            return () => {
+              disk.full = false;
+            };
+          }),
+        );
       case 'slow-disk':
         return this.#disks.setDisks(host, fault.dice, disk => {
           // From barely slower to so slow that attempts run out of time.
@@ -282,6 +293,12 @@ export class Injector {
   }
 
   // ----------------------------------------------------------------------------------------------------------- processes
+
+  /** The service starts, and mounts its stores, while the disks are as the fault has made them. */
+  #restartedWith({ host, dice }: Fault, end: () => void): () => void {
+    if ((dice >>> 18) % 3 === 0) this.#world.restart(this.#hostOf(host));
+    return end;
+  }
 
   #armCrash({ dice, forMs }: Fault, host: SimHost): void {
     const world = this.#world;

@@ -12,7 +12,7 @@ import type { Epoch, LogOp, LogPosition, LogSegment } from '../src/core/holdings
 import type { ParcelId, StoreId } from '../src/core/ids.js';
 import { counterAbove, decideMount } from '../src/core/mounting.js';
 import { type LogDoubt, RememberedLogs } from '../src/core/remembered-logs.js';
-import { DOUBT_RESTS, StoreRests } from '../src/core/store-rests.js';
+import { DOUBT_RESTS, type RestTimes, StoreRests } from '../src/core/store-rests.js';
 import { between, oneIn } from './draw.js';
 import { HangingDisks } from './hanging-disks.js';
 import type { Running } from './sim-host.js';
@@ -25,6 +25,10 @@ const WRITE_MS = { least: 2, most: 25 };
 const READ_BYTES_PER_MS = 100_000;
 /** A failed store is reopened after this, in ms. */
 const REOPEN_MS = 10_000;
+/** A store that could not be opened is looked at again after this, in ms. */
+const LOOK_AGAIN_MS = 60_000;
+/** From the end of a rescan that found the disk unreadable to the next. */
+const RESCAN_RESTS: RestTimes = { leastMs: 60_000, mostMs: 60 * 60_000 };
 /** Where the virtual wall clock starts: new epochs count from it. */
 const WALL_MS = 1_700_000_000_000;
 
@@ -34,6 +38,11 @@ export class OwnStores {
   readonly #chance: Chance;
   readonly #toldSeq = new Map<StoreId, number>();
   readonly #doubts = new StoreRests(DOUBT_RESTS);
+  readonly #rescans = new StoreRests(RESCAN_RESTS);
+  /** By store, the rescan that runs: one of an earlier mounting ends by itself. */
+  readonly #rescanning = new Map<StoreId, object>();
+  /** Stores that are to be mounted later. */
+  readonly #waiting = new Set<StoreDisk>();
   readonly #remembered = new RememberedLogs();
   readonly #hanging: HangingDisks;
 
@@ -186,8 +195,15 @@ export class OwnStores {
   /** Unmounts the store, which takes nothing more until it is opened again. */
   reopen(store: StoreDisk): void {
     if (!this.#unmount(store)) return;
-    this.#world.after(REOPEN_MS, () =>
+    this.#mountIn(store, REOPEN_MS);
+  }
+
+  #mountIn(store: StoreDisk, delayMs: number): void {
+    if (this.#waiting.has(store)) return;
+    this.#waiting.add(store);
+    this.#world.after(delayMs, () =>
       this.#of.enter(() => {
+        this.#waiting.delete(store);
         if (!this.#of.host.stores.includes(store) || this.#toldSeq.has(store.id)) return;
         this.#mount(store);
       }),
@@ -239,11 +255,10 @@ export class OwnStores {
     if (store.pulled) return;
     const { host } = this.#of;
     const { disk } = host;
-    this.#open(store, undefined);
-    const doubt = this.#doubtOf(store);
-    if (doubt !== undefined) {
-      this.#doubts.begin(store.id, this.#of.nowMs);
-      this.#open(store, doubt);
+    if (!this.#openUnlessRefused(store)) {
+      this.#world.counts.mountsRefused += 1;
+      this.#mountIn(store, LOOK_AGAIN_MS);
+      return;
     }
     // PRESENT means `add` in the log and the file in its place.
     for (const parcel of [...store.present]) {
@@ -259,11 +274,37 @@ export class OwnStores {
     this.#makeCheckpointIfDue(store);
     this.#tellRoom(store);
     this.#hanging.mounted(store);
-    if (store.rescanDue) this.#rescan(store, [...store.files.keys()]);
+    this.#rescans.forget(store.id);
+    this.#beginRescan(store);
   }
 
-  /** @param doubt how other hosts' memory contradicts the log, which was opened just before */
-  #open(store: StoreDisk, doubt: LogDoubt | undefined): void {
+  /** @returns false when the disk does not let the store be opened */
+  #openUnlessRefused(store: StoreDisk): boolean {
+    if (!this.#open(store, undefined)) return false;
+    const doubt = this.#doubtOf(store);
+    if (doubt === undefined) return true;
+    this.#doubts.begin(store.id, this.#of.nowMs);
+    return this.#open(store, doubt);
+  }
+
+  /**
+   * Of a disk that gives errors not even the marker can be read. A full one refuses a new log, operations on what is
+   * missing, and the marker, which is written only when it changes; what could make room there is removed first, and
+   * here that is never enough.
+   */
+  #refuses(store: StoreDisk, writes: boolean): boolean {
+    if (store.failing) return true;
+    if (!store.full || !writes) return false;
+    store.trash.clear();
+    store.incoming.clear();
+    return true;
+  }
+
+  /**
+   * @param doubt how other hosts' memory contradicts the log, which was opened just before
+   * @returns false when the disk refused it; then nothing has changed
+   */
+  #open(store: StoreDisk, doubt: LogDoubt | undefined): boolean {
     const { host, boot, previousBoot } = this.#of;
     const { index, indexBoot } = host.disk;
     const { log } = store;
@@ -283,6 +324,8 @@ export class OwnStores {
       remembered: { boots: lastBoot === undefined ? [] : [lastBoot], position },
       doubt,
     });
+    const lacksFiles = [...store.present].some(parcel => !store.files.has(parcel));
+    if (this.#refuses(store, verdict.act === 'begin-epoch' || lacksFiles || store.boot !== boot)) return false;
     if (verdict.act === 'begin-epoch') {
       this.#world.counts.newEpochs += 1;
       store.beginEpoch({ counter: verdict.counter, random: randomHex(this.#chance, 2) });
@@ -291,10 +334,17 @@ export class OwnStores {
     }
     store.boot = boot;
     indexBoot.set(store.id, boot);
+    return true;
   }
 
   /** After a doubt every copy is read again before it counts. */
-  #rescan(store: StoreDisk, parcels: readonly ParcelId[]): void {
+  #beginRescan(store: StoreDisk): void {
+    const run = {};
+    this.#rescanning.set(store.id, run);
+    if (store.rescanDue) this.#rescan(store, [...store.files.keys()], run);
+  }
+
+  #rescan(store: StoreDisk, parcels: readonly ParcelId[], run: object): void {
     const [parcel, ...others] = parcels;
     if (parcel === undefined) {
       store.rescanDue = false;
@@ -303,19 +353,34 @@ export class OwnStores {
     const file = store.files.get(parcel);
     this.#world.after(this.readMs(store, file?.bytes ?? 0), () =>
       this.#of.enter(() => {
-        if (this.mounted(store.id) !== store) return;
+        if (this.mounted(store.id) !== store || this.#rescanning.get(store.id) !== run) return;
+        if (store.failing) {
+          this.#rescanLater(store, run);
+          return;
+        }
         const file = store.files.get(parcel);
         if (file !== undefined && file.content !== parcel) store.remove(parcel);
         if (file?.content !== parcel || store.present.has(parcel)) {
-          this.#rescan(store, others);
+          this.#rescan(store, others, run);
           return;
         }
         // One at a time: the rescan is due until all of them are durable.
         const isTaken = this.append(store, { op: 'add', parcel }, () => {
           this.tellOps(store, segment => this.#of.tell({ is: 'log', segment }));
-          this.#rescan(store, others);
+          this.#rescan(store, others, run);
         });
         if (!isTaken) this.reopen(store);
+      }),
+    );
+  }
+
+  #rescanLater(store: StoreDisk, run: object): void {
+    const { nowMs } = this.#of;
+    this.#world.counts.rescansRefused += 1;
+    this.#rescans.begin(store.id, nowMs);
+    this.#world.after(Math.max(0, this.#rescans.untilMs(store.id) - nowMs), () =>
+      this.#of.enter(() => {
+        if (this.mounted(store.id) === store && this.#rescanning.get(store.id) === run) this.#beginRescan(store);
       }),
     );
   }

@@ -37,18 +37,23 @@ export interface StateExchangeOptions {
 export class StateExchange {
   readonly #of: Running;
   readonly #world: Surroundings;
+  readonly #state: StateWrites;
   readonly #stores: OwnStores;
   readonly #heads: HeadKeeping;
   readonly #origin: Origin;
   readonly #configs: ConfigUse;
   readonly #archive: LogArchive;
   readonly #bootWatch: BootWatch;
+  /** The last frame of each writer; on the disk as far as that took them. */
+  readonly #lastFrames: Map<HostId, GossipFrame>;
   /** What was heard of each writer's frames before its last one. Not on the disk. */
   readonly #earlierFrames = new Map<HostId, Pick<FramesHeard, 'earlier' | 'former'>>();
 
   constructor(options: StateExchangeOptions) {
     this.#of = options.of;
     this.#world = options.world;
+    this.#state = options.state;
+    this.#lastFrames = new Map(options.of.host.disk.frames);
     this.#stores = options.stores;
     this.#heads = options.heads;
     this.#origin = options.origin;
@@ -64,8 +69,7 @@ export class StateExchange {
 
   hear(writer: HostId, frame: GossipFrame, message: GossipMessage, config: SignedConfig): void {
     if (writer === this.#of.host.id) return;
-    const { frames } = this.#of.host.disk;
-    const last = frames.get(writer);
+    const last = this.#lastFrames.get(writer);
     const { verdict, heard } = judgeFrame(
       last && { last, ...(this.#earlierFrames.get(writer) ?? { earlier: ALL_HEARD }) },
       frame,
@@ -78,7 +82,10 @@ export class StateExchange {
       if (verdict === 'older-boot' || verdict === 'older-rising') this.ask(writer);
       return;
     }
-    if (verdict === 'newer') frames.set(writer, frame);
+    if (verdict === 'newer') {
+      this.#lastFrames.set(writer, frame);
+      if (!this.#state.refuses()) this.#of.host.disk.frames.set(writer, frame);
+    }
     if (message.kind === 'log') this.#archive.keep(message.segment.end.store, message.segment.end.digest, false);
     if (config !== this.#of.host.disk.config && this.#configs.isNews(config)) this.#configs.ask(writer);
     this.#of.tell({ is: 'heard', from: writer, message });
@@ -109,7 +116,7 @@ export class StateExchange {
 
   /** The last frame that was heard from a host; frame 0 for a start that is known only from a stream. */
   #lastFrameOf(host: HostId): FrameNumber | undefined {
-    const gossiped = this.#of.host.disk.frames.get(host);
+    const gossiped = this.#lastFrames.get(host);
     const told = this.#of.machine.known.startOf(host);
     return told !== undefined && told.boot > (gossiped?.boot ?? 0) ? { boot: told.boot, frame: 0 } : gossiped;
   }

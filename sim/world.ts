@@ -332,6 +332,12 @@ export class World implements Surroundings {
 
   start(host: SimHost): void {
     if (host.lost || host.running !== undefined) return;
+    if (host.disk.state.refuses) {
+      // Before all else a start is counted in the state folder: without that the service ends, and is started again.
+      this.counts.startsRefused += 1;
+      this.after(START_AGAIN_MS, () => this.start(host));
+      return;
+    }
     const service = new Service(host, this);
     host.running = service;
     this.happened({ is: 'started', by: service });
@@ -539,6 +545,9 @@ export class World implements Surroundings {
     return newest;
   }
 }
+
+/** A service that ended is started again after this: after 5 s on a real system, and here more rarely, to save events. */
+const START_AGAIN_MS = MINUTE_MS;
 
 /** Hosts grab at once. */
 const NO_TURNS: Partial<Timing> = { stepMs: 0, repairStepMs: 0, claimWaitMs: 0 };

@@ -44,6 +44,72 @@ test('a head that the state disk does not take is not in force, and its host and
   t.is(seqOf(full, source), 2);
 });
 
+test('a service whose start the state disk does not take is started again, until it does', t => {
+  const { world, others } = settled();
+  const [full] = others as [SimHost];
+  const { boot } = full.disk;
+  full.disk.state.full = true;
+  world.restart(full);
+  world.run(10 * MINUTE_MS);
+  t.is(full.running, undefined);
+  t.is(full.disk.boot, boot);
+  full.disk.state.full = false;
+  world.run(2 * MINUTE_MS);
+  t.is(full.running?.boot, boot + 1);
+});
+
+for (const fault of ['full', 'failing'] as const) {
+  test(`a store is not mounted by a new start while its disk is ${fault}, and then it is`, t => {
+    const { world, others } = settled();
+    const host = others.find(({ stores: [store] }) => (store?.present.size ?? 0) > 0);
+    const [store] = host?.stores ?? [];
+    const [lost] = store?.present ?? [];
+    if (host === undefined || store === undefined || lost === undefined) return t.fail();
+    world.crash(host);
+    store[fault] = true;
+    store.files.delete(lost);
+    const before = { seq: store.log.seq, boot: store.boot };
+    world.start(host);
+    world.run(10 * MINUTE_MS);
+    t.is(host.running?.mounted(store.id), undefined);
+    t.deepEqual({ seq: store.log.seq, boot: store.boot }, before);
+    store[fault] = false;
+    world.run(2 * MINUTE_MS);
+    t.is(host.running?.mounted(store.id), store);
+    t.is(store.boot, host.disk.boot);
+  });
+
+  test(`no new log is begun while the disk is ${fault}`, t => {
+    const { world, others } = settled();
+    const [host] = others as [SimHost];
+    const [store] = host.stores;
+    if (store === undefined) return t.fail();
+    world.crash(host);
+    store[fault] = true;
+    store.boot = -1;
+    const { epoch } = store.log;
+    world.start(host);
+    world.run(10 * MINUTE_MS);
+    t.is(store.log.epoch, epoch);
+    store[fault] = false;
+    world.run(2 * MINUTE_MS);
+    t.not(store.log.epoch, epoch);
+  });
+}
+
+test('the last frames that the disk did not take count until the service ends', t => {
+  const { world, origin, others } = settled();
+  const [full] = others as [SimHost];
+  full.disk.state.full = true;
+  const before = full.disk.frames.get(origin.id);
+  world.run(HOUR_MS);
+  t.is(full.disk.frames.get(origin.id), before);
+  t.is(full.running?.machine.known.host(origin.id)?.liveness, 'live');
+  full.disk.state.full = false;
+  world.run(MINUTE_MS);
+  t.not(full.disk.frames.get(origin.id), before);
+});
+
 test('a configuration that the state disk does not take is not used, and comes again', t => {
   const { world, origin, others } = settled();
   const [failing] = others as [SimHost];

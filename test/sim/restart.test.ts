@@ -45,6 +45,18 @@ test('copies that are to be read again stay when the disk is full just then', t 
   t.false(store.rescanDue);
 });
 
+test('… and when it gives errors: it is read again until it has been read', t => {
+  const { world, store } = doubtful();
+  store.failing = true;
+  world.run(20 * MINUTE_MS);
+  t.is(store.present.size, 0);
+  t.true(store.rescanDue);
+  store.failing = false;
+  world.run(20 * MINUTE_MS);
+  t.is(store.present.size, 5);
+  t.false(store.rescanDue);
+});
+
 test('… and when the power goes before the log has them all', t => {
   const { world, holder, store } = doubtful();
   while (store.underWay.length === 0 && world.step(world.nowMs + MINUTE_MS));
