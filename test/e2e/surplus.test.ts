@@ -27,7 +27,7 @@ class House {
   }
 
   async found(): Promise<void> {
-    makePlainTree(this.source, { files: 300, name: 'files' });
+    makePlainTree(this.source, { files: 120, name: 'files' });
     await this.cluster.found(['a', 'b', 'c', 'd', 'e']);
   }
 
