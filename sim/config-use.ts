@@ -41,7 +41,7 @@ export class ConfigUse {
       to: host,
       ask: (asked, reply) => reply(asked.host.disk.config),
       answered: config => {
-        if (config !== undefined) this.offer(config);
+        if (config !== undefined && !this.#of.dies('ask-config', 'done')) this.offer(config);
       },
     });
   }

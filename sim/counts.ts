@@ -2,7 +2,9 @@
  * Counts: how often a run saw events that only faults and crowds cause. A batch of runs that saw too few of them has
  * tested nothing, whatever it found, and fails.
  */
-export interface Counts {
+import { type CrashName, dangerousCrashes } from './crash-points.js';
+
+export interface Counts extends Record<CrashName, number> {
   /** Attempts to drop that yielded to another host's. */
   yields: number;
   /** Moves that ended with the needed parcel in the room that they had made. */
@@ -114,6 +116,7 @@ export const noCounts = (): Counts => ({
   thriftyCopies: 0,
   neededBytes: 0,
   needlessBytes: 0,
+  ...dangerousCrashes(0),
 });
 
 export function addCounts(to: Counts, from: Counts): void {
@@ -136,7 +139,7 @@ export const COUNTS_DUE = {
     resumed: 100,
     membersOutAmidDrop: 15,
     copiesAmidDrop: 40,
-    boundaryCrashes: 100,
+    boundaryCrashes: 150,
     lies: 30,
     hangingStores: 60,
     bootsRaised: 100,
@@ -150,5 +153,6 @@ export const COUNTS_DUE = {
     mountsRefused: 300,
     rescansRefused: 3,
     thriftyCopies: 2_000,
+    ...dangerousCrashes(1),
   },
 } as const satisfies { readonly runs: number; readonly least: Partial<Counts> };

@@ -7,32 +7,14 @@ import type { ParcelId } from '../src/core/ids.js';
 import { AmidDrop } from './amid-drop.js';
 import { backUp, eraseHistory, sourcesOf } from './backing-up.js';
 import { ClusterFaults } from './cluster-faults.js';
+import { crashPoint } from './crash-points.js';
 import { DiskFaults } from './disk-faults.js';
 import type { Fault } from './fault.js';
 import type { RunOptions } from './run-options.js';
-import type { Boundary, SimHost } from './sim-host.js';
+import type { SimHost } from './sim-host.js';
 import { StoreDisk } from './store-disk.js';
 import type { World } from './world.js';
 
-const BOUNDARIES: readonly Boundary[] = ['asked', 'begun', 'done'];
-/** Effects at which a crash is worth a fault of its own; crashes at random times hit the others. */
-const CRASH_AT = [
-  'drop',
-  'drop',
-  'prove-own',
-  'ask-grants',
-  'ask-grants',
-  'read-possession',
-  'answer-grant',
-  'fetch',
-  'keep-head',
-  'expire',
-  'note-unwanted',
-  'offer-relocation',
-  'answer-relocation',
-  'ask-state',
-  undefined,
-] as const;
 const SLOW_LINK = 50;
 const JOINERS_MOST = 8;
 /** Wall clocks jump by up to ten years. */
@@ -136,7 +118,7 @@ export class Injector {
         world.crash(host);
         return () => world.start(host);
       case 'boundary-crash':
-        this.#armCrash(fault, host);
+        this.#armCrash(fault);
         return undefined;
       case 'pause':
         if (!host.isResponsive) return undefined;
@@ -300,16 +282,19 @@ export class Injector {
     return end;
   }
 
-  #armCrash({ dice, forMs }: Fault, host: SimHost): void {
+  /** The first host that comes to this point crashes there: most come to few of them. */
+  #armCrash({ dice, forMs }: Fault): void {
     const world = this.#world;
-    host.armed = {
-      on: CRASH_AT[dice % CRASH_AT.length],
-      boundary: BOUNDARIES[(dice >>> 8) % BOUNDARIES.length] as Boundary,
-      strike: () => {
+    const armed = world.hosts.filter(({ isClone }) => !isClone);
+    const point = crashPoint(dice);
+    for (const host of armed) {
+      const strike = (): void => {
+        for (const other of armed) if (other.armed?.on === point.on) other.armed = undefined;
         world.crash(host);
         world.after(forMs, () => world.start(host));
-      },
-    };
+      };
+      host.armed = { ...point, strike };
+    }
   }
 
   #clone(host: SimHost): (() => void) | undefined {

@@ -242,7 +242,9 @@ export class Removing {
     // Sometimes nobody can supply the record.
     const source = oneIn(chance, 4) ? undefined : this.#world.catalog.parcel(parcel)?.source;
     this.#world.after(between(chance, 5, 500), () =>
-      this.#of.enter(() => this.#of.tell({ is: 'identified', parcel, source })),
+      this.#of.enter(() => {
+        if (!this.#of.dies('identify', 'done')) this.#of.tell({ is: 'identified', parcel, source });
+      }),
     );
   }
 

@@ -71,7 +71,7 @@ const WEIGHTS: Readonly<Record<FaultKind, number>> = {
   lag: 3,
   'slow-link': 2,
   crash: 6,
-  'boundary-crash': 10,
+  'boundary-crash': 20,
   pause: 5,
   suspend: 3,
   drift: 2,

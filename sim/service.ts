@@ -16,6 +16,7 @@ import type { GossipMessage } from '../src/core/messages.js';
 import { RULES } from '../src/core/rules.js';
 import type { HeadModel } from './catalog-model.js';
 import { ConfigUse } from './config-use.js';
+import { type CrashName, crashName } from './crash-points.js';
 import { between } from './draw.js';
 import { Fetching } from './fetching.js';
 import { HeadKeeping } from './head-keeping.js';
@@ -169,7 +170,10 @@ export class Service implements Running {
     if (armed === undefined || armed.boundary !== boundary) return false;
     if (armed.on !== undefined && armed.on !== effect) return false;
     this.host.armed = undefined;
-    this.#world.counts.boundaryCrashes += 1;
+    const { counts } = this.#world;
+    counts.boundaryCrashes += 1;
+    const name = crashName(effect, boundary);
+    if (name in counts) counts[name as CrashName] += 1;
     armed.strike();
     return true;
   }
@@ -234,6 +238,7 @@ export class Service implements Running {
           this.#world.counts.withdrawnClaims += effect.message.withdrawn.length;
         }
         this.#world.network.gossip(this, effect.message);
+        this.dies('gossip', 'done');
         break;
       case 'ask-state':
         this.#exchange.ask(effect.host);
@@ -298,6 +303,7 @@ export class Service implements Running {
         this.#absences.push({ absence: effect.absence, notedMs: this.#world.nowMs });
         this.#state.write(() => {
           this.host.disk.absences = [...this.#absences];
+          this.dies('note-absence', 'done');
         });
         break;
       case 'note-duplicate':
@@ -323,6 +329,7 @@ export class Service implements Running {
     this.#state.write(() => {
       if (unanswered === undefined) this.host.disk.unanswered.delete(id);
       else this.host.disk.unanswered.set(id, { copy, unanswered });
+      this.dies('note-unanswered', 'done');
     });
   }
 
@@ -366,7 +373,9 @@ export class Service implements Running {
     const missingBytes =
       isTold && model !== undefined ? store?.missingBytes({ bytes: model.ref.bytes, shared: model.shared }) : undefined;
     this.#world.after(between(chance, 5, 200), () =>
-      this.enter(() => this.tell({ is: 'measured', parcel, store: id, missingBytes })),
+      this.enter(() => {
+        if (!this.dies('measure', 'done')) this.tell({ is: 'measured', parcel, store: id, missingBytes });
+      }),
     );
   }
 
