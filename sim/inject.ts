@@ -80,7 +80,7 @@ export class Injector {
       case 'partition':
         return this.#cut(this.#split(fault.dice), false);
       case 'one-way':
-        return this.#cut([[host, other]], fault.dice % 4 === 0);
+        return this.#cut(this.#oneWay(fault, host, other), fault.dice % 4 === 0);
       case 'half-open':
         // With one of the others, or with all: as if a cable is plugged in behind a switch that has lost power.
         return this.#cut(
@@ -91,11 +91,9 @@ export class Injector {
           true,
         );
       case 'mute-gossip':
-        world.network.muteGossip(host, true);
-        return () => world.network.muteGossip(host, false);
+        return this.#mute(fault, (way, on) => world.network.muteGossip(host, on, way));
       case 'mute-streams':
-        world.network.muteStreams(host, true);
-        return () => world.network.muteStreams(host, false);
+        return this.#mute(fault, (way, on) => world.network.muteStreams(host, on, way));
       case 'loss': {
         const percent = 5 + (fault.dice % 70);
         world.network.lossPercent += percent;
@@ -245,9 +243,25 @@ export class Injector {
 
   /** Every pair, in both directions, that a border between two halves separates. */
   #split(dice: number): [SimHost, SimHost][] {
-    const isLeft = (host: SimHost): boolean => ((dice >>> (host.number % 32)) & 1) === 1;
     const { hosts } = this.#world;
-    return hosts.flatMap(a => hosts.filter(b => isLeft(a) !== isLeft(b)).map((b): [SimHost, SimHost] => [a, b]));
+    return hosts.flatMap(a =>
+      hosts.filter(b => isLeft(a, dice) !== isLeft(b, dice)).map((b): [SimHost, SimHost] => [a, b]),
+    );
+  }
+
+  /** One host does not hear another, or all of a half the other half; or a host hears nobody, or nobody hears it. */
+  #oneWay({ dice }: Fault, host: SimHost, other: SimHost): [SimHost, SimHost][] {
+    const { hosts } = this.#world;
+    switch ((dice >>> 2) % 4) {
+      case 0:
+        return [[host, other]];
+      case 1:
+        return hosts.map(to => [host, to]);
+      case 2:
+        return hosts.map(from => [from, host]);
+      default:
+        return this.#split(dice).filter(([from]) => isLeft(from, dice));
+    }
   }
 
   #cut(pairs: readonly (readonly [SimHost, SimHost])[], unnoticed: boolean): () => void {
@@ -256,6 +270,16 @@ export class Injector {
     for (const [from, to] of different) network.cut(from, to, unnoticed);
     return () => {
       for (const [from, to] of different) network.mend(from, to, unnoticed);
+    };
+  }
+
+  /** In both directions, or only in one: what it says, or what it would hear. */
+  #mute({ dice }: Fault, set: (way: 'out' | 'in', on: boolean) => void): () => void {
+    const which = dice % 3;
+    const ways = (['out', 'in'] as const).filter((_, i) => which === 2 || which === i);
+    for (const way of ways) set(way, true);
+    return () => {
+      for (const way of ways) set(way, false);
     };
   }
 
@@ -332,6 +356,8 @@ export class Injector {
     );
   }
 }
+
+const isLeft = (host: SimHost, dice: number): boolean => ((dice >>> (host.number % 32)) & 1) === 1;
 
 /** A few, or as many as there are already: a whole class joins. */
 const joiners = ({ dice }: Fault, { hosts }: World): number =>

@@ -76,8 +76,8 @@ export class Network {
   readonly #links: Link[][] = [];
   readonly #frames = new Map<Running, number>();
   readonly #states = new WeakMap<SignedConfig, ReadonlyMap<HostId, Member['state']>>();
-  readonly #mutedGossip = new Map<SimHost, number>();
-  readonly #mutedStreams = new Map<SimHost, number>();
+  readonly #mutedGossip = { out: new Map<SimHost, number>(), in: new Map<SimHost, number>() };
+  readonly #mutedStreams = { out: new Map<SimHost, number>(), in: new Map<SimHost, number>() };
   lossPercent = 0;
   /** Hosts that a member has admitted while no admin was there; everybody knows them. */
   readonly admitted = new Set<HostId>();
@@ -152,12 +152,16 @@ export class Network {
     this.#cutBy(from, to, -1, unnoticed);
   }
 
-  muteGossip(host: SimHost, on: boolean): void {
-    this.#mutedGossip.set(host, (this.#mutedGossip.get(host) ?? 0) + (on ? 1 : -1));
+  /** `out`: what it publishes or passes on goes nowhere; `in`: nothing that others publish comes to it. */
+  muteGossip(host: SimHost, on: boolean, way: 'out' | 'in'): void {
+    const muted = this.#mutedGossip[way];
+    muted.set(host, (muted.get(host) ?? 0) + (on ? 1 : -1));
   }
 
-  muteStreams(host: SimHost, on: boolean): void {
-    this.#mutedStreams.set(host, (this.#mutedStreams.get(host) ?? 0) + (on ? 1 : -1));
+  /** `out`: no stream that it opens comes about; `in`: none that others open to it. */
+  muteStreams(host: SimHost, on: boolean, way: 'out' | 'in'): void {
+    const muted = this.#mutedStreams[way];
+    muted.set(host, (muted.get(host) ?? 0) + (on ? 1 : -1));
     this.#carriesOtherwise();
   }
 
@@ -173,7 +177,8 @@ export class Network {
     if (!from.isResponsive || !to.isResponsive) return false;
     const link = this.#link(from, to);
     if (link.cutAToB > 0 || link.cutBToA > 0) return false;
-    return !this.#isMuted(this.#mutedStreams, from) && !this.#isMuted(this.#mutedStreams, to);
+    // The host that takes the bytes has opened the stream.
+    return !this.#isMuted(this.#mutedStreams.out, to) && !this.#isMuted(this.#mutedStreams.in, from);
   }
 
   /** Calls `run` once when the link between the two goes down; at once if it is down. @returns how to cancel that. */
@@ -301,7 +306,11 @@ export class Network {
       if (!from.alive && answer !== undefined) unheard?.(answer);
       from.enter(() => answered(answer, peer));
     };
-    if (peer === undefined || this.#isMuted(this.#mutedStreams, from.host) || this.#isMuted(this.#mutedStreams, peer)) {
+    if (
+      peer === undefined ||
+      this.#isMuted(this.#mutedStreams.out, from.host) ||
+      this.#isMuted(this.#mutedStreams.in, peer)
+    ) {
       this.#after(this.#delay(), () => end(undefined));
       return;
     }
@@ -343,13 +352,13 @@ export class Network {
     const frame: GossipFrame = { boot, bootId, frame: this.framesSent(from) + 1 };
     this.#frames.set(from, frame.frame);
     this.gossipSent += 1;
-    if (this.#isMuted(this.#mutedGossip, from.host)) return;
+    if (this.#isMuted(this.#mutedGossip.out, from.host)) return;
     const config = from.host.disk.config;
     const others = Math.max(1, this.#hosts.length - 1);
     const copies = this.#hosts.length > FULL_MESH_HOSTS_MAX ? MESH_DEGREE : others;
     const bytes = frameBytes(message) * copies;
     for (const to of this.#hosts) {
-      if (to === from.host || to.running === undefined || this.#isMuted(this.#mutedGossip, to)) continue;
+      if (to === from.host || to.running === undefined || this.#isMuted(this.#mutedGossip.in, to)) continue;
       const hops = this.#hops(from.host, to);
       if (hops === 0 || this.#chance.below(100) < this.lossPercent) continue;
       const times = this.#chance.below(100) < this.duplicatePercent ? 2 : 1;
@@ -394,7 +403,14 @@ export class Network {
       return isYoung && this.#chance.below(YOUNG_LOST_ONE_IN) === 0 ? 0 : 1;
     }
     for (const by of this.#hosts) {
-      if (by === from || by === to || this.#isMuted(this.#mutedGossip, by) || !this.admits(by, from.id)) continue;
+      if (
+        by === from ||
+        by === to ||
+        this.#isMuted(this.#mutedGossip.in, by) ||
+        this.#isMuted(this.#mutedGossip.out, by) ||
+        !this.admits(by, from.id)
+      )
+        continue;
       const [first, second] = [this.#link(from, by), this.#link(by, to)];
       if (first.ends === undefined || second.ends === undefined) continue;
       if (!this.#isCut(first, from) && !this.#isCut(second, by)) return 2;
