@@ -195,7 +195,7 @@ function drawTiming(chance: Chance, paceMs: number): Partial<Timing> {
     regrabMs: heartbeats(2, 10),
     returnMs: heartbeats(0, 12),
     gcGraceMs: heartbeats(4, 16),
-    trashMs: heartbeats(4, 20),
+    trashMs: heartbeats(4, 60),
     claimMs: Math.max(60_000, paceMs),
     scrubMs: SCRUB_HEARTBEATS * paceMs,
   };
