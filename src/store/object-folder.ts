@@ -115,6 +115,12 @@ export class ObjectFolderReader implements ObjectReader {
   }
 }
 
+/** A file under `new/`, and its size in bytes. */
+interface NewFile {
+  readonly path: string;
+  readonly size: number;
+}
+
 export interface ObjectFolderOptions {
   readonly log: Logger;
   readonly sync?: DiskSync;
@@ -210,10 +216,7 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, Sh
     }
     const id = parseObjectId(hashHex(bytes));
     if (await this.has(id)) return id;
-    const path = `${this.fan.path}/new/${id}.${randomBytes(6).toString('hex')}`;
-    // A damaged file may be the very one that would be linked: renaming a link onto its own file changes nothing.
-    const linked = this.damaged.has(id) ? undefined : await this.#shared?.link(this, id, path);
-    const size = linked ?? (await this.#write(path, bytes));
+    const { path, size } = (await this.#linked(id)) ?? (await this.#written(id, bytes));
     if (this.#waiting.has(id)) {
       // Another `put` of the same object was faster.
       await rm(path, { force: true });
@@ -225,15 +228,33 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, Sh
     return id;
   }
 
-  /** @returns the size of the file in bytes */
-  async #write(path: string, bytes: Uint8Array): Promise<number> {
+  /** Undefined where no other folder of this host has the object on this disk. */
+  async #linked(id: ObjectId): Promise<NewFile | undefined> {
+    // A damaged file may be the very one that would be linked: renaming a link onto its own file changes nothing.
+    if (this.#shared === undefined || this.damaged.has(id)) return undefined;
+    const path = this.#newPath(id);
+    const size = await this.#shared.link(this, id, {
+      path,
+      onLate: () => {
+        rm(path, { force: true }).catch(() => {}); // the next opening removes it
+      },
+    });
+    return size === undefined ? undefined : { path, size };
+  }
+
+  async #written(id: ObjectId, bytes: Uint8Array): Promise<NewFile> {
+    const path = this.#newPath(id);
     const stored = await encodeObject(bytes);
     try {
       await writeSmallFile(path, stored, FILE_MODE);
     } catch (error) {
       throw storeFull(error, path);
     }
-    return stored.length;
+    return { path, size: stored.length };
+  }
+
+  #newPath(id: ObjectId): string {
+    return `${this.fan.path}/new/${id}.${randomBytes(6).toString('hex')}`;
   }
 
   async linkTo(id: ObjectId, path: string): Promise<number | undefined> {

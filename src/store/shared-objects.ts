@@ -4,9 +4,14 @@
  * objects in common.
  *
  * The bytes are read and verified before a second folder relies on them. To replace a damaged file, a folder writes a
- * new one and makes no link.
+ * new one and makes no link. Nobody waits long for another folder: something else may have been mounted over it, and
+ * hang.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ObjectId } from '../core/ids.js';
+
+/** In ms. A link saves one small write, which takes less than this on any disk that answers. */
+const LINK_MS_MAX = 250;
 
 export interface SharingFolder {
   /** The device number of its disk, from stat. */
@@ -29,13 +34,40 @@ export class SharedObjects {
     this.#folders.delete(folder);
   }
 
-  /** Links from another folder on the disk of `own`. @returns as `SharingFolder.linkTo` */
-  async link(own: SharingFolder, id: ObjectId, path: string): Promise<number | undefined> {
-    for (const folder of this.#folders) {
-      if (folder === own || folder.device !== own.device) continue;
-      const bytes = await folder.linkTo(id, path);
-      if (bytes !== undefined) return bytes;
+  /**
+   * Links from another folder on the disk of `own`.
+   * @param onLate called when a link that is no longer waited for has been made
+   * @returns as `SharingFolder.linkTo`
+   */
+  async link(
+    own: SharingFolder,
+    id: ObjectId,
+    { path, onLate }: { readonly path: string; readonly onLate: () => void },
+  ): Promise<number | undefined> {
+    const others = [...this.#folders].filter(folder => folder !== own && folder.device === own.device);
+    if (others.length === 0) return undefined;
+    let isLate = false;
+    const linking = (async () => {
+      for (const folder of others) {
+        const bytes = await folder.linkTo(id, path);
+        if (bytes === undefined) continue;
+        if (isLate) onLate();
+        return bytes;
+      }
+      return undefined;
+    })();
+    const end = new AbortController();
+    const late = delay(LINK_MS_MAX, undefined, { signal: end.signal }).then(
+      () => {
+        isLate = true;
+        return undefined;
+      },
+      () => undefined, // ended below
+    );
+    try {
+      return await Promise.race([linking, late]);
+    } finally {
+      end.abort();
     }
-    return undefined;
   }
 }

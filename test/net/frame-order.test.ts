@@ -21,7 +21,8 @@ test('a new boot starts counting anew, and frames of the old one are told apart'
   const order = new FrameOrder(undefined);
   order.admit(ANN, { boot: 2, frame: 500 });
   t.is(order.admit(ANN, { boot: 3, frame: 1 }), 'newer');
-  t.is(order.admit(ANN, { boot: 2, frame: 501 }), 'older-boot');
+  t.is(order.admit(ANN, { boot: 2, frame: 499 }), 'older-boot');
+  t.is(order.admit(ANN, { boot: 2, frame: 501 }), 'older-rising');
 });
 
 test('with a memory, nothing can be replayed after a restart', t => {

@@ -164,7 +164,7 @@ test.serial('a blob is dropped while a commit that counts on it writes and fails
   const { host, store } = await begin(t);
   await receive(store, blobOf('next'));
   const { reached, fail } = await gate(t, 'sync');
-  const committing = t.throwsAsync(store.commit(NEXT.id, NEXT.record), { message: /the disk did not take/ });
+  const committing = t.throwsAsync(store.commit(NEXT.id, NEXT.record), { message: /the disk did not accept/ });
   await reached;
   await store.drop(proofFor(store.id, OLD.id));
   fail();

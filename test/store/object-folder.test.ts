@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import { readdir, readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,7 @@ import { type ObjectId, parseObjectId } from '../../src/core/ids.js';
 import { OBJECT_BYTES_MAX, ObjectFolder } from '../../src/store/object-folder.js';
 import { SharedObjects } from '../../src/store/shared-objects.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
+import { until } from '../helpers/until.js';
 
 const SILENT = pino({ level: 'silent' });
 const newPath = (t: ExecutionContext): string => join(temporaryFolder(t), 'objects');
@@ -196,6 +198,32 @@ test('an object that waits for its flush is not shared', async t => {
   await Promise.all([first.flush(), second.flush()]);
   const [one, other] = await Promise.all([stat(fileOf(paths.first, id)), stat(fileOf(paths.second, id))]);
   t.not(one.ino, other.ino);
+});
+
+test('nobody waits for a folder that does not answer, and a link that it makes late is removed', async t => {
+  const shared = new SharedObjects();
+  const path = newPath(t);
+  let isMade = false;
+  let answer = (): void => undefined;
+  const hangs = new Promise<void>(resolve => {
+    answer = resolve;
+  });
+  const linkTo = async (id: ObjectId, to: string): Promise<number> => {
+    await hangs;
+    await writeFile(to, `late ${id}`);
+    isMade = true;
+    return 1;
+  };
+  shared.join({ device: (await stat(tmpdir())).dev, linkTo });
+  const folder = await ObjectFolder.open(path, { log: SILENT, shared });
+  t.teardown(() => folder.close());
+  const bytes = randomBytes(5_000);
+  const id = await folder.put(bytes);
+  await folder.flush();
+  t.deepEqual(Buffer.from((await folder.get(id)) ?? []), bytes);
+  answer();
+  await until('the late link to be made, and removed', () => isMade && readdirSync(join(path, 'new')).length === 0);
+  t.deepEqual(Buffer.from((await folder.get(id)) ?? []), bytes);
 });
 
 test('an object is written where the disk makes no link', async t => {
