@@ -1,6 +1,4 @@
-/**
- * Held here: what the stores of this host hold, by their own logs. Only those that are mounted are asked, where it does not say otherwise.
- */
+/** Held here: what the stores of this host hold, by their own logs. Except for `isOurs`, only mounted stores count. */
 import type { Holdings } from './holdings.js';
 import type { HostId, StoreId } from './ids.js';
 import type { ParcelTable, Row } from './parcel-table.js';
@@ -30,7 +28,7 @@ export class HeldHere {
     return undefined;
   }
 
-  /** … in one that is not to be emptied. */
+  /** Whether a store of ours that is not to be emptied holds the row. */
   isHeldToStay(row: Row): boolean {
     for (const { store, draining } of this.#of.room.stores()) if (!draining && this.#holds(store, row)) return true;
     return false;
@@ -58,7 +56,7 @@ export class HeldHere {
     if (slot !== undefined) yield* table.heldBy(slot);
   }
 
-  /** A store of ours has it by its log, mounted or not. */
+  /** Whether the log of a store of ours, mounted or not, names the row. */
   isOurs(row: Row): boolean {
     const { self, table, holdings } = this.#of;
     return holdings.slotsOf(self).some(slot => table.isHeldBy(row, slot));

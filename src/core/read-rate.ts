@@ -1,9 +1,10 @@
 /**
- * Read rate: how fast a disk reads a copy at least, as everybody reckons who waits for one to be read.
+ * Read rate: the slowest disk that is planned for by everything that waits for a copy to be read.
  *
- * It is one number, for these times must agree. A dropper gives up its attempt after the time for a read (dropping.ts), its daemon waits for
- * as long for each holder's answer (grant-asker.ts), and an audit gives a holder as much (auditor.ts). If one of them reckoned with a faster
- * disk than the others, large parcels would be called off while they are still being read, again and again.
+ * It is one number because these times must agree. A dropper gives up its attempt after the time for a read
+ * (dropping.ts), its daemon waits that long for each holder's answer (grant-asker.ts), and an audit gives a holder the
+ * same time (auditor.ts). If one of them assumed a faster disk than the others, it would give up on large parcels while
+ * they are still being read, again and again.
  */
 
 /** In bytes per ms: a slow disk that has other work too reads 20 MB/s. */

@@ -1,4 +1,4 @@
-/** Missing stores: which of the configured stores are not mounted, why, and what people are told of it. Driven by own-stores.ts. */
+/** Missing stores: which of the configured stores are not mounted, why, and the alarms about them. Driven by own-stores.ts. */
 import type { Logger } from 'pino';
 import type { Alarms } from './alarms.js';
 
@@ -28,12 +28,12 @@ export class MissingStores {
     this.#alarms.clear('STORE_UNMEASURED', path);
   }
 
-  /** It is mounted, and what its log says holds: only its room is not known anew. */
+  /** The store is mounted and its log counts; only its free room is not known at present. */
   isUnmeasured(path: string, because: string): void {
     this.#alarms.raise('STORE_UNMEASURED', path, `store ${path} is mounted, but could not be measured: ${because}`);
   }
 
-  /** It is there and was measured, or is not to be there. */
+  /** The store is mounted and was measured, or is no longer configured. */
   found(path: string): void {
     this.#because.delete(path);
     for (const code of ['STORE_MISSING', 'STORE_UNMEASURED'] as const) this.#alarms.clear(code, path);

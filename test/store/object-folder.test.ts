@@ -9,7 +9,7 @@ import { pino } from 'pino';
 import { hashHex } from '../../src/core/hash.js';
 import { type ObjectId, parseObjectId } from '../../src/core/ids.js';
 import { OBJECT_BYTES_MAX, ObjectFolder } from '../../src/store/object-folder.js';
-import { SharedObjects } from '../../src/store/shared-objects.js';
+import { SharedObjects, type SharingFolder } from '../../src/store/shared-objects.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { until } from '../helpers/until.js';
 
@@ -200,40 +200,38 @@ test('an object that waits for its flush is not shared', async t => {
   t.not(one.ino, other.ino);
 });
 
-test('nobody waits for a folder that does not answer, and a link that it makes late is removed', async t => {
+/** A folder whose host has another one on the same disk, with an object that is put into it. */
+async function putBeside(t: ExecutionContext, linkTo: SharingFolder['linkTo']) {
   const shared = new SharedObjects();
+  shared.join({ device: (await stat(tmpdir())).dev, linkTo });
   const path = newPath(t);
+  const folder = await ObjectFolder.open(path, { log: SILENT, shared });
+  t.teardown(() => folder.close());
+  const bytes = randomBytes(5_000);
+  const id = await folder.put(bytes);
+  await folder.flush();
+  return { path, isThere: async () => t.deepEqual(Buffer.from((await folder.get(id)) ?? []), bytes) };
+}
+
+test('nobody waits for a folder that does not answer, and a link that it makes late is removed', async t => {
   let isMade = false;
   let answer = (): void => undefined;
   const hangs = new Promise<void>(resolve => {
     answer = resolve;
   });
-  const linkTo = async (id: ObjectId, to: string): Promise<number> => {
+  const { path, isThere } = await putBeside(t, async (id, to) => {
     await hangs;
     await writeFile(to, `late ${id}`);
     isMade = true;
     return 1;
-  };
-  shared.join({ device: (await stat(tmpdir())).dev, linkTo });
-  const folder = await ObjectFolder.open(path, { log: SILENT, shared });
-  t.teardown(() => folder.close());
-  const bytes = randomBytes(5_000);
-  const id = await folder.put(bytes);
-  await folder.flush();
-  t.deepEqual(Buffer.from((await folder.get(id)) ?? []), bytes);
+  });
+  await isThere();
   answer();
   await until('the late link to be made, and removed', () => isMade && readdirSync(join(path, 'new')).length === 0);
-  t.deepEqual(Buffer.from((await folder.get(id)) ?? []), bytes);
+  await isThere();
 });
 
 test('an object is written where the disk makes no link', async t => {
-  const shared = new SharedObjects();
-  shared.join({ device: (await stat(tmpdir())).dev, linkTo: async () => undefined });
-  const path = newPath(t);
-  const folder = await ObjectFolder.open(path, { log: SILENT, shared });
-  t.teardown(() => folder.close());
-  const bytes = randomBytes(5_000);
-  const id = await folder.put(bytes);
-  await folder.flush();
-  t.deepEqual(Buffer.from((await folder.get(id)) ?? []), bytes);
+  const { isThere } = await putBeside(t, async () => undefined);
+  await isThere();
 });
