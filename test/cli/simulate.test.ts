@@ -27,6 +27,21 @@ test('without --seed it is 42, and said', async t => {
   t.regex((await cluster(['simulate', '--hosts', '3', '--files', '3'])).out, /seed 42/);
 });
 
+/** Of the newest snapshot, unless `changes` say otherwise. */
+function placementOf(n: number, changes: Pick<PlacementReport, 'holders'> & Partial<PlacementReport>): PlacementReport {
+  const hex = n.toString(16).padStart(2, '0');
+  return {
+    parcel: hex.repeat(32) as ParcelId,
+    key: hex.repeat(16) as Key,
+    bytes: 1_000_000,
+    sourceId: SOURCE_ID,
+    listed: true,
+    newest: true,
+    want: 2,
+    ...changes,
+  };
+}
+
 test('simulate --json gives hosts, phases, what a loss takes, and the whole', async t => {
   const { out, code } = await cluster([
     ...SMALL,
@@ -155,21 +170,8 @@ test('simulate --here asks the service, and is not there without one', async t =
     return hostOf({ name, id, domain: id, self: i === 0, stores: i === 0 ? [store, leaving] : [store] });
   });
   const holders = hosts.slice(1, 3).map(({ id, stores }) => ({ host: id, store: stores[0]?.id as StoreId }));
-  const placements = Array.from(
-    { length: 5 },
-    (_, i): PlacementReport => ({
-      parcel: `${i}a`.repeat(32) as ParcelId,
-      key: `${i}b`.repeat(16) as Key,
-      bytes: 1_000_000,
-      sourceId: SOURCE_ID,
-      listed: true,
-      newest: true,
-      want: 2,
-      holders,
-    }),
-  );
-  const [first] = placements as [PlacementReport];
-  const history = { ...first, parcel: '5a'.repeat(32) as ParcelId, key: '5b'.repeat(16) as Key, newest: false };
+  const placements = Array.from({ length: 5 }, (_, i) => placementOf(i, { holders }));
+  const history = placementOf(5, { holders, newest: false });
   // Nobody has it, and nobody lists it: nothing can be done, and nothing is to be.
   const forgotten = { ...history, parcel: '6a'.repeat(32) as ParcelId, listed: false, holders: [] };
   placements.push(history, forgotten);
@@ -220,21 +222,11 @@ test('simulate --here goes by what is used besides, by who roams, and by the wai
     };
     return hostOf({ name, id, domain: id, self: i === 0, roaming: i > 1, stores: i === 0 ? [] : [store] });
   }) as [HostReport, HostReport, ...HostReport[]];
-  const placements = Array.from({ length: 20 }, (_, i): PlacementReport => {
-    const hex = i.toString(16).padStart(2, '0');
+  const placements = Array.from({ length: 20 }, (_, i) => {
     // Of one there is a copy too many.
     const holders =
       i > 0 ? [] : [nas, ...laptops].map(({ id, stores }) => ({ host: id, store: stores[0]?.id as StoreId }));
-    return {
-      parcel: hex.repeat(32) as ParcelId,
-      key: hex.repeat(16) as Key,
-      bytes: 1_000_000,
-      sourceId: SOURCE_ID,
-      listed: true,
-      newest: true,
-      want: 2,
-      holders,
-    };
+    return placementOf(i, { holders });
   });
   const stateDir = await serve(t, {
     hosts: async () => [imac, nas, ...laptops],
