@@ -1,4 +1,4 @@
-/** Heeding: whose word of a source's newest head keeps what the head in force does not list. */
+/** Heeding: whose word about a source's newest head keeps parcels that the head in force does not list. */
 import { mayHoldCopies } from './cluster-config.js';
 import type { Holdings } from './holdings.js';
 import type { Hosts } from './hosts.js';
@@ -19,7 +19,10 @@ export class Heeding {
     this.#of = context;
   }
 
-  /** Else any member could have everything kept for ever. Of its own sources an origin may say what it likes. */
+  /**
+   * True for this host, for hosts that may hold copies, and for the source's own origin. If every member were heeded,
+   * any of them could have everything kept for ever.
+   */
   isHeeded(host: HostId, source: SourceId): boolean {
     const { self, hosts } = this.#of;
     if (host === self) return true;
@@ -28,9 +31,10 @@ export class Heeding {
   }
 
   /**
-   * The highest head of a source that a member spoke of who is heeded. Of a revoked origin the configuration says it; and by a later head
-   * that is in force here still nothing goes. Where it does not, only what members hold durably counts: what it signed after it was revoked
-   * nobody may ever get to see, and its copies would be kept for ever.
+   * The highest head of a source that a heeded host has named. For a revoked origin it is the last head that the
+   * configuration names; but while a later one is in force here it is Infinity, so nothing expires. Where the
+   * configuration names none and the origin is no member, only heads that members hold durably count: nobody may ever
+   * see what the origin signed after it was revoked, and its copies would be kept for ever.
    */
   heardSeq(source: SourceId): number {
     const { self, hosts, wanted, holdings } = this.#of;

@@ -1,15 +1,18 @@
 /**
- * The host machine: all that one host decides, as one synchronous function of what it is told.
+ * The host machine: everything that one host decides, as one synchronous function of its inputs.
  *
  * `step(input)` returns effects; the daemon carries them out on real disks and networks, the simulator in virtual time.
- * The machine has no clock (each input says when it happened), no dice (a seeded generator is handed in) and does no I/O.
+ * The machine has no clock (each input says when it happened), no dice (a seeded generator is handed in), and does no
+ * I/O.
  *
- * It keeps: who is there (hosts), what is wanted (the parcel table, by the newest heads), what every store holds (holdings),
- * and who is about to fetch what (claims), as others say it (listening), as logs have it (log-reading) and as its own stores tell
- * (own-holdings). From these it grabs what has too few copies (pursuing), lets go what has too many (dropping) and what nobody
- * wants any more (expiring), makes room for what fits nowhere (relocating), and asks others to show what they say they hold
- * (auditing). Whatever may have changed a decision about a parcel marks its row (marks); marked rows are looked at before the
- * step ends. Here inputs and looks find who takes them; what it answers is `known`.
+ * It keeps who is there (hosts), what is wanted (the parcel table, by the newest heads), what every store holds
+ * (holdings), and who is about to fetch what (claims). It learns this from other hosts (listening), from logs
+ * (log-reading) and from its own stores (own-holdings).
+ *
+ * It grabs what has too few copies (pursuing), drops what has too many (dropping), removes what nobody wants any
+ * longer (expiring), makes room for what fits nowhere (relocating), and asks others to prove what they say they hold
+ * (auditing). Whatever may change a decision about a parcel marks its row (marks); marked rows are considered before
+ * the step ends. This file only passes inputs and looks to the parts that handle them; `known` answers questions.
  */
 import { Auditing } from './auditing.js';
 import type { Chance } from './chance.js';
@@ -46,7 +49,10 @@ import { Wanted } from './wanted.js';
 
 /** Heartbeats are spread by this much either way, so that hosts do not fall into step. */
 const HEARTBEAT_JITTER_PERCENT = 20;
-/** After somebody has connected the next heartbeat comes so soon, in ms. Each asks the other at once for its state, which has one too. */
+/**
+ * The next heartbeat comes at most this long after a host has connected, in ms. Sooner is not needed: both hosts ask
+ * each other for their state at once, and that includes a heartbeat.
+ */
 const HELLO_MS = 1_000;
 const BOOT_ID_DIGITS = 16;
 
@@ -55,21 +61,21 @@ export interface MachineOptions {
   /** This start's number: rises with each start of the service. */
   readonly boot: number;
   readonly chance: Chance;
-  /** Names each attempt to drop by 128 random bits that were never used: not from `chance`, whose seed is small. */
+  /** Names each attempt to drop by 128 random bits that were never used. Not from `chance`: its seed is small. */
   readonly nonces: () => Nonce;
   readonly config: ClusterConfig;
   readonly nowMs: number;
-  /** How long this host ran in its earlier starts, in ms: expiry is counted in it. */
+  /** How long this host ran in its earlier starts, in ms. Expiry is counted in running time. */
   readonly ranBeforeMs: number;
-  /** Others than `RULES` only to show what they are for. */
+  /** Default: `RULES`. Others are given only to show what a rule is for. */
   readonly rules?: Rules;
-  /** Others than `HOLDINGS_LIMITS` only to show what they are for. */
+  /** Default: `HOLDINGS_LIMITS`. Others are given only to show what a limit is for. */
   readonly limits?: HoldingsLimits;
-  /** What `note-absence` told of in the last 14 days, in earlier lives. */
+  /** The absences of the last 14 days that earlier starts reported by `note-absence`. */
   readonly absences?: readonly PastAbsence[];
 }
 
-/** … of which a copy's store is to hold that head or a later one. */
+/** A head of a source. A copy counted with it must lie in a store that holds this head or a later one. */
 interface HeadSeq {
   readonly source: SourceId;
   readonly seq: number;
@@ -99,15 +105,18 @@ export class Machine {
   readonly #listening: Listening;
   readonly #marks: Marks;
   readonly #ownHoldings: OwnHoldings;
-  /** What it answers. */
+  /** Answers questions about what the machine knows. */
   readonly known: Known;
   #config: ClusterConfig | undefined;
   #member: Member | undefined;
   #nowMs: number;
-  /** Who is connected, members or not: who was let in may be written down as one while the connection stands. As many as the driver lets in. */
+  /**
+   * Connected hosts, members or not: a host that was let in may be written down as a member while it is connected. The
+   * driver limits how many it lets in.
+   */
   readonly #connections = new Set<HostId>();
   #effects: Effect[] = [];
-  /** When this host was last there again after it had been off for so long that others took it for dead. */
+  /** When this host came back after it was off so long that others took it for dead; dated back by `#wasOff`. */
   #returnedAtMs = Number.NEGATIVE_INFINITY;
   #heartbeatDueMs: number;
   #wakeMs = Number.POSITIVE_INFINITY;
@@ -134,7 +143,7 @@ export class Machine {
       self,
       compareEpochs: rules.compareEpochs,
       limits,
-      // Before its first heartbeat a host's stores are taken as its logs have them.
+      // Before a host's first heartbeat, its stores are taken as its logs have them.
       isListed: (host, store) => {
         const view = this.#hosts.get(host);
         return view?.heartbeat === undefined || view.reports.has(store);
@@ -187,7 +196,7 @@ export class Machine {
         this.#heartbeatDueMs = this.#nowMs;
       },
     };
-    // Each after those that it needs; where two need each other, one comes to the other by a function.
+    // Each part comes after those that it needs. Where two need each other, one gets a function that returns the other.
     const relocating = new Relocating({ ...shared, pursuing: () => this.#pursuing });
     const fitting = new Fitting({ ...shared, relocating });
     const expiring = new Expiring({ ...shared, isBusy: row => this.#dropping.isBusy(row) });
@@ -236,7 +245,7 @@ export class Machine {
     this.#pursuing.advance();
     this.#auditing.tick();
     this.#dropping.heedPressure();
-    // What counts no more, or again, was looked at by nobody yet.
+    // The calls above may have marked rows: copies stopped counting, or count again.
     this.#considerMarked();
     this.#speak();
     this.#scheduleWake();
@@ -244,8 +253,9 @@ export class Machine {
   }
 
   /**
-   * Others may have made its copies anew meanwhile, and are patient with what it brings back. So is it: for half as long as it was off, for
-   * one that is off every night would never drop anything else, and no longer than they are.
+   * Others may have made new copies meanwhile of what this host holds, so they wait before they drop the surplus that
+   * its return brings. So does this host, for half the time it was off, and no longer than they do: a host that is off
+   * every night would otherwise never drop anything.
    */
   #wasOff(forMs: number): void {
     const { deadMs, returnMs } = this.#configured().timing;
@@ -257,7 +267,7 @@ export class Machine {
   #take(input: Input): void {
     switch (input.is) {
       case 'wake':
-        // Timers may fire a little early: whatever was asked for is asked for again.
+        // Timers may fire a little early: every wake that is still needed is asked for again.
         this.#wakeMs = Number.POSITIVE_INFINITY;
         return;
       case 'config':
@@ -292,7 +302,7 @@ export class Machine {
       case 'state-answered': {
         const host = this.#hosts.get(input.host);
         if (host === undefined) return;
-        // What waited for a whole view may go on now.
+        // Rows that waited for a complete view may go on now.
         const differs = this.#listening.whatDiffers(host);
         if (this.#hosts.answered(host, { ok: input.ok, differs, nowMs: this.#nowMs })) this.#marks.short();
         return;
@@ -315,7 +325,7 @@ export class Machine {
       case 'fetched':
         this.#room.used(input.segment.end.store, input.usedBytes);
         this.#pursuing.fetched(input);
-        // The copy is there even when the pursuit was given up meanwhile: the log says so.
+        // The copy is there even if the pursuit was given up meanwhile: the log says so.
         this.#ownHoldings.wrote(input.segment);
         return;
       case 'fetch-failed':
@@ -417,10 +427,10 @@ export class Machine {
     this.#hosts.connected(host, this.#nowMs);
     this.#listening.askState(host);
     this.#pursuing.sourceIsBack(id);
-    // What nobody could give may be had from this one.
+    // This host may have what nobody else could give.
     this.#marks.short();
-    // Say what we have to somebody who may have missed it, once for all who connect about now: where 200 hosts start, each
-    // would else say it 199 times to all.
+    // Tells a host that may have missed it what this host has: one heartbeat for all that connect at about this time.
+    // Where 200 hosts start together, each would otherwise send 199 heartbeats to all.
     this.#heartbeatDueMs = Math.min(this.#heartbeatDueMs, this.#nowMs + HELLO_MS);
   }
 
@@ -455,15 +465,16 @@ export class Machine {
   }
 
   /**
-   * Its origin tells everybody of a head; if all did who take it, 200 hosts would each hear 200 times 200 words of 200 heads.
-   * Who missed it sees by the next heartbeat of anybody that there is something to ask for.
+   * The origin announces a head to everybody. If every host that takes the head did so too, each of 200 hosts would
+   * hear of 200 heads 200 times each. A host that missed a head learns from anybody's next heartbeat that there is
+   * something to ask for.
    */
   #speaksFor(source: SourceId): boolean {
     const { origin } = splitSourceId(source);
     return origin === this.#self || this.#hosts.get(origin)?.connected !== true;
   }
 
-  // ---------------------------------------------------------------------------------------------------------- decisions
+  // --------------------------------------------------------------------------------------------------------- decisions
 
   #considerMarked(): void {
     for (let row = this.#marks.take(); row !== undefined; row = this.#marks.take()) this.#consider(row);
@@ -491,7 +502,7 @@ export class Machine {
     this.#dropping.consider(row);
   }
 
-  // ------------------------------------------------------------------------------------------------------------- speech
+  // ------------------------------------------------------------------------------------------------------------ speech
 
   #speak(): void {
     const isDue = this.#nowMs >= this.#heartbeatDueMs;
@@ -503,7 +514,7 @@ export class Machine {
     this.#heartbeatDueMs = this.#nowMs + this.#chance.jitter(this.#hosts.heartbeatIntervalMs, HEARTBEAT_JITTER_PERCENT);
   }
 
-  /** What this host says of itself: gossiped, and told first to whoever asks over a stream. */
+  /** This host's report on itself: gossiped, and sent first to any host that asks over a stream. */
   heartbeat(): Heartbeat {
     const stores: StoreReport[] = [];
     for (const own of this.#room.stores()) {
@@ -547,14 +558,14 @@ export class Machine {
     this.#effects.push({ do: 'wake', atMs });
   }
 
-  // ---------------------------------------------------------------------------------------------------------- questions
+  // --------------------------------------------------------------------------------------------------------- questions
 
   #configured(): ClusterConfig {
     assert(this.#config !== undefined, 'no configuration');
     return this.#config;
   }
 
-  /** When the host came back after it had been taken for dead; undefined for one that was not. */
+  /** When the host came back after it was taken for dead; undefined for a host that was not. */
   #returnedAtMsOf(host: HostId): number | undefined {
     if (host !== this.#self) return this.#hosts.get(host)?.returnedAtMs;
     return Math.max(this.#returnedAtMs, this.#ownHoldings.returnedAtMs ?? Number.NEGATIVE_INFINITY);
