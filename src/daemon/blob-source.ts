@@ -1,14 +1,17 @@
 /**
- * Blob source: blobs of a parcel for a restore, from wherever they are: our own stores first, then holders that are up, then
- * the origin's live file. A host that goes away in the middle is replaced by the next, which of a large file gives only the rest.
- * The same where an earlier run of the restore has the beginning: then its hash is known to the receiver alone, who decides in the
- * end, and asks for all of it when it is wrong. So whose bytes were wrong is found out then.
+ * Blob source: gives the blobs of a parcel for a restore, from wherever they are: this host's stores first, then
+ * holders that are up, then the origin's live file. If a host goes away midway, the next one continues; of a large
+ * file it gives only the rest. The same applies if an earlier run of the restore has the beginning. Then only the
+ * receiver can check the hash: it decides at the end, and asks for the whole file again if the hash is wrong. Only
+ * then is it found out whose bytes were wrong.
  *
- * The last resort is everybody else who is up. A copy that has lost one file is no copy to anybody, and one of a log that was begun
- * anew is none until it is read again; but the files of it may be the last there are, and each is hashed here.
+ * The last resort is every other host that is up. A copy that has lost one file no longer counts as a copy, and one in
+ * a log that was begun again does not count until it is read again. But their files may be the last there are, and
+ * each is hashed here.
  *
- * A restore asks for a few parcels at once; of whom, is for givers.ts to say. How much is under way at once is for the caller to
- * bound; nothing is read ahead here but what a stream holds (net/bulk-stream.ts), so a slow reader holds up the holders.
+ * A restore asks for a few parcels at once; givers.ts chooses whom to ask. The caller limits how much is under way at
+ * once. Nothing is read ahead here except what a stream holds (net/bulk-stream.ts), so a slow reader holds up the
+ * holders.
  *
  * Driven by answers.ts.
  */
@@ -33,26 +36,32 @@ import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
 import type { Roster } from './roster.js';
 
-/** Those who are busy are asked again when the first of them said, after all others; but not more often than this. */
+/** Busy hosts are asked again after all others, when the first of them said it would be free; at most this often. */
 const BUSY_TRIES_MAX = 20;
 /**
- * Every holder is asked so often before a blob is called unavailable: connections break and come back. Once, when each has answered
- * that it has not got it: what nobody has would else cost a rest for each parcel of it.
+ * Every holder is asked this many times before a blob is called unavailable, because connections break and come back.
+ * Only once, if each answers that it does not have the blob: otherwise each parcel that nobody has would cost a rest.
  */
 const ROUNDS = 2;
-/** … and while one is away that was connected just now, so often: that is a minute of rests, and one that comes and goes is no help. */
+/**
+ * The same while a host is away that was connected until just now. It makes a minute of rests in all; waiting longer
+ * for a host that comes and goes is no help.
+ */
 const ROUNDS_MAX = 6;
-/** Before the second round, in ms; before each later one twice as long, … */
+/** The rest before the second round, in ms; it doubles for each later round, … */
 const ROUND_REST_MS = 2_000;
 /** … but no longer than this. */
 const ROUND_REST_MS_MAX = 30_000;
 /**
- * Whoever lost its connection longer ago, in ms, is not waited for. A service has started anew in that time, and a radio has found its
- * network; who is restoring for want of that very host has not lost patience.
+ * A host that lost its connection longer ago than this, in ms, is not waited for. Within this time a service restarts
+ * and a radio finds its network; and a person who restores because that very host is lost has not lost patience.
  */
 const AWAY_MS_MAX = 60_000;
 
-/** Who can be asked for a parcel: somebody of a rank, when nobody is left of those before it but who failed just now. */
+/**
+ * Who can be asked for a parcel. A host is asked only if the ranks before its own have nobody left but hosts that
+ * failed just now.
+ */
 type Ranks = readonly Set<PeerName>[];
 
 export class BlobSource {
@@ -64,7 +73,7 @@ export class BlobSource {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #givers: Givers;
-  /** Not in use. The streams of one serve one call at a time: a reader that stops in the middle keeps nobody else waiting. */
+  /** Sessions not in use. Each serves one call at a time: a reader that stops midway keeps nobody else waiting. */
   readonly #sessions: FetchSessions[] = [];
 
   constructor({
@@ -104,12 +113,12 @@ export class BlobSource {
       if (yield* this.#fromHere({ parcel, blob, stores, received }, signal)) open.delete(blob);
     }
     if (open.size > 0) yield* this.#fromPeers(parcel, { open, received, origin: true }, signal);
-    // Of those that did not answer at once; from its beginning, for a peer may have given a part.
+    // From the stores that did not answer at once. From the beginning, because a peer may have given a part.
     yield* this.#fromOthersHere({ parcel, open, asked }, signal);
     yield* this.#unavailable(parcel, open);
   }
 
-  /** The same from copies alone, those of others first: the origin's live file counts for nothing. */
+  /** The same from copies alone, other hosts' copies first: the origin's live file does not count. */
   async *copies(parcel: ParcelId, blobs: readonly BlobId[], signal: AbortSignal): AsyncGenerator<ContentFrame> {
     const open = new Set(blobs);
     yield* this.#fromPeers(parcel, { open, origin: false }, signal);
@@ -117,7 +126,7 @@ export class BlobSource {
     yield* this.#unavailable(parcel, open);
   }
 
-  /** What is open still, from the stores of ours that were not asked for it. */
+  /** Gives what is still open from those of this host's stores that were not asked for it yet. */
   async *#fromOthersHere(
     {
       parcel,
@@ -164,7 +173,7 @@ export class BlobSource {
     }: { readonly open: Set<BlobId>; readonly received?: Received | undefined; readonly origin: boolean },
     signal: AbortSignal,
   ): AsyncGenerator<ContentFrame> {
-    // A large file is alone in its parcel. It has a stream of its own, for who leaves a shared one leaves it to be read out.
+    // A large file is alone in its parcel. It gets a stream of its own: a shared one, if left, must still be read out.
     const sessions = open.size > 1 ? (this.#sessions.pop() ?? new FetchSessions(this.#net)) : undefined;
     const ask: Ask = (peer, request) =>
       sessions === undefined ? askFetch(this.#net, peer, request, { signal }) : sessions.ask(peer, request, signal);
@@ -203,7 +212,7 @@ export class BlobSource {
     }
   }
 
-  /** Nothing where the rest's end is not known. */
+  /** Undefined where the end of the rest is not known. */
   #begunBefore(parcel: ParcelId, open: ReadonlySet<BlobId>, received: Received | undefined): Begun | undefined {
     const [blob] = open;
     if (received === undefined || blob === undefined) return undefined;
@@ -212,7 +221,7 @@ export class BlobSource {
     return { blob, bytes, passedBytes: received.bytes, check: undefined };
   }
 
-  /** @returns who is busy, and for how long, in ms; nobody when all is here */
+  /** @returns who is busy, and for how long, in ms; empty when nothing is open any more */
   async *#fromRanks(
     ranks: Ranks,
     asking: Asking,
@@ -226,7 +235,7 @@ export class BlobSource {
     return asking.open.size > 0 ? busy : new Map();
   }
 
-  /** What it gives of what is open; nothing when it fails. @returns for how long it is busy, in ms */
+  /** Gives what the peer has of the open blobs; nothing if it fails. @returns how long the peer is busy, in ms */
   async *#tryFrom(
     peer: PeerName,
     asking: Asking,
@@ -248,7 +257,7 @@ export class BlobSource {
     }
   }
 
-  /** Takes one of them. */
+  /** Takes the best peer out of the ranks. */
   #next(ranks: Ranks): PeerName | undefined {
     for (const comesLast of [false, true])
       for (const rank of ranks) {
@@ -305,7 +314,7 @@ export class BlobSource {
     return isOriginAsked ? [holders, live, others] : [holders, others];
   }
 
-  /** Who may have it, is away, and was not a while ago. */
+  /** Hosts that may have the parcel, are away, and were connected a short while ago. */
   #awaited(parcel: ParcelId, { origin: isOriginAsked }: { readonly origin: boolean }): readonly HostId[] {
     const hosts = new Set(this.#known.holders(parcel).map(({ host }) => host));
     const origin = this.#known.originOf(parcel);
@@ -317,20 +326,20 @@ export class BlobSource {
     });
   }
 
-  /** @returns for how long it is busy, in ms */
+  /** @returns how long the peer is busy, in ms */
   async *#from(peer: PeerName, asking: Asking): AsyncGenerator<ContentFrame, number | undefined> {
     const { parcel, open } = asking;
-    // A range beyond its end would be an offence of ours: a size that somebody made up is not asked with. What is not alone in its
-    // parcel is small, and is begun anew.
+    // Asking for a range beyond the blob's end would be an offence, so a size that somebody made up is not used to ask.
+    // A blob that shares its parcel is small, and is begun again.
     if (asking.begun?.bytes !== this.#known.bytesOf(parcel)) giveUp(asking);
     const rest = asking.begun;
     const busyMs = yield* this.#ask(peer, asking, rest);
     if (rest === undefined || asking.begun !== undefined || open.size === 0) return busyMs;
-    // The rest does not go with what came before it, and nobody knows which of them is wrong: this one is asked for all of it.
+    // The rest does not fit what came before, and it is unknown which of the two is wrong: asks this peer for it all.
     return yield* this.#ask(peer, asking, undefined);
   }
 
-  /** … for all that is open, or for the rest of the one that is. */
+  /** Asks for all open blobs, or for the rest of the one that has been begun. */
   async *#ask(
     peer: PeerName,
     asking: Asking,
@@ -360,7 +369,7 @@ export class BlobSource {
           part satisfies never;
       }
     }
-    // Of its other parcels, too, the next ones have the right bytes more likely.
+    // For this peer's other parcels, too, the next peers are more likely to have the right bytes.
     if (isWrong) this.#givers.failed(peer);
     return busyMs;
   }
@@ -380,7 +389,7 @@ export class BlobSource {
     if (rest.check === undefined) yield { kind: 'start', blob: rest.blob, bytes: rest.bytes, from: rest.passedBytes };
   }
 
-  /** @returns whether the peer gave all of a blob, and it is not what its name says */
+  /** @returns whether the peer gave all of a blob and its bytes do not hash to its name */
   *#passOn(
     data: Uint8Array,
     { peer, asking, rest }: { readonly peer: PeerName; readonly asking: Asking; readonly rest: Begun | undefined },
@@ -397,13 +406,13 @@ export class BlobSource {
       yield { kind: 'end' };
       return false;
     }
-    // Bytes that are not the blob's are left without an end: the next peer may have the right ones.
+    // Wrong bytes are left without an end frame: the next peer may have the right ones.
     if (rest !== undefined) return false;
     this.#changed(peer, begun.blob);
     return true;
   }
 
-  /** @returns whether some blob is not what its name says */
+  /** @returns whether the bytes of some blob do not hash to its name */
   *#passOnPack(
     blobs: readonly PackedBlob[],
     { peer, open }: { readonly peer: PeerName; readonly open: Set<BlobId> },
@@ -436,20 +445,20 @@ type Ask = (peer: PeerName, request: FetchRequest) => AsyncGenerator<FetchPart, 
 /** What is asked for, and how. */
 interface Asking {
   readonly parcel: ParcelId;
-  /** Not given yet: what has come right leaves it. */
+  /** Blobs not given yet. A blob leaves this once it came right. */
   readonly open: Set<BlobId>;
   readonly ask: Ask;
   begun: Begun | undefined;
-  /** In this round somebody had an error, or stayed busy: asked again, it may give what it has. */
+  /** In this round a peer failed or stayed busy: asked again, it may give what it has. */
   hasFailed: boolean;
 }
 
-/** A blob whose bytes were passed on up to some place, by one peer or by several. */
+/** A blob whose first bytes were passed on, by one peer or by several. */
 interface Begun {
   readonly blob: BlobId;
   readonly bytes: number;
   passedBytes: number;
-  /** Of what was passed on; undefined when the receiver had the beginning before: only the receiver can tell then. */
+  /** Checks what was passed on. Undefined if the receiver had the beginning before: then only it can check. */
   readonly check: BlobCheck | undefined;
 }
 

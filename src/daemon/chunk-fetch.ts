@@ -5,7 +5,7 @@
  * The recipe is read as it comes, and planned in batches: some ranges to ask for, and what is copied between them. A
  * batch is one ask. The next is asked when the present one is nearly here and little is left to copy, so that the line
  * is never idle. It is not asked sooner, because a sender gives up an answer that nobody reads for a while. The blob is
- * assembled in order (store/assembly.ts), each chunk checked as it comes, so the next fetch goes on where this one broke
+ * assembled in order (store/assembly.ts), each chunk checked as it comes, so the next fetch continues where this broke
  * off, from any peer. Chunks that are missing between others that are here are first compared with their older version
  * (older-version.ts).
  *
@@ -33,7 +33,7 @@ import { Replay } from './replay.js';
  * The next batch is asked for when this much of the present one is still to come: what a gigabit line brings in 30 ms.
  */
 const AHEAD_BYTES = 4 * 1024 * 1024;
-/** A peer keeps our place for 10 s after it has given all it was asked for: so often it is asked for something, in ms. */
+/** A peer is asked for something this often, in ms: it keeps our place for 10 s after giving all it was asked for. */
 const PLACE_ASKED_MS = 4_000;
 
 export interface ChunkFetchOrder {
@@ -48,17 +48,20 @@ export interface ChunkFetchOrder {
   readonly doubted: boolean;
   /** Called as bytes of the blob arrive. */
   readonly onReceived: (bytes: number) => void;
-  /** Bytes of it were taken from what lies here. */
+  /** Called as bytes of the blob are taken from what this host already has. */
   readonly onFound: (bytes: number) => void;
 }
 
 export type ChunkFetched =
-  /** In the store, whole. `recipe` is the packed recipe, if this fetch used one; it is kept once the blob is held. */
+  /** The store has the whole blob. `recipe` is the packed recipe, if one was used; it is kept once the blob is held. */
   | { readonly is: 'here'; readonly recipe?: Uint8Array }
-  /** The peer gives no recipe of the blob. It may still give the bytes, or have nothing of it, so what came before stays. */
+  /**
+   * The peer gives no recipe of the blob. It may still give the bytes, or have nothing of it, so bytes that came before
+   * are kept.
+   */
   | { readonly is: 'no-recipe' };
 
-/** @throws ClusterError as `askFetch` and `Assembly`; BlobsGone, PeerBusy. What came is kept for a while. */
+/** @throws ClusterError as `askFetch` and `Assembly`; BlobsGone, PeerBusy. Bytes that came are kept for a while. */
 export async function fetchByChunks(order: ChunkFetchOrder, signal: AbortSignal): Promise<ChunkFetched> {
   const assembly = await order.store.assemble(order.blob, signal);
   if (assembly === undefined) return { is: 'here' };
@@ -84,9 +87,9 @@ class ChunkFetch {
   readonly #order: ChunkFetchOrder;
   readonly #assembly: Assembly;
   readonly #signal: AbortSignal;
-  /** Asks whose bytes are all here but which the peer has yet to end. */
+  /** Asks whose bytes have all come, but which the peer has yet to end. */
   readonly #ending: Promise<void>[] = [];
-  /** What follows the last chunk of the batches so far that is copied from here. */
+  /** What follows, on this host, the last chunk of the batches so far that is copied from here. */
   #following: Following;
   #next: Batch | undefined;
   #ahead: Want | undefined;
@@ -145,13 +148,13 @@ class ChunkFetch {
         }
         offset += chunk.bytes;
       }
-      // Not held back for the next page, which the peer may still have to make.
+      // Not held back until the next page comes, which the peer may still have to make.
       if (batch.steps.length > 0) yield this.#compared(batch);
     }
     return undefined;
   }
 
-  /** Finds out which of its missing chunks this host's older version of the file contains. */
+  /** Finds out which parts of the batch's missing chunks this host's older version of the file contains. */
   async #compared(batch: Batch): Promise<Batch> {
     const { blob } = this.#order.blob;
     const gaps = gapsIn(batch.steps, { of: blob, before: this.#following });
@@ -192,7 +195,7 @@ class ChunkFetch {
         for await (const page of recipes.pieces(heldPlace(store, held), ranges, this.#signal)) pages.push(page);
       } catch {
         this.#signal.throwIfAborted();
-        // It cannot be read here, so more has to come from the peer.
+        // The older version cannot be read here, so the peer has to give more.
         continue;
       }
       found.add(old, chunksOf(Buffer.concat(pages)));
@@ -233,7 +236,7 @@ class ChunkFetch {
     if (place === undefined && pieces === undefined) return this.#append(chunk, want);
     if (place !== undefined ? await this.#assembly.copy(chunk, place) : await this.#patch(chunk, pieces ?? [], want))
       return this.#found(chunk);
-    // It is unexpectedly not here after all.
+    // The bytes are unexpectedly not on this host after all.
     const alone = new Batch();
     alone.add({ chunk, offset, place: undefined });
     const asked = this.#ask(alone);
@@ -242,13 +245,14 @@ class ChunkFetch {
   }
 
   /**
-   * It was here, all or most of it. To look through what is here may take minutes, in which nothing has to come: then a byte is
-   * asked for now and then, for else the peer would take it that we are done, and give our place to somebody else.
+   * All or most of the chunk was on this host. Looking through what is here may take minutes in which nothing has to
+   * come. So one byte is asked for now and then: otherwise the peer would think that this host is done, and give its
+   * place to somebody else.
    */
   #found({ bytes }: Chunk): void {
     this.#order.onFound(bytes);
     if (this.#wants.size > 0 || performance.now() - this.#askedMs < PLACE_ASKED_MS) return;
-    // What it says to it is said again to the next ask.
+    // Whatever the peer answers to this, it answers again to the next ask.
     this.#ending.push(this.#askFor([{ offset: 0, bytes: 1 }]).end());
   }
 
@@ -277,7 +281,7 @@ class ChunkFetch {
     this.#ahead = this.#ask(this.#next);
   }
 
-  /** `undefined` when all of it is here. */
+  /** `undefined` when this host has all of the batch. */
   #ask(batch: Batch): Want | undefined {
     const ranges = batch.ranges();
     return ranges.length === 0 ? undefined : this.#askFor(ranges);
@@ -341,7 +345,10 @@ class Want {
     this.leftBytes -= into.length;
   }
 
-  /** After the last byte. A word of the peer that the file changed is too late now: each chunk is checked by its hash. */
+  /**
+   * Called after the last byte. If the peer only now says that the file changed, that is too late to matter: each chunk
+   * is checked by its hash.
+   */
   async end(): Promise<void> {
     try {
       for await (const _ of this.#parts);
@@ -351,7 +358,7 @@ class Want {
     this.#wanted.onEnd();
   }
 
-  /** Nothing more of it is wanted. Not waited for: a wait that is under way ends by the signal first. */
+  /** Nothing more of the answer is wanted. Does not wait: the signal first ends any read that is under way. */
   leave(): void {
     this.#parts.return().catch(() => {}); // the reader gets it
   }

@@ -1,13 +1,15 @@
-/** Copied looks: looks now and then which snapshots of one source have come to be copied, while some are not known to have been. */
+/**
+ * Copied looks: while some snapshots of one source are not known to have been copied, looks now and then which have.
+ */
 import type { Logger } from 'pino';
 import type { SourceId } from '../core/ids.js';
 
-/** Between two looks, in ms. A look ends at the first parcel that nobody has. */
+/** Time between two looks, in ms. A look ends at the first parcel that nobody has. */
 const LOOK_EVERY_MS = 10 * 60_000;
 
 export interface CopiedLooksOptions {
   readonly source: SourceId;
-  /** @returns whether all are, or were */
+  /** @returns whether all snapshots are copied, or were */
   readonly look: () => Promise<boolean>;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -22,7 +24,7 @@ export class CopiedLooks {
     this.#options = options;
   }
 
-  /** After a while, and until all are. */
+  /** Looks after a while, and again until all are copied. */
   begin(): void {
     if (this.#isClosed || this.#options.signal.aborted) return;
     this.#timer ??= setTimeout(() => {

@@ -1,6 +1,6 @@
 /**
- * Due runs: the snapshots of one source that are taken by themselves, at its times and at its changes. The schedule goes on from the last
- * of them, and after one that failed it waits a little.
+ * Due runs: the snapshots of one source that are taken by themselves, at its times and after its changes. The schedule
+ * continues from the last of them; after a run that failed, the next one waits a little.
  */
 import type { Logger } from 'pino';
 import type { SourceId } from '../core/ids.js';
@@ -10,7 +10,7 @@ import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
 import { SourceSchedule } from './source-schedule.js';
 
-/** After a run that failed, in ms. */
+/** The wait after a run that failed, in ms. */
 const RETRY_MS = 5 * 60_000;
 
 export interface DueRunsOptions {
@@ -28,7 +28,7 @@ export class DueRuns {
   readonly #options: DueRunsOptions;
   readonly #schedule: SourceSchedule;
   #setting: SourceSetting | undefined;
-  /** Under way or waiting: the schedule goes on from the last of them. */
+  /** Runs under way or waiting. The schedule continues when the last of them has ended. */
   #underWay = 0;
 
   constructor(options: DueRunsOptions) {
@@ -47,7 +47,7 @@ export class DueRuns {
     this.#arm();
   }
 
-  /** One is due now. */
+  /** A run is due now. */
   take(): void {
     const { source, clock, log, run } = this.#options;
     if (this.#setting === undefined) return;
@@ -66,7 +66,7 @@ export class DueRuns {
     );
   }
 
-  /** Of a source that is not configured any more. */
+  /** The source is no longer configured. */
   close(): void {
     this.#setting = undefined;
     this.#schedule.rest();

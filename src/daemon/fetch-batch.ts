@@ -7,13 +7,14 @@ import type { Chunk } from '../core/recipe.js';
 import { RANGES_PER_FETCH_MAX } from '../net/wire-ranges.js';
 import type { ChunkPlace } from '../store/recipe-index.js';
 
-/** Bytes of one ask: on a gigabit line the round trip is 1 % of the time that these take. */
+/** Bytes of one ask. On a gigabit line the round trip is 1 % of the time that these bytes take. */
 const BATCH_BYTES = 64 * 1024 * 1024;
-/** From a batch's first byte to its last, with what is copied in between: each chunk of it is in memory. */
+/** From a batch's first byte to its last, copied chunks included. Each chunk of the batch is listed in memory. */
 const BATCH_SPAN_BYTES = 1024 * 1024 * 1024;
 /**
- * Copied between two chunks that are asked for at once, and before what is asked for ahead: meanwhile its sender waits, and gives up
- * after a minute (net/bulk-stream.ts). So a disk that does 300 kB/s is fast enough; one that does 500 MB/s needs the 16 ms of a far round trip.
+ * Bytes copied at most between two chunks of one ask, and before the next batch is asked for. Meanwhile the sender
+ * waits, and it gives up after a minute (net/bulk-stream.ts). So a disk that does 300 kB/s is fast enough; at 500 MB/s
+ * the copy takes 16 ms, as long as a far round trip.
  */
 export const COPIED_BYTES_MAX = 8 * 1024 * 1024;
 
@@ -29,15 +30,15 @@ export interface Step {
   readonly offset: number;
   /** Where a blob on this host is said to have the chunk, or where it came before in the new blob. */
   readonly place: ChunkPlace | undefined;
-  /** What is known of its parts; undefined when it is taken as a whole. */
+  /** What is known of its parts; undefined if the chunk is taken as a whole. */
   pieces?: readonly Piece[];
 }
 
 export class Batch {
   readonly steps: Step[] = [];
-  /** Bytes of the chunks that are not here. */
+  /** Bytes of the chunks that are not on this host. */
   #bytes = 0;
-  /** Of those that are, behind the last that is not. */
+  /** Bytes of the chunks copied here since the last one that is not on this host. */
   #copiedBytes = 0;
 
   add(step: Step): void {

@@ -1,11 +1,12 @@
 /**
- * Hooks: programs that a source's policy names and that run around its snapshots, so that what is backed up is consistent: a
- * database's dump, say. The policy has only a name; the program lies on the source's own host, in `STATE/hooks`, so that whoever
- * can change the policy cannot run what they like there.
+ * Hooks: programs that a source's policy names and that run around its snapshots, so that what is backed up is
+ * consistent: a database's dump, say. The policy has only a name; the program lies on the source's own host, in
+ * `STATE/hooks`, so that somebody who can change the policy cannot run whatever they like there.
  *
- * A hook has no arguments and no input. It gets the source's folder, and what it is about, in its environment; what it prints goes
- * into the log, and the end of that into the error when it fails. It and all that it started are ended when its time is up, but for
- * what it started as another user, which this service may not end: then it is not waited for any longer, and a person is told.
+ * A hook has no arguments and no input. Its environment has the source's folder and what the hook is about. Its output
+ * goes into the log; if it fails, the end of the output goes into the error. When its time is up, the hook and all
+ * that it started are ended, except what it started as another user, which this service may not end: then the service
+ * stops waiting for it and tells a person.
  */
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -22,13 +23,13 @@ export interface HookCall {
   readonly source: string;
   readonly path: string;
   readonly timeoutMs: number;
-  /** More for its environment: what is known by then. */
+  /** More for its environment: what is known by that moment. */
   readonly more?: Readonly<Record<string, string>>;
 }
 
-/** Of the end of what a hook printed, what stands in an error. */
+/** Length of the end of a hook's output that an error quotes. */
 const OUTPUT_CHARACTERS_TOLD = 500;
-/** Of our own environment a hook gets these: no service's secrets. */
+/** The variables of this service's environment that a hook gets: no service's secrets. */
 const PASSED_ON = ['PATH', 'HOME', 'USER', 'LOGNAME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'];
 const GROUP_OR_OTHERS_WRITE = 0o022;
 const ANY_EXECUTE = 0o111;
@@ -63,7 +64,7 @@ export class Hooks {
 
   async #programOf(call: HookCall): Promise<string> {
     const file = join(this.#folder, call.name);
-    // Not what a link leads to: that may be changed by somebody else.
+    // Not the target of a link: somebody else may be able to change that.
     const found = await lstat(file).catch((error: unknown) => {
       throw failed(call, `there is no ${file} (${messageOf(error)})`);
     });

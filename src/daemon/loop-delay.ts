@@ -1,6 +1,6 @@
 /**
  * Loop delay: how late this service's event loop comes round, as heartbeats and grants feel it. The report covers the
- * last one to two minutes: what the histogram holds at the end of a minute is kept while the next one is filled.
+ * last one to two minutes: the histogram of one minute is kept while the next one is filled.
  */
 import { type Histogram, type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 
@@ -15,7 +15,10 @@ const PERIOD_MS = 60_000;
 const NS_PER_MS = 1e6;
 
 export interface LoopDelayReport {
-  /** In ms: in a hundredth of the time the loop was later than this, or did not come round at all. 0 when nothing was late. */
+  /**
+   * In ms: for a hundredth of the time the loop was later than this, or did not come round at all. 0 when nothing was
+   * late.
+   */
   readonly p99Ms: number;
   readonly maxMs: number;
 }
@@ -57,7 +60,8 @@ function begin(): IntervalHistogram {
 const reportOf = (histogram: Histogram): LoopDelayReport => lateness(histogram, RESOLUTION_MS);
 
 /**
- * By time and not by looks: 5 s in which the loop stands still are one look of two hundred in a minute, and a twelfth of it.
+ * Counts by time and not by looks. If the loop stands still for 5 s, that is one look of two hundred in a minute, but a
+ * twelfth of the minute.
  *
  * @param histogram of the times from one look to the next
  */
@@ -67,7 +71,7 @@ export function lateness(
 ): LoopDelayReport {
   const { count, mean, max } = histogram;
   let p99Ns = max;
-  // From the longest on, until they are a hundredth of all the time: at most a hundredth of the looks.
+  // From the longest down, until they make up a hundredth of all the time: at most a hundredth of the looks.
   let longNs = 0;
   for (let look = count; look > 0 && longNs <= (count * mean) / 100; look -= 1) {
     p99Ns = histogram.percentile((100 * look) / count);

@@ -1,6 +1,6 @@
 /**
- * Mounted store: a store of this host whose disk is there: what of it the machine is told, what it lends and uses, as it was measured last,
- * and its end. Driven by own-stores.ts.
+ * Mounted store: a store of this host whose disk is there. It says what the machine is told of the store, what the
+ * store lends and uses as last measured, and how it is closed. Driven by own-stores.ts.
  */
 import type { Logger } from 'pino';
 import type { StoreId } from '../core/ids.js';
@@ -16,25 +16,25 @@ export interface MountedStoreOptions extends Omit<StoreLogOptions, 'isMounted'> 
   readonly clock: Clock;
   readonly tell: (input: Unstamped) => void;
   readonly log: Logger;
-  /** This one, still. */
+  /** Whether this very object is still the mounted one. */
   readonly isMounted: (mounted: MountedStore) => boolean;
-  /** Of all stores. */
+  /** The turns of all stores. */
   readonly turns: Turns<string>;
-  /** For how long what an interrupted fetch verified is kept. */
+  /** How long blobs verified by an interrupted fetch are kept, in ms. */
   readonly partialMs: () => number;
-  /** For how long dropped and expired bytes lie in the trash. */
+  /** How long dropped and expired bytes lie in the trash, in ms. */
   readonly trashMs: () => number;
-  /** What the machine keeps free in a store for what it is about to fetch. */
+  /** The bytes that the machine keeps free in a store for what it is about to fetch. */
   readonly reservedBytes: (store: StoreId) => number;
 }
 
 export class MountedStore {
   readonly store: Store;
   readonly log: StoreLog;
-  /** As the machine was told. */
+  /** As the machine was last told. */
   hangs = false;
   readonly #options: MountedStoreOptions;
-  /** As the configuration has it. */
+  /** As the configuration says. */
   #setting: StoreSetting;
   #room: StoreRoom = { lentBytes: 0, usedBytes: 0 };
 
@@ -49,7 +49,7 @@ export class MountedStore {
     return this.#setting.path;
   }
 
-  /** As it was measured last. */
+  /** As last measured. */
   get room(): StoreRoom {
     return this.#room;
   }
@@ -58,7 +58,7 @@ export class MountedStore {
     this.#setting = setting;
   }
 
-  /** Removes what has had its time, looks at the disk, and tells the machine. */
+  /** Removes what has outlived its time, measures the disk, and tells the machine. */
   async measure(): Promise<void> {
     const { clock, tell, partialMs, trashMs } = this.#options;
     const { store } = this;
@@ -68,7 +68,9 @@ export class MountedStore {
     tell({ is: 'store', store: store.id, ...this.#room, draining: this.#setting.draining });
   }
 
-  /** Trash that is in the way of what is reserved goes. One look at a time, or two would remove twice what is in the way. */
+  /**
+   * Removes trash that takes up reserved room. One such look at a time: two would remove twice what is in the way.
+   */
   makeRoom(): Promise<void> {
     const { turns } = this.#options;
     const { lends } = this.#setting;
@@ -79,14 +81,14 @@ export class MountedStore {
     });
   }
 
-  /** Now, its trash apart; also for those who ask for a report. */
+  /** What the store uses now, without its trash; later reports show it too. */
   async usedBytes(): Promise<number> {
     const { usedBytes, trashBytes } = await this.store.usage();
     this.#room = { ...this.#room, usedBytes: usedBytes - trashBytes };
     return this.#room.usedBytes;
   }
 
-  /** Also what is being told of it has ended. */
+  /** Also waits until all that is being told of the store has been told. */
   async close(): Promise<void> {
     await this.store.close();
     await this.log.toldEnds();
@@ -96,7 +98,7 @@ export class MountedStore {
     try {
       await this.close();
     } catch (error) {
-      // Its disk may be gone already, and nothing of it is used any more.
+      // Its disk may be gone already, and the store is no longer used.
       this.#options.log.warn(
         { code: 'STORE_NOT_CLOSED', store: this.store.id, err: error },
         'a store did not close cleanly',

@@ -1,9 +1,9 @@
 /**
- * Origin: this host's own sources, and the runs that take their snapshots. Whatever is done to a source (a run, an unlisting, a re-cut,
- * a look at its folder) is done in its turn, one at a time; here is who gets the turn, and when.
+ * Origin: this host's own sources, and the runs that take their snapshots. All work on a source (a run, an unlisting,
+ * a re-cut, a look at its folder) is done in its turn, one at a time; this file decides who gets the turn, and when.
  *
- * What a run does stands in snapshot-runs.ts, when one is due in due-runs.ts, how a head comes to list a snapshot in own-heads.ts, what is
- * unlisted in unlisting.ts, what becomes of a file that can no longer be given to anybody in torn-files.ts.
+ * snapshot-runs.ts says what a run does, due-runs.ts when one is due, own-heads.ts how a head comes to list a snapshot,
+ * unlisting.ts what is unlisted, and torn-files.ts what becomes of a file that can no longer be given to anybody.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { ListedSnapshot } from '../catalog/head.js';
@@ -49,7 +49,7 @@ import { TornFiles } from './torn-files.js';
 import { UNENTERED } from './unentered.js';
 import { Unlisting } from './unlisting.js';
 
-/** Of one source of ours: they end when it leaves the policy. */
+/** The alarms about one of this host's sources; they end when the source leaves the policy. */
 const ALARMS: readonly AlarmCode[] = [
   'BACKUP_FAILED',
   'HEAD_DAMAGED',
@@ -67,7 +67,7 @@ const ALARMS: readonly AlarmCode[] = [
 interface Own extends RunSource {
   setting: SourceSetting;
   readonly due: DueRuns;
-  /** Where the policy wants it. */
+  /** Set if the policy wants the source watched. */
   watch: SourceWatch | undefined;
   readonly torn: TornFiles;
   readonly copied: CopiedLooks;
@@ -82,9 +82,9 @@ export interface OriginOptions extends Omit<SnapshotRunsOptions, 'heads' | 'unli
   readonly hooks: Hooks;
   readonly retainer: Retainer;
   readonly onceCopied: OnceCopied;
-  /** Why nothing of a source can be read now: its disk does not answer. */
+  /** Why the source cannot be read now, if its disk does not answer. */
   readonly hanging: (source: SourceId) => string | undefined;
-  /** Asks every reachable member for its state, so that their heads of our sources are here. */
+  /** Asks every reachable member for its state, which brings the heads of this host's sources that it has. */
   readonly askEverybody: () => Promise<void>;
 }
 
@@ -110,12 +110,12 @@ export class Origin {
     });
   }
 
-  /** A head of a source of ours that a peer, or a store of ours, remembers. */
+  /** A peer, or a store of this host, remembers a head of one of this host's sources. */
   heardOwnHead(source: SourceId, sealed: Uint8Array, from: PeerName | ObjectReader): Promise<void> {
     return this.#heads.heard(source, sealed, from);
   }
 
-  /** At the start, when the catalog is read. Never rejects. */
+  /** Called at the start, once the catalog is read. Never rejects. */
   putBackHeads(): Promise<void> {
     return this.#heads.putBack();
   }
@@ -148,7 +148,7 @@ export class Origin {
     }
   }
 
-  /** Configured, of this host. */
+  /** The configured sources of this host. */
   sources(): IterableIterator<SourceId> {
     return this.#own.keys();
   }
@@ -167,7 +167,10 @@ export class Origin {
     return !this.#turns.isIdle;
   }
 
-  /** Takes a snapshot now, after any run of the same source that is under way. What it makes one too many is unlisted behind. */
+  /**
+   * Takes a snapshot now, after any run of the same source that is under way. Snapshots that are then one too many are
+   * unlisted after it.
+   */
   async backup(source: SourceId, options: Omit<RunOptions, 'watch'>): Promise<Taken> {
     const watch = this.#own.get(source)?.watch;
     watch?.runComes();
@@ -178,14 +181,15 @@ export class Origin {
     return taken;
   }
 
-  /** A run of the source is under way, or waits for its turn. */
+  /** A run of the source is under way, or is waiting for its turn. */
   isRunning(source: SourceId): boolean {
     return this.#turns.busy(source);
   }
 
   /**
-   * How the source's folder differs from a snapshot, which is chosen after any run that is under way; the next run waits.
-   * @throws ClusterError SOURCE_MISSING, PATH_UNKNOWN; then what was told before does not hold
+   * How the source's folder differs from a snapshot, which is chosen after any run that is under way; the next run
+   * waits.
+   * @throws ClusterError SOURCE_MISSING, PATH_UNKNOWN; then whatever was reported before is not valid
    */
   compare(
     source: SourceId,
@@ -214,13 +218,16 @@ export class Origin {
     });
   }
 
-  /** What `keep` (default: the policy's) makes of the source's snapshots now. Nothing is changed. */
+  /** How `keep` (default: the policy's) judges the source's snapshots now. Changes nothing. */
   retention(source: SourceId, keep: KeepCounts | undefined, signal: AbortSignal): Promise<Retention> {
     const { setting } = this.#ownOf(source);
     return this.#unlisting.judge(source, keep ?? setting.keep, signal);
   }
 
-  /** Unlists what `keep` (default: the policy's) does not keep. @throws ClusterError RETENTION_STOPPED, HEAD_DAMAGED, HISTORY_LOST; then nothing was changed */
+  /**
+   * Unlists what `keep` (default: the policy's) does not keep.
+   * @throws ClusterError RETENTION_STOPPED, HEAD_DAMAGED, HISTORY_LOST; then nothing was changed
+   */
   forget(source: SourceId, keep: KeepCounts | undefined, signal: AbortSignal): Promise<Retention> {
     return this.#turns.take(source, async () => {
       const { setting } = this.#ownOf(source);
@@ -236,7 +243,8 @@ export class Origin {
   }
 
   /**
-   * Takes a snapshot in place of those from the future, which have the newest of the source: they are listed until it is.
+   * Takes a snapshot in place of the listed ones from the future. They are the newest of the source, and stay listed
+   * until the new one is.
    * @throws ClusterError RETENTION_STOPPED, and what `backup` throws; then nothing was changed
    */
   async forgetFuture(source: SourceId): Promise<void> {
@@ -244,7 +252,7 @@ export class Origin {
     await this.backup(source, { acceptChanges: false, unlistFuture: true });
   }
 
-  /** A file of a listed snapshot cannot be given any more as the snapshot has it. */
+  /** A file of a listed snapshot can no longer be given as the snapshot has it. */
   torn({
     source,
     parcel,
@@ -257,7 +265,7 @@ export class Origin {
     this.#own.get(source)?.torn.tell(parcel, path);
   }
 
-  /** Cuts the source's snapshots anew without what was told to be torn and is; now, after any run that is under way. */
+  /** Cuts files reported as torn, if they are, out of the source's snapshots; now, after any run that is under way. */
   async cutOutTorn(source: SourceId): Promise<void> {
     const own = this.#own.get(source);
     if (own === undefined) return;
@@ -268,7 +276,10 @@ export class Origin {
     });
   }
 
-  /** Notes which of the source's snapshots are copied by now, after any run that is under way. @returns whether all are, or were */
+  /**
+   * Notes which of the source's snapshots are copied by now, after any run that is under way.
+   * @returns whether all are, or were
+   */
   noteCopied(source: SourceId): Promise<boolean> {
     const { catalog, onceCopied, signal } = this.#options;
     return this.#turns.take(source, () =>
@@ -278,8 +289,8 @@ export class Origin {
 
   async stop(): Promise<void> {
     for (const own of this.#own.values()) this.#end(own);
-    // Runs under way end by the signal; their turns are waited for, so that nothing writes after us: also those of sources that the
-    // policy has no more.
+    // The signal ends runs under way. All turns are waited for, even of sources that have left the policy, so that
+    // nothing is written after this.
     await this.#turns.allDone();
   }
 
@@ -305,7 +316,7 @@ export class Origin {
     watch?.close();
   }
 
-  /** As its setting has it. */
+  /** Watches the source as its setting says. */
   #watch(own: Own): void {
     const { source, setting } = own;
     const { catalog, forbidden, clock, alarms } = this.#options;
@@ -337,7 +348,7 @@ export class Origin {
     );
   }
 
-  /** Behind the run that asks for it. */
+  /** Queued behind the run that asks for it. */
   #retain(source: SourceId): void {
     const settingNow = () => this.#own.get(source)?.setting;
     const unlisted = this.#turns.take(source, async () => {
@@ -358,7 +369,7 @@ export class Origin {
   }
 }
 
-/** What of a setting the watching depends on. */
+/** The parts of a setting that the watching depends on. */
 const watchingOf = ({ watch, path, exclude, crossMounts, schedule, holdDays }: SourceSetting): object => ({
   watch,
   path,

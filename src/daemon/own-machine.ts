@@ -1,9 +1,9 @@
 /**
- * Own machine: the machine of this host, whom it knows as members, the alarms that people see, and the driver by which everybody tells it
- * what happened.
+ * Own machine: the machine of this host, the hosts it knows as members, the alarms that people see, and the driver
+ * through which every part tells the machine what happened.
  *
- * It is made before the parts that carry out its effects, for they ask it. They are handed to it when they are all there, and nobody tells
- * it anything before.
+ * It is made before the parts that carry out its effects, because they ask it. They are handed to it once all of them
+ * are there; nobody tells it anything before.
  */
 import { randomBytes } from 'node:crypto';
 import { Chance } from '../core/chance.js';
@@ -27,7 +27,7 @@ export interface OwnMachine {
   readonly notes: MachineNotes;
   readonly machine: Machine;
   readonly tell: (input: Unstamped) => void;
-  /** Once, before anything is told. */
+  /** Called once, before anything is told. */
   readonly carryOutBy: (carriers: Carriers) => void;
 }
 
@@ -69,7 +69,7 @@ export function makeOwnMachine(
       carryOut(effect, carriers);
     },
   });
-  // Nothing is told after the machine is stopped: it outlives every part that tells it.
+  // Nothing is told after the machine is stopped: it outlives every part that tells it anything.
   teardown.defer(() => driver.stop());
   return {
     alarms,

@@ -1,4 +1,4 @@
-/** Own net: this host as a peer of the others: where it listens, whom it dials, and who of them can be reached. */
+/** Own net: this host as a peer: where it listens, whom it dials, and which peers can be reached. */
 import type { HostId } from '../core/ids.js';
 import type { Net } from '../net/net.js';
 import { startNet } from '../net/start-net.js';
@@ -10,7 +10,7 @@ import type { Teardown } from './teardown.js';
 export interface OwnNetOptions {
   /** Multiaddrs. */
   readonly listen: readonly string[];
-  /** Addresses to dial besides those that are known. */
+  /** Addresses to dial besides the known ones. */
   readonly peers: readonly string[];
   readonly mdns: boolean;
 }

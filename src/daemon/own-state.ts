@@ -1,6 +1,6 @@
 /**
- * Own state: what this host has by itself, before it hears of any other: who it is, which start this is, how long it has run, and
- * what lies on the state's disk. The folder's lock stands around all of it.
+ * Own state: what this host has before it hears of any other host: who it is, which start this is, how long it has run,
+ * and what lies on the state's disk. The folder's lock is held around all of it.
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -24,7 +24,7 @@ export interface OwnState {
   readonly running: RunningTime;
   readonly membership: Membership;
   readonly signer: Signer;
-  /** Of this start. */
+  /** This start's number. */
   readonly boot: number;
   readonly previousBoot: number;
   readonly disk: StateDisk;
@@ -36,7 +36,7 @@ export async function openOwnState(
   { stateDir, log }: Pick<OwnState, 'stateDir' | 'log'>,
   teardown: Teardown,
 ): Promise<OwnState> {
-  // The lock is let go last: nobody else may open what lies in the folder while a part of us still writes there.
+  // The lock is released last: nobody else may open the folder's files while a part of this service still writes there.
   const lock = takeLock(join(stateDir, LOCK_NAME));
   teardown.defer(() => lock.release());
   const fault = posixFault();

@@ -1,15 +1,16 @@
 /**
- * Own stores: the stores of this host, as the configuration names them: made once, mounted when their disks are there, and measured
- * every minute (mounted-store.ts). How their logs come to be told stands in store-log.ts, how their disks are watched in store-disks.ts,
- * what people hear of those that are not there in missing-stores.ts, and how one is read again after doubt in store-rescans.ts.
+ * Own stores: the stores of this host, as the configuration names them. They are made once, mounted when their disks
+ * are there, and measured every minute (mounted-store.ts). store-log.ts tells their logs, store-disks.ts watches their
+ * disks, missing-stores.ts tells people which are missing, and store-rescans.ts reads a store again after doubt.
  *
  * A store's marker is made once, in a folder that exists, and never again: a disk that is not plugged in looks like an
  * empty folder, and must not become a second, empty store.
  *
- * Each store is looked at in a turn of its own, for a disk that hangs must not hold up the others (platform/disk.ts). One that has
- * hung for too long is given up: the machine hears that its store is gone, nothing of it is told from then on, and the store is
- * closed without waiting for its disk. A call that was under way may still write there, and what it enters into the log nobody has
- * announced. So the store is mounted again only when the last such call has ended: its log is then read anew, and told as it is.
+ * Each store is looked at in a turn of its own, because a disk that hangs must not hold up the others
+ * (platform/disk.ts). A disk that has hung for too long is given up: the machine hears that its store is gone, nothing
+ * of the store is told from then on, and the store is closed without waiting for its disk. A call that was under way
+ * may still write there, and may add log entries that nobody has announced. So the store is mounted again only when
+ * the last such call has ended; its log is then read again and told as it is.
  */
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
@@ -62,17 +63,17 @@ export interface OwnStoresOptions {
   readonly tell: (input: Unstamped) => void;
   readonly log: Logger;
   readonly signal: AbortSignal;
-  /** For how long what an interrupted fetch verified is kept. */
+  /** How long blobs verified by an interrupted fetch are kept, in ms. */
   readonly partialMs: () => number;
-  /** For how long dropped and expired bytes lie in the trash. */
+  /** How long dropped and expired bytes lie in the trash, in ms. */
   readonly trashMs: () => number;
-  /** What the machine keeps free in a store for what it is about to fetch. */
+  /** The bytes that the machine keeps free in a store for what it is about to fetch. */
   readonly reservedBytes: (store: StoreId) => number;
   /** See StoreOpening. */
   readonly checkpointEveryOps?: number;
   /** See StoreDisksOptions. */
   readonly patience?: Patience & { readonly endMs: number };
-  /** A store is mounted and the machine has its log. */
+  /** Called when a store is mounted and the machine has its log. */
   readonly onMount: (store: Store) => void;
 }
 
@@ -82,7 +83,7 @@ export interface OwnStoreReport {
   readonly id: StoreId | undefined;
   readonly mounted: boolean;
   readonly draining: boolean;
-  /** That are there; 0 while it is not mounted. */
+  /** Parcels present in the store; 0 while it is not mounted. */
   readonly parcels: number;
   readonly lentBytes: number;
   readonly usedBytes: number;
@@ -98,11 +99,11 @@ export class OwnStores {
   #looked = false;
   readonly #turns = new Turns<string>();
   readonly #remembered = new RememberedLogs();
-  /** Of stores that were opened anew for what others remember of their logs. */
+  /** Rests of stores that were opened again because of what others remember of their logs. */
   readonly #doubts = new StoreRests(DOUBT_RESTS);
   readonly #rescans: StoreRescans;
   readonly #disks: StoreDisks;
-  /** By path, as they were found last. */
+  /** Each store's folder as it was last found, by path. */
   readonly #folders = new Map<string, ForbiddenFolder>();
   #isEnding = false;
   #timer: NodeJS.Timeout | undefined;
@@ -142,7 +143,7 @@ export class OwnStores {
     return this.#turns.take(turnOf(path), work);
   }
 
-  /** But not at those that are being looked at: a disk may be slow. */
+  /** Skips stores that are being looked at: a disk may be slow. */
   #lookAgain(): void {
     for (const path of this.#disks.paths())
       if (!this.#turns.busy(turnOf(path))) void this.#inTurn(path, () => this.#lookAt(path));
@@ -182,8 +183,8 @@ export class OwnStores {
   }
 
   /**
-   * Closes a store and opens it again, for it is not known what its log has, or the machine could not be told: the machine
-   * hears that it is gone, then its whole log. Does nothing when that was done since, or the store is unmounted.
+   * Closes a store and opens it again, because the state of its log is unknown or could not be told: the machine hears
+   * that the store is gone, and then its whole log. Does nothing if the store has been reopened since or is unmounted.
    *
    * @param store as `mounted` gave it
    */
@@ -198,13 +199,13 @@ export class OwnStores {
   }
 
   /**
-   * Another host remembers this of a store's log. Where the log does not have it, it is in doubt: the store is closed, and
-   * opened with a new epoch above that one, and every copy is read again before it counts.
+   * Another host remembers this position of a store's log. If the log does not have it, the log is in doubt: the store
+   * is closed and opened with a new epoch above that one, and every copy is read again before it counts.
    *
    * @param theirs a position that this host itself has signed
    */
   async hearOfOwnLog(theirs: LogPosition): Promise<void> {
-    // Nearly always: the others have all that we have.
+    // Nearly always: the others know all that this log has.
     if (this.#mounted.get(theirs.store)?.store.position().digest === theirs.digest) return;
     if (!this.#remembered.hear(theirs)) return;
     const compared = this.#pathsOf(theirs.store).map(path =>
@@ -216,7 +217,10 @@ export class OwnStores {
     await Promise.all(compared);
   }
 
-  /** Where it is mounted, or may be being mounted: its log may have been compared with what others remembered until then. */
+  /**
+   * Where the store is mounted, or may just be being mounted: the mount may have compared its log only with what
+   * others had reported before.
+   */
   #pathsOf(id: StoreId): readonly string[] {
     const mounted = this.#mounted.get(id);
     if (mounted !== undefined) return [mounted.path];
@@ -228,7 +232,7 @@ export class OwnStores {
     return (await doubtOf(store, this.#remembered)) !== undefined;
   }
 
-  /** In its turn. */
+  /** Runs in the path's turn. */
   async #lookAt(path: string): Promise<void> {
     if (this.#isEnding) return;
     const setting = this.#settings.find(wanted => wanted.path === path);
@@ -241,7 +245,7 @@ export class OwnStores {
     }
     const disk = this.#disks.setApart(path);
     if (disk.isGivenUp) {
-      // Something that was under way there has not ended yet.
+      // A call that was under way there has not ended yet.
       if (disk.isBusy) return this.#missing.isMissing(path, GIVEN_UP);
       disk.takeUp();
     }
@@ -260,11 +264,13 @@ export class OwnStores {
     try {
       this.#folders.set(path, await lookAtForbidden(path));
     } catch {
-      // Whoever mounts or measures the store says why. What was found before holds.
+      // Mounting or measuring the store reports why. The folder as last found still holds.
     }
   }
 
-  /** The stores' folders, for who walks a source: as they were found when they were looked at last, so that nobody else waits for their disks. */
+  /**
+   * The stores' folders as last found, for code that walks a source: nobody else has to wait for the stores' disks.
+   */
   forbidden(): readonly ForbiddenFolder[] {
     return this.#settings.map(({ path }) => this.#folders.get(path) ?? unseen(path));
   }
@@ -277,17 +283,20 @@ export class OwnStores {
     for (const { store } of this.#mounted.values()) yield store;
   }
 
-  /** The catalogs of the mounted stores, where the records of our copies are. */
+  /** The catalogs of the mounted stores, which have the records of this host's copies. */
   *catalogs(): IterableIterator<ObjectReader> {
     for (const { objects } of this.stores()) yield objects;
   }
 
-  /** The mounted stores, but for those that would keep whoever asks waiting. */
+  /** The mounted stores, except those whose disks hang and would keep the caller waiting. */
   *answering(): IterableIterator<Store> {
     for (const { path, store } of this.#mounted.values()) if (!this.#disks.hangs(path)) yield store;
   }
 
-  /** Every configured store has been looked for, is mounted and is not being read again: what is in none of their logs is on no disk of ours. */
+  /**
+   * Every configured store has been looked for, is mounted and is not being read again: a parcel that is in none of
+   * their logs is on no disk of this host.
+   */
   get logsTellAll(): boolean {
     const isRead = [...this.#mounted.values()].every(({ store }) => !store.rescanDue);
     return this.#looked && this.#missing.isEmpty && isRead;
@@ -314,34 +323,34 @@ export class OwnStores {
     });
   }
 
-  /** Those that are configured and not mounted. */
+  /** The stores that are configured and not mounted. */
   absent(): readonly AbsentStore[] {
     return this.reports().flatMap(({ path, because }) => (because === undefined ? [] : [{ path, because }]));
   }
 
-  /** Tells the machine, as the input that `completion` makes, what the store's log has beyond what it was told. */
+  /** Tells the machine the part of the store's log that it has not heard yet, as the input that `completion` makes. */
   async tellOps(id: StoreId, completion: (segment: LogSegment) => Unstamped): Promise<void> {
     const mounted = this.#mounted.get(id);
     if (mounted === undefined) throw gone(id);
     await mounted.log.tellOps(completion);
   }
 
-  /** What the store uses now, its trash apart; also for those who ask for a report. */
+  /** What the store uses now, without its trash; later reports show it too. */
   async usedBytes(id: StoreId): Promise<number> {
     return (await this.#mounted.get(id)?.usedBytes()) ?? 0;
   }
 
-  /** Before something is written that the machine has reserved room for: trash that is in its way goes. */
+  /** Called before a write for which the machine has reserved room: removes trash that is in its way. */
   async makeRoom(id: StoreId): Promise<void> {
     await this.#mounted.get(id)?.makeRoom();
   }
 
-  /** The service is to end: from now on a disk is waited for only so long. */
+  /** The service is ending: from now on a disk is waited for only for a limited time. */
   hurry(): void {
     this.#disks.hurry();
   }
 
-  /** @throws AggregateError of what stores did not take at their end. Of a disk that hangs it is an alarm */
+  /** @throws AggregateError of the stores that did not close cleanly. A disk that hangs is an alarm instead */
   async close(): Promise<void> {
     this.#isEnding = true;
     this.hurry();
@@ -355,7 +364,7 @@ export class OwnStores {
       }),
     );
     const failures = (await Promise.allSettled(closed)).flatMap(end => (end.status === 'rejected' ? [end.reason] : []));
-    // What was given up meanwhile is closed in a turn of its own.
+    // A store that was given up meanwhile is closed in a turn of its own.
     await this.#turns.allDone();
     this.#disks.close();
     if (failures.length > 0) throw new AggregateError(failures, `${failures.length} stores did not close cleanly`);
@@ -413,7 +422,7 @@ export class OwnStores {
       await mounted.log.tellAll();
       await mounted.measure();
     } catch (error) {
-      // The machine would take a log of which it has heard a part for the whole.
+      // The machine would take the part of a log that it has heard for the whole.
       await this.#unmount(store.id);
       throw error;
     }
@@ -426,7 +435,7 @@ export class OwnStores {
 
   async #makeOnce(path: string, there: Awaited<ReturnType<typeof readMarker>>): Promise<void> {
     const { cluster, host, boot, clock } = this.#options;
-    // One that was made just before we were killed, or lay elsewhere before, is taken as it is if it is ours.
+    // A store made just before this service was killed, or moved here, is taken as it is if it is this host's own.
     const isOurs = there.kind === 'found' && there.marker.cluster === cluster && there.marker.host === host;
     if (isOurs) await this.#made.remember(path, there.marker.store);
     else if (there.kind === 'absent') {

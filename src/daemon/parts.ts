@@ -1,8 +1,8 @@
 /**
- * Parts: what this host is made of besides its state, its machine and its net, each part after those that it needs.
+ * Parts: what this host is made of besides its state, its machine and its net. Each part is made after those it needs.
  *
- * Some need each other. The one that is made first is given a function that comes to the other, and calls it once all are there: nothing
- * here works by itself before it is started (run-service.ts).
+ * Some need each other. The one made first is given a function that returns the other, and calls it only once all are
+ * there: no part works by itself before it is started (run-service.ts).
  */
 import { BootWatch } from './boot-watch.js';
 import { ConfigurationUse } from './configuration-use.js';
@@ -26,7 +26,7 @@ import type { Teardown } from './teardown.js';
 import type { TreeKeeper } from './tree-keeper.js';
 import { makeUpkeep } from './upkeep.js';
 
-/** What there is before the parts, and they all are made of. */
+/** What exists before the parts, and what all of them are made from. */
 export interface Host extends OwnState, OwnMachine, OwnNet {
   /** Aborts when the service ends. */
   readonly signal: AbortSignal;
@@ -60,9 +60,9 @@ export async function makeParts(host: Host, teardown: Teardown): Promise<Parts> 
       scrubs.begin(store);
     },
   });
-  // Ended after all that reads and writes copies.
+  // Closed after all parts that read and write copies.
   teardown.defer(() => stores.close());
-  // As long as anybody reads a source.
+  // Open as long as anybody reads a source.
   const sourceDisks = new SourceDisks({ stateDir, host: self, alarms });
   teardown.defer(() => sourceDisks.close());
   const known = await makeKnownSources({ ...host, objects: disk.objects, stores }, teardown);

@@ -1,16 +1,19 @@
 /**
- * Program run: runs a program to its end, or ends it with all that it started: when its time is up, or when it is called off. What it
- * started as another user this service may not end: then it is not waited for any longer. Driven by hooks.ts.
+ * Program run: runs a program to its end. If its time is up or it is called off, ends it with all that it started.
+ * What it started as another user this service may not end, and stops waiting for. Driven by hooks.ts.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { messageOf } from '../core/fault.js';
 import { longTimer } from '../platform/long-timer.js';
 
-/** The end of what it printed that is kept, in bytes. */
+/** How much of the end of its output is kept, in bytes. */
 const OUTPUT_BYTES_KEPT = 64 * 1024;
-/** Between being asked to end and being ended, in ms. */
+/** Time between asking it to end and killing it, in ms. */
 const KILL_AFTER_MS = 10_000;
-/** What it printed last may come a little after its end; what it left running may keep its output open for ever. In ms. */
+/**
+ * How long its output is read after its end, in ms: the last of it may come a little later, and what it left running
+ * may keep the output open for ever.
+ */
 const LAST_OUTPUT_MS = 1_000;
 
 export interface ProgramEnd {
@@ -18,7 +21,7 @@ export interface ProgramEnd {
   readonly killedBy: NodeJS.Signals | null;
   readonly timedOut: boolean;
   readonly output: string;
-  /** It was to be ended, and something of it is of another user. */
+  /** It was to be ended, and what is left of it belongs to another user. */
   readonly leftRunning: boolean;
   /** It could not be started. */
   readonly fault: string | undefined;
@@ -34,7 +37,7 @@ export interface ProgramOrder {
 export async function runToEnd(order: ProgramOrder): Promise<ProgramEnd> {
   let child: ChildProcess;
   try {
-    // A group of its own, so that all that it started can be ended with it.
+    // In a group of its own, so that all that it starts can be ended with it.
     child = spawn(order.file, [], {
       cwd: '/',
       env: order.environment,
@@ -70,7 +73,7 @@ class ProgramRun {
     child.once('error', error => {
       this.#fault = error.message;
     });
-    // Neither is there when all descriptors are used up.
+    // Neither stream exists when all descriptors are used up.
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => this.#output.add(chunk));
     this.#timer = longTimer(timeoutMs, () => {
       this.#timedOut = true;
@@ -86,7 +89,7 @@ class ProgramRun {
     this.#endGroup('SIGTERM');
     this.#killTimer = setTimeout(() => {
       this.#endGroup('SIGKILL');
-      // The program itself is of another user by now: its end may never come.
+      // The program itself now runs as another user: its end may never come.
       if (this.#leftRunning) this.#done(null, null);
     }, KILL_AFTER_MS);
   };
@@ -124,8 +127,8 @@ class ProgramRun {
 }
 
 /**
- * `gone`: nothing of the group is left. `not-allowed`: all that is left of it is of another user, as what `sudo` started; where one
- * of it is ours the call does well, and does not tell of the others.
+ * `gone`: nothing of the group is left. `not-allowed`: all that is left of it belongs to another user, such as what
+ * `sudo` started. If even one process of it is ours, the call succeeds and does not tell about the others.
  */
 function signalGroup(child: ChildProcess, signal: NodeJS.Signals): 'told' | 'gone' | 'not-allowed' {
   if (child.pid === undefined) return 'gone';

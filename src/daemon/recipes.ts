@@ -6,8 +6,9 @@
  * the first, so that N fetchers of a new file cost its origin one reading. Each disk has a thread of its own, so that
  * one that hangs does not hold up the others.
  *
- * A recipe depends on the blob's content alone, so a kept one stays right whatever becomes of the file, unless the file was
- * read wrong when it was made. So the recipe is made again when bytes that we gave have hashed to another name.
+ * A recipe depends on the blob's content alone, so a kept one stays right whatever becomes of the file, unless the
+ * file was read wrong when the recipe was made. So the recipe is made again when bytes that this host gave have hashed
+ * to another name.
  */
 import { makeRecipe, NoRecipe, type RecipeFile, type RecipeThread, recipeThread } from '../catalog/recipe-maker.js';
 import type { ByteRange } from '../core/byte-range.js';
@@ -39,7 +40,7 @@ interface Making {
   readonly pages: Replay<Uint8Array>;
   readonly abort: AbortController;
   readers: number;
-  /** It is not kept: somebody has found that what it said was not so. */
+  /** Set if somebody has found it wrong: it is not kept. */
   isDoubted: boolean;
 }
 
@@ -58,7 +59,11 @@ export class Recipes {
     return packed;
   }
 
-  /** Pages of the recipe. @param isDoubted by the asker: it is made again. @throws NoRecipe, and the disk's own errors */
+  /**
+   * Pages of the recipe.
+   * @param isDoubted by the asker: then the recipe is made again
+   * @throws NoRecipe, and the disk's own errors
+   */
   async *pages(
     blob: BlobId,
     place: RecipePlace,
@@ -135,13 +140,13 @@ export class Recipes {
     return thread;
   }
 
-  /** From now on a caller starts a new one, unless the recipe is kept. */
+  /** From now on a caller starts a new making, unless the recipe is kept. */
   #end(blob: BlobId, making: Making): void {
     if (this.#making.get(blob) === making) this.#making.delete(blob);
     making.abort.abort(new Error('nobody waits for this recipe any longer'));
   }
 
-  /** What is kept of it, and what is being made for others, who have it to the end. */
+  /** Forgets the kept recipe and the one being made, which its present readers still get to the end. */
   #forget(blob: BlobId): void {
     this.#keptBytes -= this.#kept.get(blob)?.length ?? 0;
     this.#kept.delete(blob);

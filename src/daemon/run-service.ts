@@ -1,10 +1,12 @@
 /**
- * Run service: how one host starts, and how it ends. First there is what it has by itself (own-state.ts), then what decides
- * (own-machine.ts), the net (own-net.ts) and all the parts (parts.ts), of which some are made together: state-disk.ts, known-sources.ts,
- * own-sources.ts, copies.ts, upkeep.ts, control.ts. Nothing is told to the machine before all are there.
+ * Run service: how one host starts, and how it ends. It makes, in this order: the host's own state (own-state.ts), the
+ * machine (own-machine.ts), the net (own-net.ts) and all the parts (parts.ts). Some parts are made together, in
+ * state-disk.ts, known-sources.ts, own-sources.ts, copies.ts, upkeep.ts and control.ts. The machine is told nothing
+ * before all of them are there.
  *
- * Each part is made after those that it needs and ended before them, in exactly the reverse order: so whoever still works when the
- * service ends finds what it works with. Once nobody can ask any more, whatever is under way is told to end.
+ * Each part is made after the parts that it needs and ended before them, in exactly the reverse order: so a part that
+ * still works when the service ends finds what it needs. Once nobody can ask any more, all work under way is told to
+ * end.
  */
 import { type Logger, pino } from 'pino';
 import { ClusterError, messageOf } from '../core/fault.js';
@@ -25,7 +27,7 @@ import { tellSystemd } from './tell-systemd.js';
 
 export interface ServiceOptions extends OwnNetOptions {
   readonly stateDir: string;
-  /** Ends the service when it aborts, also before it is ready. */
+  /** Ends the service when it aborts, even before the service is ready. */
   readonly signal: AbortSignal;
   /** Called once, when everything runs. */
   readonly onReady: (ready: {
@@ -35,7 +37,10 @@ export interface ServiceOptions extends OwnNetOptions {
   }) => void;
 }
 
-/** Of what is listened at and dialled: what nobody can read would be tried in vain for ever. @throws ClusterError BAD_ADDRESS */
+/**
+ * Checks addresses to listen on or to dial: an unreadable one would be tried in vain for ever.
+ * @throws ClusterError BAD_ADDRESS
+ */
 export function checkAddresses(addresses: readonly string[]): void {
   const wrong = addresses.find(address => !isAddress(address));
   if (wrong === undefined) return;
@@ -48,11 +53,11 @@ export function checkAddresses(addresses: readonly string[]): void {
 
 /**
  * Runs until `signal` aborts; returns when everything has ended.
- * @throws StateLocked; ClusterError BOOT_BEHIND, NO_CLUSTER, CONFIG_DAMAGED, CONTROL_PATH_TOO_LONG, …; where nothing else made it
- * end, AggregateError of what did not end cleanly
+ * @throws StateLocked; ClusterError BOOT_BEHIND, NO_CLUSTER, CONFIG_DAMAGED, CONTROL_PATH_TOO_LONG, …; if the service
+ * ended for no other error, AggregateError of what did not end cleanly
  */
 export async function runService(options: ServiceOptions): Promise<void> {
-  // JSON lines on stderr; stdout has one line, when the service is ready.
+  // JSON lines on stderr. Stdout gets a single line, when the service is ready.
   const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'msg' }, pino.destination(2));
   const teardown = new Teardown(log);
   let failures: readonly unknown[] = [];
@@ -68,8 +73,8 @@ export async function runService(options: ServiceOptions): Promise<void> {
 }
 
 /**
- * The start, step by step. Large indexes and catalogs take minutes to read: who stops the service meanwhile is heard between the steps,
- * so that it still ends by itself. A start that is killed counts against the index.
+ * The start, step by step. Large indexes and catalogs take minutes to read, so a request to stop is checked between
+ * the steps: the service then still ends by itself. A start that is killed counts against the index.
  */
 async function serve(
   options: ServiceOptions,
@@ -87,7 +92,7 @@ async function serve(
     signal: ended.signal,
   };
   const parts = await makeParts(host, teardown);
-  // A part that is ended waits for what it has under way: this makes it end, and is deferred after them all to come before.
+  // A part that ends waits for its work under way; this abort ends that work. It is deferred last, so it runs first.
   teardown.defer(() => ended.abort(new Error('the service stops')));
   let spread: Spread | undefined;
   const askConfig = (of: HostId): void => {
@@ -117,7 +122,7 @@ async function serve(
   log.info({ code: 'STOPPING' }, 'the service stops');
 }
 
-/** What the machine knew before comes first: what it hears from now on it is to judge by that. */
+/** What the machine knew before comes first, because it judges by that what it hears from now on. */
 async function recallSources({ tell, running, disk }: Host, { known, origin }: Parts): Promise<void> {
   tell({ is: 'was-off', forMs: running.offForMs });
   tell({ is: 'unwanted-before', parcels: disk.index.unwanted.all(running.beforeMs) });
@@ -125,7 +130,10 @@ async function recallSources({ tell, running, disk }: Host, { known, origin }: P
   await origin.putBackHeads();
 }
 
-/** After the sources: of parcels that no head lists a log may name so many and no more, and it is not read again for those beyond. */
+/**
+ * Comes after the sources: a log may name only a limited number of parcels that no head lists, and is not read again
+ * for those beyond the limit.
+ */
 async function recallOthers({ tell, running, disk }: Host, { exchange }: Parts): Promise<void> {
   await exchange.recall();
   tell({ is: 'unanswered-before', audits: disk.index.unanswered.all(running.beforeMs) });
@@ -148,9 +156,9 @@ async function beginWork(host: Host, parts: Parts, teardown: Teardown): Promise<
   teardown.defer(host.membership.onChange(() => configurationUse.begin()));
   configurationUse.begin();
   trees.start();
-  // People come last: what they ask is answered by all the rest.
+  // People come last, because all other parts answer their requests.
   await startControl({ ...host, ...parts }, teardown);
-  // First of all: whatever ends below may wait for a disk.
+  // Runs first of all when the service ends: whatever ends below may wait for a disk.
   teardown.defer(() => stores.hurry());
   teardown.defer(() => sourceDisks.hurry());
 }

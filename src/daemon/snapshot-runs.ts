@@ -1,6 +1,7 @@
 /**
- * Snapshot runs: how one snapshot of a source of this host is taken: the last head is known and there is room for another one, the folder
- * is scanned, the brake looks at what has changed, and a head lists it. Each in the source's turn, which origin.ts gives.
+ * Snapshot runs: how one snapshot of a source of this host is taken. The last head is known and there is room for one
+ * more snapshot; the folder is scanned; the brake looks at what has changed; and a head lists the snapshot. Each run
+ * happens in the source's turn, which origin.ts gives.
  */
 import type { Logger } from 'pino';
 import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
@@ -32,19 +33,19 @@ type Scanned = Extract<SnapshotVerdict, { kind: 'taken' }>;
 
 export type Taken = Scanned & {
   readonly timeMs: number;
-  /** It has set the source's brake off. */
+  /** True if the snapshot has set the source's brake off. */
   readonly braked: boolean;
 };
 
 export interface RunOptions {
   readonly acceptChanges: boolean;
-  /** It takes the place of listed snapshots from the future. */
+  /** The snapshot replaces listed snapshots from the future. */
   readonly unlistFuture?: boolean;
-  /** That of the moment when the run was asked for. */
+  /** The source's watch when the run was asked for. */
   readonly watch: SourceWatch | undefined;
 }
 
-/** A source of this host, as its configuration is when it is looked at. */
+/** A source of this host, with its configuration at the moment it is looked at. */
 export interface RunSource {
   readonly source: SourceId;
   readonly setting: SourceSetting;
@@ -55,16 +56,16 @@ export interface RunSource {
 export interface SnapshotRunsOptions {
   readonly signer: Signer;
   readonly history: SourceHistory;
-  /** The catalog here; what is missing of it is read from those who have it. */
+  /** This host's catalog; what it lacks is read from hosts that have it. */
   readonly objects: ObjectWriter;
   readonly cache: ScanCache;
-  /** Before the cache is used for a scan. @returns is called when that has ended */
+  /** Called before a scan uses the cache. @returns a function to call when the scan has ended */
   readonly beginScan: (source: SourceId) => () => void;
   readonly clock: Clock;
   readonly alarms: Alarms;
   readonly log: Logger;
   readonly signal: AbortSignal;
-  /** For a run's temporary file: on the state's disk, as the system's own folder for such may be memory. */
+  /** For a run's temporary file. On the state's disk, because the system's own temporary folder may be in memory. */
   readonly scratchFolder: string;
   /** Stores and state folders: never scanned. */
   readonly forbidden: () => readonly ForbiddenFolder[];
@@ -73,14 +74,14 @@ export interface SnapshotRunsOptions {
   readonly massChanges: MassChanges;
 }
 
-/** What a run begins with. */
+/** What a run starts from. */
 interface Begun {
   readonly setting: SourceSetting;
   readonly listed: readonly ListedSnapshot[];
-  /** Listed snapshots that this one takes the place of. */
+  /** Listed snapshots that this one replaces. */
   readonly leaving: ReadonlySet<ObjectId>;
   readonly wallMs: number;
-  /** Of the snapshot: later than all that stay. */
+  /** The snapshot's time: later than that of every snapshot that stays. */
   readonly timeMs: number;
 }
 
@@ -92,7 +93,8 @@ export class SnapshotRuns {
   }
 
   /**
-   * Before a hook stops anything and anything is read: what cannot be listed is not to be taken, again and again.
+   * Comes before a hook stops anything and before anything is read: a snapshot that cannot be listed must not be taken
+   * again and again.
    * @throws ClusterError HEAD_FULL, HOLDS_FULL, HEAD_DAMAGED, …
    */
   async ready(own: RunSource, { acceptChanges, unlistFuture = false }: RunOptions): Promise<void> {
@@ -101,17 +103,17 @@ export class SnapshotRuns {
     await heads.knowAll();
     this.tellDamage(own);
     await heads.bringIntoForce(source);
-    // The one snapshot that replaces those from the future makes the list no longer.
+    // The one snapshot that replaces those from the future does not make the list longer.
     if (!unlistFuture) {
       const last = heads.listed(source).at(-1);
-      // Whoever accepts has looked at all that is listed; what was accepted may go to make room.
+      // A person who accepts has looked at all that is listed; what was accepted may be unlisted to make room.
       if (acceptChanges && last !== undefined && heads.isFull(source)) await massChanges.accept(source, last.timeMs);
       await unlisting.makeRoom(source, own.setting);
     }
     this.#mustFitHolds(own);
   }
 
-  /** Once `ready`. @throws ClusterError SOURCE_MISSING, HEAD_DAMAGED, …; then no snapshot was listed */
+  /** Runs after `ready`. @throws ClusterError SOURCE_MISSING, HEAD_DAMAGED, …; then no snapshot was listed */
   async run(own: RunSource, { acceptChanges, unlistFuture = false, watch }: RunOptions): Promise<Taken> {
     const { heads } = this.#options;
     const { source } = own;
@@ -125,7 +127,7 @@ export class SnapshotRuns {
     return { ...scanned, timeMs: begun.timeMs, braked };
   }
 
-  /** Whether the file of its last head is understood. */
+  /** Raises or clears the alarm about a last head whose file cannot be understood. */
   tellDamage({ source, setting }: RunSource): void {
     const { history, alarms } = this.#options;
     const damage = history.damage(source);
@@ -202,7 +204,7 @@ export class SnapshotRuns {
       );
   }
 
-  /** @returns whether so much has changed that it sets the brake off */
+  /** @returns whether enough has changed to set the brake off */
   async #look(
     source: SourceId,
     { setting, timeMs }: Begun,
@@ -231,7 +233,7 @@ export class SnapshotRuns {
   }
 }
 
-/** By the wall clock: those that are dated after one from the future are of no day. */
+/** Goes by the wall clock: snapshots dated after one from the future belong to no day. */
 function holdDaysOf(wallMs: number, listed: readonly ListedSnapshot[]): number {
   const day = Math.floor(wallMs / DAY_MS);
   return listed.some(snapshot => Math.floor(snapshot.timeMs / DAY_MS) === day) ? HOLD_DAYS_OTHER : HOLD_DAYS_FIRST;

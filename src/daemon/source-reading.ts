@@ -1,11 +1,11 @@
-/** Source reading: what people are told where a source cannot be read. */
+/** Source reading: what people are told when a source cannot be read. */
 import type { SnapshotRefusal } from '../catalog/take-snapshot.js';
 import { ClusterError } from '../core/fault.js';
 import type { SourceSetting } from '../membership/policy.js';
 import { DiskHangs } from '../platform/disk.js';
 import { HANGS } from './hanging.js';
 
-/** @throws ClusterError SOURCE_MISSING when the source's disk is given up, or was before */
+/** @throws ClusterError SOURCE_MISSING if the source's disk is given up, now or earlier */
 export async function unlessHanging<T>({ name }: SourceSetting, reading: Promise<T>): Promise<T> {
   try {
     return await reading;
@@ -16,7 +16,7 @@ export async function unlessHanging<T>({ name }: SourceSetting, reading: Promise
   }
 }
 
-/** For people, who know their folders better than their errno. */
+/** Texts for people, who know their folders better than their errno. */
 export function refusalText(
   { because, detail }: { readonly because: SnapshotRefusal; readonly detail: string },
   path: string,

@@ -1,6 +1,6 @@
 /**
- * Store rescans: after doubt about a store's log every copy in it is read again before it counts. That runs beside everything else, and
- * again after a rest where it was not through. Driven by own-stores.ts.
+ * Store rescans: after doubt about a store's log, every copy in the store is read again before it counts. A rescan runs
+ * beside everything else; one that did not get through runs again after a rest. Driven by own-stores.ts.
  */
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
@@ -12,11 +12,11 @@ import type { Clock } from './clock.js';
 import type { Unstamped } from './driver.js';
 import type { MountedStore } from './mounted-store.js';
 
-/** From the end of a rescan that was not through to the next, which hashes only what does not count yet. */
+/** The rest after a rescan that did not get through. The next one hashes only what does not count yet. */
 const RESCAN_RESTS: RestTimes = { leastMs: 60_000, mostMs: 60 * 60_000 };
 
 export interface StoreRescansOptions {
-  /** As OwnStores. */
+  /** As in OwnStores. */
   readonly tellOps: (id: StoreId, completion: (segment: LogSegment) => Unstamped) => Promise<void>;
   readonly clock: Clock;
   readonly alarms: Alarms;
@@ -33,7 +33,7 @@ export class StoreRescans {
     this.#options = options;
   }
 
-  /** It has just been mounted: it waits for nothing that was before. */
+  /** The store has just been mounted: an earlier rest no longer applies. */
   mounted({ store }: MountedStore): void {
     this.#rests.forget(store.id);
   }

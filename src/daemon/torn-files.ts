@@ -31,8 +31,9 @@ import type { OwnHeads } from './own-heads.js';
 /** Torn files that are reported within this time, in ms, are cut out together. */
 const RECUT_AFTER_MS = 1_000;
 /**
- * At the most so many looks at whether a snapshot has a file are made for one cut, as each reads some records. More than a source has
- * wanted snapshots (SEEN_MAX), so that each cut comes to an end with at least one file; the others are told again when they are asked for.
+ * At most this many looks at whether a snapshot has a file are made for one cut, because each look reads some records.
+ * It is more than the wanted snapshots a source can have (SEEN_MAX), so that each cut settles at least one file; the
+ * others are reported again when they are asked for.
  */
 const LOOKS_MAX = 20_000;
 
@@ -50,7 +51,7 @@ export interface TornFilesOptions {
   readonly signal: AbortSignal;
 }
 
-/** A source whose snapshots are to be cut anew. */
+/** A source whose snapshots are to be cut again. */
 export interface SourceToRecut extends OwnSource {
   readonly brakePercent: number;
 }
@@ -63,10 +64,12 @@ interface TornFile {
 /** The torn files of one source. */
 export class TornFiles {
   readonly #options: TornFilesOptions;
-  /** Reported and not yet looked at; each path is keyed by its bytes as text, so that it is there once. */
+  /** Reported and not yet looked at. Each path is keyed by its bytes as text, so that it is listed once. */
   readonly #told = new Map<ParcelId, Map<string, Buffer>>();
   readonly #due: () => void;
-  /** How many files were spared the last time: while their holder is away they are asked for over and over, and told once. */
+  /**
+   * How many files were spared last time. While their holder is away they are asked for over and over, but logged once.
+   */
   #spared = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -121,7 +124,7 @@ export class TornFiles {
         signer,
       });
       replaced.set(id, { id: next.snapshot, timeMs, complete: !isPartial(await readSnapshot(objects, next.snapshot)) });
-      // The next run is compared with what this leaves: what leaves here it would never see.
+      // The next run is compared with what this cut leaves, and would never see what the cut takes out.
       if (index === snapshots.length - 1) await this.#lookForMassChange(own, { before: id, after: next, timeMs });
     }
     if (replaced.size === 0) return;
@@ -174,10 +177,10 @@ export class TornFiles {
     const wanted = heads.wanted(source);
     const mayHaveCopies = onceCopied.mayHaveCopies(source, wanted);
     const newestFirst = wanted.map(({ id }) => id).reverse();
-    // Those first by which most are spared.
+    // The snapshots that spare the most files come first.
     const snapshots = [...mayHaveCopies, ...newestFirst.filter(id => !mayHaveCopies.has(id))];
     let looks = 0;
-    /** All parcels that have the file; undefined, where somebody has its bytes, or may have. */
+    /** All parcels that have the file; undefined if somebody has its bytes, or may have. */
     const tornParcels = async (file: TornFile): Promise<ReadonlySet<ParcelId> | undefined> => {
       const parcels = new Set([file.parcel]);
       for (const snapshot of snapshots) {
@@ -195,7 +198,8 @@ export class TornFiles {
     for (const file of torn) {
       const parcels = await tornParcels(file);
       if (parcels === undefined) spared += 1;
-      // Out of all of them at once, so that each snapshot carries over an older content, and not this one from the snapshot before.
+      // Cut out of all parcels at once, so that each snapshot carries over an older content of the file, and not the
+      // torn one from the snapshot before.
       for (const parcel of parcels ?? []) never.push({ ...file, parcel });
     }
     if (spared > 0 && spared !== this.#spared)
@@ -207,7 +211,9 @@ export class TornFiles {
     return never;
   }
 
-  /** The parcel in which a snapshot has the same bytes at the same path; unknown, where a part of its catalog is lost. */
+  /**
+   * The parcel in which a snapshot has the same bytes at the same path; `unknown` if a part of its catalog is lost.
+   */
   async #parcelOf({ entry }: TornFile, snapshot: ObjectId): Promise<ParcelId | undefined | 'unknown'> {
     const search = async (): Promise<{ readonly parcel: ParcelId | undefined }> => {
       const found = await findEntry(this.#options.objects, snapshot, entry.path);
@@ -217,7 +223,7 @@ export class TornFiles {
     return searched === undefined ? 'unknown' : searched.parcel;
   }
 
-  /** Before a head lists it: what left the newest snapshot is looked at as if a run had found it gone. */
+  /** Called before a head lists it: what left the newest snapshot is looked at as if a run had found it gone. */
   async #lookForMassChange(
     { source, brakePercent }: SourceToRecut,
     { before, after, timeMs }: { readonly before: ObjectId; readonly after: Recut; readonly timeMs: number },

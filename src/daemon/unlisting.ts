@@ -1,6 +1,6 @@
 /**
- * Unlisting: takes snapshots of this host's sources out of the list, as the rules or a person say: what is checked
- * before, and what a person is told. Holders that saw them keep them for their hold.
+ * Unlisting: takes snapshots of this host's sources out of the list, as the rules or a person say. It decides what is
+ * checked before, and what a person is told. Holders that saw the snapshots keep them for their hold.
  *
  * Driven by the origin, in the source's turn: after each snapshot, and for `forget`.
  */
@@ -46,7 +46,7 @@ export class Unlisting {
     return this.#options.retainer.judge(source, keep, signal);
   }
 
-  /** Unlists by the policy, where anything may be unlisted now. */
+  /** Unlists by the policy, if anything may be unlisted now. */
   async byPolicy(source: SourceId, { name, keep }: Pick<SourceSetting, 'name' | 'keep'>): Promise<void> {
     this.tellFuture(source, name);
     const retention = await this.judge(source, keep, this.#options.signal);
@@ -54,9 +54,10 @@ export class Unlisting {
   }
 
   /**
-   * Before a run, where the list is full: by the policy. Under the brake only of what was taken since it was pulled, the first of that
-   * excepted: the history from before the mass change stays whole, and so does the snapshot that shows it, while the source goes on being
-   * backed up. To take none would lose what is new for as long as nobody looks.
+   * Called before a run. If the list is full, unlists by the policy. While the brake is on, it unlists only snapshots
+   * taken since the brake went on, except the first of them: so the history from before the mass change stays whole, as
+   * does the snapshot that shows the change, and the source goes on being backed up. Taking no snapshots would lose
+   * what is new for as long as nobody looks.
    * @throws ClusterError HEAD_FULL
    */
   async makeRoom(source: SourceId, { name, keep }: Pick<SourceSetting, 'name' | 'keep'>): Promise<void> {
@@ -138,7 +139,7 @@ export class Unlisting {
     await this.#mendPages(source, leaving);
   }
 
-  /** Tells a person about snapshots from the future: nothing is unlisted before that time. */
+  /** Tells a person about snapshots from the future: nothing is unlisted before their time has come. */
   tellFuture(source: SourceId, name: string): void {
     const { alarms } = this.#options;
     const last = this.fromFuture(source).at(-1);
@@ -166,9 +167,9 @@ export class Unlisting {
   }
 
   /**
-   * What leaves is found out from the pages of all that stays, in this host's own catalog; once the head is signed it
-   * is too late to lack one of them. A lost page of a snapshot that leaves, or that stays by its hold alone, stops
-   * nothing when nobody has it.
+   * The pages of all snapshots that stay, in this host's own catalog, show what leaves; once the head is signed it is
+   * too late to lack one of them. A lost page of a snapshot that leaves, or that stays by its hold alone, stops
+   * nothing if nobody has it.
    */
   async #mendPages(source: SourceId, leaving: ReadonlySet<ObjectId>): Promise<void> {
     const { heads, catalog, objects, signal } = this.#options;
