@@ -1,11 +1,11 @@
 /**
  * Re-cut: what becomes of a snapshot of which a blob was lost before any holder had it.
  *
- * The origin keeps no second copy: a file that changed between scan and fetch is torn out of its snapshot. A new snapshot of
- * the same time replaces it, in which that entry is as in the snapshot before (`stale`) or left out (`missed`), and which is
- * partial. All other parcels, and all other pages, stay as they are; a holder keeps what it has of them.
+ * The origin keeps no second copy: a file that changed between scan and fetch is torn out of its snapshot. A new
+ * snapshot of the same time replaces it. In the new one, which is partial, that entry is as in the snapshot before
+ * (`stale`) or left out (`missed`). All other parcels and pages stay as they are; a holder keeps what it has of them.
  *
- * The record is not cut again: an old version of 8 MiB or more may so stand in a run until the next snapshot.
+ * The record is not cut again: so an old version of 8 MiB or more may stand in a run until the next snapshot.
  * Driven by the daemon at the origin, with what `readSourceFile` called gone; the next head lists the result instead.
  */
 import type { ParcelId, SourceId } from '../core/ids.js';
@@ -26,7 +26,7 @@ export interface TornEntry {
 
 export interface Recut {
   readonly snapshot: SnapshotId;
-  /** Entries that are now as in the snapshot before, and entries left out. */
+  /** How many entries are now as in the snapshot before, and how many are left out. */
   readonly stale: number;
   readonly missed: number;
 }
@@ -40,7 +40,7 @@ export async function recut({
   signer,
 }: {
   readonly snapshot: SnapshotId;
-  /** The snapshot before it, whose blobs holders have; undefined: there is none, and all torn entries are missed. */
+  /** The snapshot before it, whose blobs holders have. Undefined if there is none: then all torn entries are missed. */
   readonly previous: SnapshotId | undefined;
   readonly torn: readonly TornEntry[];
   readonly objects: ObjectWriter;
@@ -94,9 +94,9 @@ function pathsByParcel(torn: readonly TornEntry[]): ReadonlyMap<ParcelId, Readon
   return byParcel;
 }
 
-/** Makes parcels without what is torn, and counts what the snapshot becomes by it. */
+/** Makes parcels without the torn entries, and counts how that changes the snapshot. */
 class Mending {
-  /** More than the snapshot has, or less. */
+  /** How much more than the old snapshot the new one has; negative for less. */
   readonly change = { stale: 0, missed: 0, files: 0, bytes: 0 };
   readonly #source: SourceId;
   readonly #previous: SnapshotId | undefined;
@@ -111,7 +111,7 @@ class Mending {
     this.#objects = objects;
   }
 
-  /** `undefined` when nothing is left of it. */
+  /** `undefined` when no entry is left in the parcel. */
   async parcel(ref: ParcelRef, paths: ReadonlySet<string>): Promise<ParcelRef | undefined> {
     const entries: Entry[] = [];
     for (const entry of await readRecord(this.#objects, ref)) {
@@ -125,12 +125,12 @@ class Mending {
     return parcelRefOf(record);
   }
 
-  /** As in the snapshot before, or nothing. */
+  /** The entry as in the snapshot before, or nothing. */
   async #entry(entry: Entry): Promise<Entry | undefined> {
     const { change } = this;
     const previous = this.#previous;
     const old = previous === undefined ? undefined : (await findEntry(this.#objects, previous, entry.path))?.entry;
-    // The same blob in the snapshot before is just as lost.
+    // If the snapshot before has the same blob, that is just as lost.
     const isUsable = old !== undefined && old.kind === 'file' && old.blob !== entry.blob;
     if (!entry.stale) change[isUsable ? 'stale' : 'missed'] += 1;
     else if (!isUsable) {

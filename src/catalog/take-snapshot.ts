@@ -1,16 +1,19 @@
 /**
- * Take a snapshot: scan a source, compare it with its last snapshot, and put what is new, durably.
+ * Take a snapshot: scan a source, compare it with its last snapshot, and store what is new, durably.
  *
- * A new snapshot costs what changed: unchanged parcels, pages and files are used again. When this returns `taken` everything
- * it refers to has been flushed; it is not listed by any head yet (source-history.ts does that). Nothing is ever removed.
+ * A new snapshot costs what changed: unchanged parcels, pages and files are used again. When this returns `taken`,
+ * everything that the snapshot refers to has been flushed; no head lists it yet (source-history.ts does that). Nothing
+ * is ever removed.
  *
- * **Brakes**: a source is *missing*, not empty, when its folder is absent, on another device than last time, or empty when
- * it was not. Then there is no snapshot, and the daemon raises an alarm. *Another device*: the folder was a mount point and
- * is none now; or its device number is another and more than half of the names in it are gone. (The number alone does not
- * decide: btrfs, NFS and USB disks get another one at each boot.) `acceptChanges` is the operator's word that it is meant.
+ * **Brakes**: a source is *missing*, not empty, when its folder is absent, on another device than last time, or empty
+ * when it was not. Then there is no snapshot, and the daemon raises an alarm. *Another device*: the folder was a mount
+ * point and no longer is; or its device number differs and more than half of the names in it are gone. (The number
+ * alone does not decide: btrfs, NFS and USB disks get another one at each boot.) `acceptChanges` is the operator's word
+ * that the change is meant.
  *
- * What of the last snapshot cannot be read, nowhere, counts as not in it: what the folder has there is put anew. What it has not (a
- * mount that is away) may be missed and cannot be named: so the snapshot is partial.
+ * Parts of the last snapshot that cannot be read anywhere count as not in it: what the folder has there is stored
+ * again. What the folder lacks there (a mount that is away) may be missed, and cannot be named: so the snapshot is
+ * partial.
  *
  * Driven by the daemon, one call at a time for a source.
  */
@@ -55,11 +58,11 @@ export interface SnapshotOrder {
   /** The wall clock: the snapshot's time. */
   readonly nowMs: number;
   readonly holdDays: number;
-  /** With the origin's present host key. */
+  /** Has the origin's present host key. */
   readonly signer: Signer;
-  /** The operator has looked: an empty source or another device is meant. Default: false. */
+  /** The operator has looked, and means the empty source or the other device. Default: false. */
   readonly acceptChanges?: boolean;
-  /** For a temporary file of the size of the changed records. Default: the system's folder for such. */
+  /** For a temporary file of the size of the changed records. Default: the system's temporary folder. */
   readonly scratchFolder?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: ScanProgress) => void;
@@ -77,24 +80,24 @@ export type SnapshotVerdict =
       readonly missed: number;
       /** The first 100 paths that could not be read. */
       readonly unread: readonly Unread[];
-      /** That makes no snapshot partial: the policy says so. */
+      /** Mount points that were not entered. The policy says so, so they make no snapshot partial. */
       readonly unentered: Unentered;
       readonly parcels: number;
-      /** Parcels that are those of the last snapshot; when all are and none left, nothing but the time has changed. */
+      /** Parcels shared with the last snapshot. If all are and none left, nothing but the time has changed. */
       readonly reused: number;
-      /** For the brake on mass changes: files of the last snapshot, and how many left or have another content. */
+      /** For the brake on mass changes: files of the last snapshot, and how many are gone or have other content. */
       readonly filesBefore: number;
       readonly filesGone: number;
       readonly filesChanged: number;
       /** Why not all of the last snapshot could be read. */
       readonly lastUnread: string | undefined;
     }
-  /** No snapshot was taken; the earlier ones are as they were. */
+  /** No snapshot was taken; the earlier ones are unchanged. */
   | { readonly kind: 'refused'; readonly because: SnapshotRefusal; readonly detail: string };
 
 /**
- * @throws ClusterError SCAN_FAILED, SOURCE_TOO_LARGE; ObjectMissing and MalformedObject about the last snapshot itself, not its
- *   pages and records; the signal's reason.
+ * @throws ClusterError SCAN_FAILED, SOURCE_TOO_LARGE; ObjectMissing and MalformedObject about the last snapshot itself,
+ *   not its pages and records; the signal's reason.
  */
 export async function takeSnapshot(order: SnapshotOrder): Promise<SnapshotVerdict> {
   try {
@@ -105,7 +108,7 @@ export async function takeSnapshot(order: SnapshotOrder): Promise<SnapshotVerdic
   }
 }
 
-/** `lastUnread`: what of the last snapshot cannot be read is done without. */
+/** `lastUnread`: why part of the last snapshot cannot be read; the snapshot is taken without that part. */
 async function take(order: SnapshotOrder, lastUnread: string | undefined): Promise<SnapshotVerdict> {
   const { objects, acceptChanges = false } = order;
   const before = await openLast(order, lastUnread !== undefined);
@@ -116,7 +119,7 @@ async function take(order: SnapshotOrder, lastUnread: string | undefined): Promi
     source: order.source,
     objects,
     previous: before.parcels,
-    // Not the cache's own, which is that of the service's start.
+    // Not the cache's own day, which is that of the service's start.
     day: dayAt(order.nowMs),
     scratchFolder: order.scratchFolder ?? tmpdir(),
     signal: order.signal,
@@ -142,7 +145,7 @@ async function take(order: SnapshotOrder, lastUnread: string | undefined): Promi
 interface Last {
   readonly last: Snapshot | undefined;
   readonly parcels: SnapshotParcels | undefined;
-  /** What of it cannot be read is done without. */
+  /** Parts of it that cannot be read are left out. */
   readonly readableOnly: boolean;
 }
 
@@ -160,7 +163,7 @@ async function openLast(
   return { last, parcels, readableOnly };
 }
 
-/** What the scan finds, merged with what was there before. */
+/** Adds what the scan finds, merged with what was there before. */
 async function addScanned(
   order: SnapshotOrder,
   {
@@ -173,7 +176,7 @@ async function addScanned(
   const isLarge = last !== undefined && last.files >= DIVIDED_FILES_MIN;
   const middle = isLarge ? await parcels?.middle() : undefined;
   const divide = availableParallelism() > 1 ? (middle ?? WHEN_BUSY) : undefined;
-  // A section would be taken over unread.
+  // A section of the last snapshot would be taken over without being read.
   const sectionsOf = readableOnly ? undefined : order.previous;
   for await (const event of scan({ ...scanOptions(order), previous: sectionsOf, divide })) {
     if (event.kind === 'refused') return event;
@@ -191,7 +194,7 @@ async function addScanned(
   return { kind: 'scanned', device };
 }
 
-/** Puts the snapshot there, durably: from then on it may be listed. @throws ClusterError SOURCE_TOO_LARGE */
+/** Stores the snapshot itself, durably: from then on it may be listed. @throws ClusterError SOURCE_TOO_LARGE */
 async function seal(
   order: SnapshotOrder,
   {
@@ -238,7 +241,10 @@ async function seal(
   };
 }
 
-/** Where not all that was there is known, it is taken for gone as far as there is less now, so that the brakes hold; and something for missed. */
+/**
+ * Used where part of the last snapshot is unknown. At least as many files count as gone as there are fewer now, so
+ * that the brakes hold; and at least one entry counts as missed.
+ */
 function withAllOf({ files }: Snapshot, tally: Tally): Tally {
   const topBefore = Math.max(tally.topBefore, files > 0 ? 1 : 0);
   const filesGone = Math.max(tally.filesGone, files - tally.files);

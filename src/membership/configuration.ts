@@ -47,7 +47,10 @@ export const ADMINS_MAX = 16;
 export const MEMBER_ADDRESSES_MAX = 8;
 /** Sources kept in force after they left the policy, and those that were forgotten. */
 const ARCHIVED_MAX = 10_000;
-/** Snapshots let go before their hold has run out: 80 kB. Those let go first leave the list first; they are long gone. */
+/**
+ * Snapshots let go before their hold has run out: 80 kB. Those let go longest ago leave the list first; by then they
+ * are long gone.
+ */
 export const RELEASED_MAX = 2_048;
 const REVOKED_HEADS_MAX = 1000;
 /** A day in the year 9999, in ms: beyond it a date cannot be printed. */
@@ -57,7 +60,7 @@ const DOMAIN = 'scatterhoard/configuration/1';
 export type Trust = 'trusted' | 'untrusted';
 export const TRUSTS = ['trusted', 'untrusted'] as const satisfies readonly Trust[];
 
-/** How an admin has a member; `provisional` ones are not in any version yet. */
+/** The state that an admin gives a member. `provisional` members are not in any version yet. */
 type WrittenState = 'active' | 'draining' | 'revoked';
 const STATES = ['active', 'draining', 'revoked'] as const satisfies readonly WrittenState[];
 
@@ -67,20 +70,20 @@ export interface ConfigurationMember {
   readonly peer: PeerName;
   readonly trust: Trust;
   readonly state: WrittenState;
-  /** Where it listened when it joined, as it said. The policy's `addresses` stand instead of them. */
+  /** Where it said it listened when it joined. The policy's `addresses`, if any, replace these. */
   readonly addresses: readonly string[];
-  /** The invite that it came by, so that its uses stay counted; `undefined` for the first host. */
+  /** The invite that it joined with, so that the invite's uses stay counted; `undefined` for the first host. */
   readonly invite: string | undefined;
 }
 
 interface Admin {
   /** 64 hex digits. */
   readonly key: string;
-  /** The host that has the key: told to those who need one. */
+  /** The host that has the key: people who need an admin are told this host. */
   readonly host: HostId;
 }
 
-/** What stays valid of a revoked host's word: its sources' last heads. */
+/** What stays valid of what a revoked host said: its sources' last heads. */
 export interface Revocation {
   readonly host: HostId;
   readonly peer: PeerName;
@@ -93,10 +96,10 @@ export interface ArchivedSource {
   readonly copies: number;
 }
 
-/** An archived source that an admin forgot: what its heads up to this one list is wanted by nobody. */
+/** An archived source that an admin forgot: nobody wants what its heads up to this one list. */
 export interface ForgottenSource {
   readonly source: SourceId;
-  /** Of the newest head that the admin's host knew; 0 for none. */
+  /** The `seq` of the newest head that the admin's host knew; 0 for none. */
   readonly seq: number;
 }
 
@@ -107,13 +110,13 @@ interface ConfigurationPart {
   readonly text: string | undefined;
 }
 
-/** Shape and hashes are right; nothing is said about who signed it. */
+/** A version whose shape and hashes are right. It says nothing about who signed it. */
 export interface UncheckedVersion {
   readonly version: number;
   /** BLAKE3 of the body, 64 hex digits: what the next version names, and what hosts tell each other. */
   readonly hash: string;
   readonly previous: string | undefined;
-  /** `undefined` in version 1, whose hash makes it. */
+  /** `undefined` in version 1, whose hash is the cluster's id. */
   readonly cluster: ClusterId | undefined;
   /** When its signer's clock said it was signed. */
   readonly signedMs: number;
@@ -125,12 +128,12 @@ export interface UncheckedVersion {
   readonly revoked: readonly Revocation[];
   readonly archived: readonly ArchivedSource[];
   readonly forgotten: readonly ForgottenSource[];
-  /** Snapshots that are not held any more once their source's head does not list them; let go last, last. */
+  /** Snapshots that are no longer held once their source's head does not list them; those let go last come last. */
   readonly released: readonly ObjectId[];
   readonly parts: readonly ConfigurationPart[];
   readonly body: Uint8Array;
   readonly signature: Uint8Array;
-  /** As received: pieces may have been withheld. */
+  /** The bytes as received: pieces may have been withheld. */
   readonly raw: Uint8Array;
 }
 
@@ -138,7 +141,7 @@ export interface UncheckedVersion {
 export interface Configuration extends UncheckedVersion {
   readonly cluster: ClusterId;
   readonly clusterName: string;
-  /** Of the pieces that are here. */
+  /** The policy of the pieces that are here. */
   readonly policy: Policy;
   readonly policyText: string;
 }
@@ -175,7 +178,7 @@ interface Body extends Omit<UncheckedVersion, 'hash' | 'parts' | 'body' | 'signa
 
 function readBody(body: Uint8Array): Body {
   const fields = readSignable('configuration', DOMAIN, body, VERSION_BYTES_MAX);
-  // In the order in which they stand there.
+  // In the order of the fields in the body.
   const read = {
     cluster: fields.isNothing() ? undefined : parseClusterId(fields.hex('cluster', ID_BYTES)),
     version: fields.integer('version', 1),
@@ -195,7 +198,7 @@ function readBody(body: Uint8Array): Body {
   return read;
 }
 
-/** What must be there once at the most. */
+/** What may be listed at most once. */
 const UNIQUE: readonly (readonly [what: string, of: (body: Body) => readonly string[]])[] = [
   ['member host', ({ members }) => members.map(({ host }) => host)],
   ['member name', ({ members }) => members.map(({ name }) => name)],
@@ -289,8 +292,9 @@ export const clusterIdOf = (first: UncheckedVersion): ClusterId =>
   parseClusterId(hexOf(hash(first.body).subarray(0, ID_BYTES)));
 
 /**
- * Does this version follow from `parent` (from the cluster's id alone, for version 1)? Also of rivals in a fork: which
- * of two valid children wins is core's (config-fork.ts). `parent` must be a version that was checked, or has the hash of one.
+ * Does this version follow from `parent` (from the cluster's id alone, for version 1)? Rivals in a fork are checked
+ * too: core (config-fork.ts) decides which of two valid children wins. `parent` must be a version that was checked, or
+ * has the hash of one.
  */
 export function checkVersion(
   unchecked: UncheckedVersion,
@@ -315,7 +319,7 @@ export function checkVersion(
   }
 }
 
-/** What an admin decides; the rest of a version follows. */
+/** What an admin decides. The rest of a version follows from it. */
 export interface ConfigurationContent {
   readonly members: readonly ConfigurationMember[];
   readonly admins: readonly Admin[];
@@ -349,7 +353,8 @@ export function signVersion(
       },
     );
   }
-  // Floors are for whoever changes the policy: a version that revokes a host must not fail by a text from before they were there.
+  // Floors are for people who change the policy: a version that revokes a host must not fail because of a text from
+  // before there were floors.
   parsePolicy(content.policyText, { isSigned: true });
   // Unchanged pieces keep their text; pieces withheld from an admin host do not exist.
   const parts = splitPolicy(content.policyText).map(part => ({ ...part, bytes: Buffer.from(part.text) }));
@@ -386,14 +391,14 @@ export function signVersion(
       { blame: 'operator' },
     );
   }
-  // Read back by the code that every other host will use: what they would refuse is never signed away.
+  // Read back by the code that every other host will use: nothing is signed that they would refuse.
   const unchecked = readVersion(raw);
   const checked = checkVersion(unchecked, { cluster: parent?.cluster ?? clusterIdOf(unchecked), parent });
   if (typeof checked === 'string') throw new Error(`bug: the version just signed is ${checked}`);
   return checked;
 }
 
-/** Left out while there is nothing in them: so an earlier release reads the version. */
+/** Left out while both are empty, so that an earlier release can read the version. */
 const forgettingFields = ({ forgotten, released }: ConfigurationContent): readonly (readonly unknown[])[] =>
   forgotten.length + released.length === 0
     ? []
@@ -410,7 +415,7 @@ export const contentOf = (version: Configuration): ConfigurationContent => ({
   policyText: version.policyText,
 });
 
-/** Whose eyes a version is for. */
+/** The host that a version is made for. */
 export interface Reader {
   readonly host: HostId;
   readonly trust: Trust;
@@ -421,7 +426,7 @@ const mayRead = (name: PolicyPartName, version: UncheckedVersion, { host, trust 
   !name.startsWith('host:') ||
   version.members.some(member => member.host === host && name === `host:${member.name}`);
 
-/** A version for a reader: an untrusted one gets members, the frame of the policy (defaults, timing) and its own section. */
+/** A version for a reader. An untrusted one gets members, the policy's frame (defaults, timing) and its own section. */
 export function versionFor(version: UncheckedVersion, reader: Reader): Uint8Array {
   if (version.parts.every(({ name, text }) => text === undefined || mayRead(name, version, reader))) return version.raw;
   const texts = version.parts.map(({ name, text }) => [
