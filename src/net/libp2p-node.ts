@@ -2,12 +2,14 @@
  * Libp2p node: js-libp2p as this program sets it up: TCP, noise and yamux; identify, ping and GossipSub, each behind
  * the gating; mDNS where it is wanted.
  *
- * The limits here are libp2p's own: of connections, of dials, of what a stream may have under way. Driven by start-net.ts.
+ * The limits here are libp2p's own: on connections, on dials, on what a stream may have under way. Driven by
+ * start-net.ts.
  *
- * What a transfer costs, by `--cpu-prof` of the services under `npm run bench -- transfer`: each process takes 0.38 ms for a small file
- * and 6.2 s for a GiB, of which streams of raw libp2p alone take half. Of the samples 24 % are the kernel's, 19 % V8's built-ins, 12 % its
- * compiler, 4 % ciphers, 2 % BLAKE3. A GiB of a mixed home is some 11,000 frames of yamux and 900 messages of gossip a process: so
- * neither frames nor window updates are what it costs, and larger ones would save little.
+ * What a transfer costs, measured by `--cpu-prof` of the services under `npm run bench -- transfer`: each process takes
+ * 0.38 ms for a small file and 6.2 s for a GiB, half of which raw libp2p streams take alone. Of the samples, 24 % are
+ * in the kernel, 19 % in V8's built-ins, 12 % in its compiler, 4 % in ciphers, 2 % in BLAKE3. For a GiB of a mixed
+ * home, a process has some 11,000 yamux frames and 900 gossip messages. So neither frames nor window updates are the
+ * cost, and larger ones would save little.
  */
 import '../platform/node-shims.js';
 import { noise } from '@chainsafe/libp2p-noise';
@@ -31,11 +33,11 @@ import { DIAL_MS_MAX, type NetOptions } from './net.js';
 import { PENDING_MAX, PendingConnections } from './pending-connections.js';
 
 /**
- * Two for each member, because two that dial each other at once have both for a moment; libp2p's own limit of 300 would
- * cut members off.
+ * Two for each member, because two members that dial each other at once have two connections for a moment; libp2p's
+ * default limit of 300 would cut members off.
  */
 const CONNECTIONS_MAX = 2 * HOSTS_MAX + STRANGERS_MAX;
-/** For one peer: two, and two that its last start has left behind. Each brings buffers and limits of libp2p's own. */
+/** For one peer: two, and two left behind by its last start. Each brings buffers and limits of libp2p's own. */
 export const CONNECTIONS_PER_PEER_MAX = 4;
 /** Unacknowledged bytes of one stream. Must stay below the 4 MiB at which libp2p resets a paused stream. */
 export const STREAM_WINDOW_BYTES_MAX = 1 << 20;
@@ -59,7 +61,7 @@ type Services = {
 };
 export type Node = Libp2p<Services>;
 
-/** The node is not started yet: nothing listens, nothing is dialled. */
+/** Makes a node that is not started yet: it does not listen, and dials nobody. */
 export function createNode(
   {
     privateKeySeed: seed,

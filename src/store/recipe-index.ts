@@ -1,10 +1,10 @@
 /**
  * Recipe index: where in a store to find a chunk that a peer is about to send.
  *
- * For each large held blob it has the recipe, and for each chunk all blobs that have it, and where. It is filled when a
- * blob is committed, with the recipe that the fetch used, and emptied when the blob leaves the store. Each blob has
- * entries of its own, so that one that leaves takes nothing from those that stay. The latest is named first, because the
- * next version is most like it.
+ * For each large held blob it has the recipe, and for each chunk all blobs that have it, and where. It is filled when
+ * a blob is committed, with the recipe that the fetch used, and emptied when the blob leaves the store. Each blob has
+ * entries of its own, so a blob that leaves takes nothing from those that stay. The blob that came last is named
+ * first, because the next version is most like it.
  *
  * Nothing in it is believed: a named blob must be held, and bytes are hashed before they count (assembly.ts). So a lost
  * or stale index costs bytes on the wire and nothing else.
@@ -31,7 +31,7 @@ const PLACE_BYTES = BLOB_BYTES + 6;
 const PAGE_KEY = 0;
 const CHUNK_KEY = 1;
 const NUMBER_KEY = 2;
-/** A blob's place among all that ever came: u48 */
+/** A blob's number in the order of all blobs that ever came: u48 */
 const NUMBER_BYTES = 6;
 
 export interface ChunkPlace {
@@ -55,7 +55,7 @@ export class RecipeIndex {
     return packed.length > 0 && isRecipe(packed, bytes) ? packed : undefined;
   }
 
-  /** Of the blob that came last first. */
+  /** Places of the chunk, the blob that came last first. */
   *places(chunk: Chunk): Generator<ChunkPlace, undefined, undefined> {
     const range = { start: chunkKey(chunk, NUMBER_MAX), end: chunkKey(chunk, 0), reverse: true };
     for (const { value } of this.#table.getRange(range)) {
@@ -122,7 +122,7 @@ export class RecipeIndex {
     return this.#table.get(numberKey(blob))?.readUIntBE(0, NUMBER_BYTES);
   }
 
-  /** In a transaction. */
+  /** Must run in a transaction. */
   #giveNumber(blob: string): number {
     const number = (this.#table.get(LAST_NUMBER_KEY)?.readUIntBE(0, NUMBER_BYTES) ?? 0) + 1;
     void this.#table.put(LAST_NUMBER_KEY, packNumber(number));

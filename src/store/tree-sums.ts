@@ -1,20 +1,20 @@
 /**
- * Tree sums: takes lines out of a tree's `.b3`, before the files that they name leave the tree: a tree is made anew only with its snapshot,
- * and `b3sum -c` would fail for as long as nothing else happens.
+ * Tree sums: takes lines out of a tree's `.b3` before the files that they name leave the tree. A tree is rebuilt only
+ * with its snapshot; until then `b3sum -c` would fail on those lines.
  *
- * Driven by tree-prune.ts, and like it never beside an update of the tree.
+ * Driven by tree-prune.ts, and like it never runs beside an update of the tree.
  */
 import { rm } from '../platform/disk-calls.js';
 import { openOwnFile, systemCode } from './own-folder.js';
 import { ListFile, pathOfB3Line } from './tree-lists.js';
 
 const READ_BYTES = 64 * 1024;
-/** There is no room to write a list into, and room is what the files leave for. */
+/** Errors for want of room to write the shorter list: the files leave in order to make room. */
 const FULL: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
 
 /**
- * Where the disk has no room for the shorter list there is none afterwards: a missing one says that nobody looked.
- * @param goes of the path that a line names, as it is written there
+ * If the disk has no room for the shorter list, the list is removed: a missing list says that nobody looked.
+ * @param goes whether the path that a line names leaves the tree; the path is given as the line has it
  */
 export async function removeLines(listPath: string, goes: (path: string) => Promise<boolean>): Promise<void> {
   if (!(await isAny(listPath, goes))) return;
@@ -42,7 +42,7 @@ async function rewrite(listPath: string, goes: (path: string) => Promise<boolean
   }
 }
 
-/** None, where there is no list. */
+/** No lines if there is no list. */
 async function* linesOf(listPath: string): AsyncGenerator<string> {
   const file = await openOwnFile(listPath);
   if (file === undefined) return;

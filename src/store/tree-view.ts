@@ -54,10 +54,10 @@ export interface TreeReport {
 type Unplaced =
   /** The path would lead out of the tree: absolute, `..`, `.`, an empty component, NUL. */
   | 'unsafe-path'
-  /** The path is not after its predecessor: no program that keeps the format writes that. */
+  /** The path does not come after its predecessor: no program that follows the format writes that. */
   | 'out-of-order'
   | 'path-too-long'
-  /** The file system takes the name for one that is there already: case, unicode form. */
+  /** The file system takes the name for one that already exists: case, Unicode form. */
   | 'name-taken'
   /** The file system does not allow this name. */
   | 'name-refused'
@@ -75,8 +75,8 @@ export interface TreePlace {
   /** `undefined` when the blob is not held here. */
   readonly blobPathOf: (blob: string) => string | undefined;
   /**
-   * By inode number: before a name is removed it is checked that the file has another, and nobody else does so
-   * meanwhile.
+   * Turns by inode number: before a name is removed it is checked that the file has another name, and meanwhile nobody
+   * else removes one.
    */
   readonly inodes: Turns<number>;
 }
@@ -176,7 +176,7 @@ class TreeWalk {
   readonly #linking: { readonly entry: TreeEntry & { kind: 'file' }; readonly outcome: Promise<Outcome> }[] = [];
   #device = Number.NaN;
   #last: readonly Buffer[] = [];
-  /** The last file: nothing can lie below it, whatever the snapshot says. */
+  /** The last file that came: nothing can lie below it, whatever the snapshot says. */
   #lastFile: readonly Buffer[] | undefined;
   #placed = 0;
   #unplaced = 0;
@@ -319,8 +319,8 @@ class TreeWalk {
   }
 
   /**
-   * Names that come later in the folder and that its file system takes for this one: `photos` was there, and `Photos` is to be. They are
-   * in its way, and would take what it gets with them when they are pruned in their turn.
+   * Removes later names in the folder that its file system takes for this one: `photos` was there, and `Photos` is to
+   * be. They are in the way of the new name; pruned in their turn, they would take its file with them.
    */
   async #pruneTwins(level: Level, name: Buffer): Promise<void> {
     if (level.at === level.there.length) return;
@@ -358,7 +358,7 @@ class TreeWalk {
 
   /**
    * Two names of one file are checked one after the other: once the first is removed, the second may be the only one.
-   * Files are placed side by side, and so are trees.
+   * Files are placed side by side, and trees are updated side by side.
    */
   #ifOurs<T>(
     path: Buffer,
@@ -485,7 +485,7 @@ async function namesIn(path: Buffer): Promise<Buffer[]> {
   return names.sort(Buffer.compare);
 }
 
-/** As file systems fold names that fold any: by case, and by the form of their letters. */
+/** Folds as file systems do that fold names at all: by case, and by the Unicode form of letters. */
 const foldedName = (name: Buffer): string => name.toString().normalize('NFD').toUpperCase().toLowerCase();
 
 function namesByFold(names: readonly Buffer[]): ReadonlyMap<string, readonly Buffer[]> {
