@@ -1,5 +1,5 @@
 /**
- * Plan: what would this cluster do? A cluster, made up or of a real one's shape, runs the real host machine in virtual
+ * Plan: what would this cluster do? A cluster, made up or shaped like a real one, runs the real host machine in virtual
  * time until nothing moves; then something is changed, and it runs again.
  *
  * The report says which host holds how much, what was moved and how long that took compared with what the links allow,
@@ -61,11 +61,11 @@ export interface PlanInput {
   /** For a real one: its parcels and their holders. */
   readonly present?: readonly PlanParcel[];
   /**
-   * … and what its stores have in use by their hosts' word, which is not what these parcels have: what nobody wants any more and
-   * the catalog lie there too, and what parcels have in common lies there once.
+   * For a real one: the bytes its stores use, as their hosts report them. They are not the sum of these parcels: a
+   * store also has the catalog and what nobody wants any longer, and what parcels have in common lies there once.
    */
   readonly usedBytes?: ReadonlyMap<StoreId, number>;
-  /** The waiting times of its policy. Default: those that hold where it says nothing. */
+  /** The waiting times of its policy. Default: those that apply where the policy says nothing. */
   readonly timing?: Timing;
   readonly changes: PlanChanges;
   readonly lose: number;
@@ -94,7 +94,7 @@ export interface Phase {
   readonly boundMs: number;
   /** The last moment at which most parcels had as few copies as any parcel ever had: how few, and how many parcels. */
   readonly worst: { readonly copies: number; readonly parcels: number; readonly atMs: number };
-  /** What still lacks copies when nothing moves any more; and how many parcels have too many. */
+  /** What still lacks copies when nothing moves any longer; and how many parcels have too many. */
   readonly short: Omit<Missing, 'boundS'>;
   readonly overParcels: number;
 }
@@ -121,11 +121,14 @@ class Plan {
   readonly #watch: CopyWatch;
   readonly #film: Film;
   readonly #phases: Phase[] = [];
-  /** What no newest snapshot has. */
+  /** Parcels that no newest snapshot has. */
   readonly #older: ReadonlySet<ParcelId>;
-  /** When copies changed last … */
+  /** When copies last changed … */
   #lastMoveMs = 0;
-  /** … and when something was under way that may change them: of a large file over a slow link nothing else is seen for days. */
+  /**
+   * … and when something was last under way that may change them: while a large file crosses a slow link, nothing else
+   * is seen for days.
+   */
   #lastStirMs = 0;
   #worst = { copies: 0, parcels: 0, atMs: 0 };
 
@@ -147,8 +150,8 @@ class Plan {
     const { changes } = this.#input;
     if (this.#input.present === undefined) await this.#startFresh();
     else await this.#startPresent(this.#input.present);
-    // Whoever is added is there and known before anything is asked of it: in one instant with what it is to make up for, it
-    // would be passed over by those who have not met it.
+    // Added hosts are there and known before anything is asked of them: if they came in the same instant as the loss
+    // they are to make up for, hosts that have not met them would pass them over.
     if (changes.addHosts.length > 0) await this.#add(changes.addHosts);
     if (changes.remove.length > 0 || changes.copies !== undefined) await this.#change();
     const { bytes, parcels } = this.#totals();
@@ -164,7 +167,7 @@ class Plan {
     };
   }
 
-  // --------------------------------------------------------------------------------------------------------------- phases
+  // ------------------------------------------------------------------------------------------------------------ phases
 
   async #startFresh(): Promise<void> {
     const { hosts: wanted, fresh } = this.#input;
@@ -197,7 +200,7 @@ class Plan {
       bySource.set(source, known);
     }
     const sources = [...bySource].map(([source, { copies }]) => ({ source, copies }));
-    // The newest also where it has nothing: its source is empty by now.
+    // A source has a newest snapshot even if it has no parcels: the source is empty by now.
     const heads = [...bySource].map(([source, { older, newest }]) => {
       const history = older.length === 0 ? [] : [world.catalog.snapshot(source, older, 0)];
       return world.catalog.head(source, 1, [...history, world.catalog.snapshot(source, newest, 0)]);
@@ -314,7 +317,7 @@ class Plan {
       this.#worst = { copies, parcels, atMs: this.#world.nowMs };
   }
 
-  // ------------------------------------------------------------------------------------------------------------- reckoning
+  // --------------------------------------------------------------------------------------------------------- reckoning
 
   #named(name: string): SimHost {
     const member = this.#world.config.members.find(each => each.name === name);
@@ -327,7 +330,10 @@ class Plan {
     return missingOf(this.#world, this.#watch, parcel => this.#isAtOrigin(parcel));
   }
 
-  /** A source's files are its newest snapshot. What only older ones have was changed or deleted since: its copies are all there is. */
+  /**
+   * A source's files are its newest snapshot. What only older snapshots have was changed or deleted since: its copies
+   * are all there is.
+   */
   #isAtOrigin({ ref, origin }: ParcelModel): boolean {
     return !this.#older.has(ref.id) && this.#world.hosts.some(({ id, lost }) => id === origin && !lost);
   }
@@ -357,8 +363,8 @@ class Plan {
   #loss(): WorstLoss {
     const alive = this.#world.hosts.filter(({ lost }) => !lost);
     const numbers = new Map(alive.map(({ id, number }) => [id, number]));
-    // A draining host still has its copies, though they do not count; copies that an untrusted or provisional member
-    // has are none.
+    // A draining host still has its copies, though they do not count. Copies on an untrusted or provisional member are
+    // ignored.
     const keepers = new Set(this.#world.config.members.flatMap(member => (mayHoldCopies(member) ? [member.host] : [])));
     return worstLoss({
       hosts: [...numbers.values()],
@@ -372,9 +378,9 @@ class Plan {
   }
 }
 
-/** Nothing moves for so long at the most because what is to be done is not due yet. */
+/** The longest time in which nothing moves only because what is to be done is not due yet. */
 const longestWaitMs = ({ surplusMs, regrabMs, relocateMs, stepMs, repairStepMs }: Timing, hosts: number): number =>
   Math.max(surplusMs, regrabMs, relocateMs, hosts * stepMs, hosts * repairStepMs);
 
-/** By then hosts have heard of each other several times. */
+/** After this time hosts have heard of each other several times. */
 const meetMs = ({ heartbeatMs }: Timing): number => Math.max(MEET_MS_LEAST, 3 * heartbeatMs);
