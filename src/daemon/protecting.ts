@@ -9,6 +9,7 @@ import { readSnapshot } from '../catalog/read-object.js';
 import { ClusterError } from '../core/fault.js';
 import { type ObjectId, type SourceId, splitSourceId } from '../core/ids.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
+import type { Clock } from './clock.js';
 import type { NamedSnapshots } from './named-snapshots.js';
 import type { Orders } from './orders.js';
 import { pause } from './pause.js';
@@ -18,6 +19,10 @@ import type { BackupRequest, ProtectionReport, SnapshotName, SnapshotTaken } fro
 import type { SourceNames } from './source-names.js';
 import { REPORT_EVERY_MS } from './status-reports.js';
 
+/** A snapshot of a few parcels is looked at this often, in ms, because somebody waits … */
+const LOOK_EVERY_MS_MIN = 25;
+/** … and others after this many times as long as a look takes, so that the service stays free for the copying. */
+const LOOK_RESTS = 10;
 /** How often one snapshot may be cut again while somebody waits for it. */
 const RECUTS_MAX = 64;
 /** How many of the unreadable paths are reported with a snapshot. */
@@ -30,6 +35,7 @@ export interface ProtectingOptions {
   readonly roster: Roster;
   readonly names: SourceNames;
   readonly snapshots: NamedSnapshots;
+  readonly clock: Pick<Clock, 'nowMs'>;
 }
 
 export class Protecting {
@@ -68,10 +74,12 @@ export class Protecting {
   }
 
   async *reports({ sourceId, snapshot }: SnapshotName, signal: AbortSignal): AsyncGenerator<ProtectionReport> {
+    const { clock } = this.#options;
     let told = '';
     let wanted = snapshot;
     let wasListed = false;
     for (;;) {
+      const begunMs = clock.nowMs();
       const listed = await this.#listedOrRecut(sourceId, wanted);
       if (listed === undefined && wasListed) {
         const text = `snapshot ${wanted.slice(0, 8)} of ${this.#options.names.nameOf(sourceId)} is no longer listed; see: snapshots ${this.#options.names.nameOf(sourceId)}`;
@@ -97,7 +105,7 @@ export class Protecting {
         told = text;
         if (isProtected(protection)) return;
       }
-      await pause(REPORT_EVERY_MS, signal);
+      await pause(restMs(clock.nowMs() - begunMs), signal);
     }
   }
 
@@ -122,3 +130,7 @@ export class Protecting {
     return false;
   }
 }
+
+/** How long to wait before the next look, after one that took so long. */
+export const restMs = (tookMs: number): number =>
+  Math.min(REPORT_EVERY_MS, Math.max(LOOK_EVERY_MS_MIN, LOOK_RESTS * tookMs));
