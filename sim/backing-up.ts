@@ -15,7 +15,7 @@ export function sourcesOf({ sources }: RunOptions, world: World): SourceId[] {
   return world.hosts.slice(0, sources).map(({ id }) => sourceIdOf(id, 'files'));
 }
 
-/** The next snapshot of a source: some parcels have changed, some are gone, some are new; old snapshots leave the list. */
+/** The next snapshot of a source: some parcels have changed, some are renamed, some are gone, some are new; old snapshots leave the list. */
 export function backUp(world: World, options: RunOptions, source: SourceId, { dice }: Pick<Fault, 'dice'>): void {
   const origin = world.hosts.find(({ id, isClone }) => !isClone && source.startsWith(id));
   if (origin === undefined) return;
@@ -31,7 +31,8 @@ export function backUp(world: World, options: RunOptions, source: SourceId, { di
     for (const ref of before) {
       const fate = chance.below(10);
       if (fate === 0) continue;
-      now.push(fate < 3 ? world.catalog.cut(source, size(), ref) : ref);
+      if (fate === 3) now.push(world.catalog.rename(source, ref));
+      else now.push(fate < 3 ? world.catalog.cut(source, size(), ref) : ref);
     }
     while (now.length < wanted) now.push(world.catalog.cut(source, size()));
     return [...listed.slice(Math.max(0, listed.length - keptSnapshots)), world.catalog.snapshot(source, now, holdMs)];

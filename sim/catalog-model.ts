@@ -35,7 +35,7 @@ export interface HeadModel {
   readonly snapshots: readonly SnapshotModel[];
 }
 
-/** The part that parcels of a family have in common, like a file that no snapshot changed: a store keeps it once. */
+/** The part that parcels of a family have in common, like a file that no snapshot changed: a store keeps it once. It may be all of them. */
 export interface SharedPart {
   readonly key: Key;
   readonly bytes: number;
@@ -105,9 +105,18 @@ export class CatalogModel {
     return parcel;
   }
 
-  /** Half of the family's first parcel, for those parcels that are at least as large as that part. */
+  /** The same content under other paths: a successor with all of the parcel's bytes, and with no other ones if it can. */
+  rename(source: SourceId, ref: ParcelRef): ParcelRef {
+    return this.cut(source, ref.bytes, ref);
+  }
+
+  /**
+   * The family's first parcel, or half of it, for those parcels that are at least as large as that part. A family whose
+   * parcels have the whole first one in common is one that can be renamed.
+   */
   #sharedBy({ key, bytes }: ParcelRef): SharedPart | undefined {
-    const part = this.#shared.get(key) ?? { key, bytes: Math.floor(bytes / 2) };
+    const isWhole = Number.parseInt(key.slice(0, 1), 16) % 2 === 0;
+    const part = this.#shared.get(key) ?? { key, bytes: isWhole ? bytes : Math.floor(bytes / 2) };
     this.#shared.set(key, part);
     return part.bytes <= bytes ? part : undefined;
   }

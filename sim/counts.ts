@@ -64,6 +64,8 @@ export interface Counts extends Record<CrashName, number> {
   stalls: number;
   /** Fetches that continued from what an earlier one had left. */
   resumed: number;
+  /** Copies made of what the host's own stores had. */
+  takenHere: number;
   receivedBytes: number;
   wastedBytes: number;
   /** Copies that were made while everything was in order and their cost was watched. */
@@ -111,6 +113,7 @@ export const noCounts = (): Counts => ({
   distrusts: 0,
   stalls: 0,
   resumed: 0,
+  takenHere: 0,
   receivedBytes: 0,
   wastedBytes: 0,
   thriftyCopies: 0,
@@ -137,6 +140,7 @@ export const COUNTS_DUE = {
     configForks: 5,
     stalls: 5,
     resumed: 100,
+    takenHere: 300,
     membersOutAmidDrop: 15,
     copiesAmidDrop: 40,
     boundaryCrashes: 150,

@@ -1,6 +1,6 @@
 /**
- * Fetching: carries out `fetch`: asks, receives the bytes, checks them, writes them under their name, and then writes
- * `add`.
+ * Fetching: carries out `fetch`: asks, receives the bytes, or reads them from our own stores, checks them, writes them
+ * under their name, and then writes `add`.
  */
 import type { Effect, FetchFailure } from '../src/core/effects.js';
 import type { ParcelId } from '../src/core/ids.js';
@@ -64,6 +64,10 @@ export class Fetching {
       landed: undefined,
     };
     this.#underWay.set(fetch.fetch, underWay);
+    if (fetch.from === this.#of.host.id) {
+      this.#world.after(0, () => this.#of.enter(() => this.#takeOwn(fetch, underWay)));
+      return;
+    }
     this.#world.network.ask<FetchAnswer>({
       from: this.#of,
       to: fetch.from,
@@ -137,13 +141,55 @@ export class Fetching {
   }
 
   /**
+   * What another store has is read from there, and checked as if it had come. What the same store has as files of another
+   * parcel is not read: where it has spoiled, the new copy has spoiled with it.
+   */
+  #takeOwn(fetch: Fetch, underWay: UnderWay): void {
+    if (this.#underWay.get(fetch.fetch) !== underWay) return;
+    const { parcel } = fetch;
+    const model = this.#world.catalog.parcel(parcel);
+    const into = this.#stores.mounted(fetch.store);
+    const found = model === undefined ? undefined : this.#stores.findAll(model, fetch.store);
+    if (model === undefined || into === undefined || found === undefined) {
+      this.#failed(fetch, 'gone');
+      return;
+    }
+    const { store, copy } = found;
+    const { bytes } = model.ref;
+    if (this.#isOutgrown(fetch, underWay, { bytes })) {
+      this.#failed(fetch, 'outgrown');
+      return;
+    }
+    const isRead = store !== into;
+    this.#world.after(isRead ? this.#stores.readMs(store, bytes) : 0, () =>
+      this.#of.enter(() => {
+        if (this.#underWay.get(fetch.fetch) !== underWay) return;
+        const file = this.#stores.mounted(store.id) === store ? store.files.get(copy) : undefined;
+        if (file === undefined || store.failing) {
+          this.#failed(fetch, 'gone');
+          return;
+        }
+        const isRight = file.content === copy;
+        if (isRead && !isRight) {
+          this.#stores.foundCorrupt(store, copy);
+          this.#failed(fetch, 'gone');
+          return;
+        }
+        this.#world.counts.takenHere += 1;
+        underWay.writing = true;
+        this.#write(fetch, underWay, { content: parcel, bytes, receivedBytes: 0, isRight });
+      }),
+    );
+  }
+
+  /**
    * What the store has of the parcel is relied on from now on. @returns whether more must be written than room was kept
    * for
    */
   #isOutgrown(
     { store: id, parcel, roomBytes }: Fetch,
     underWay: UnderWay,
-    { bytes }: Extract<FetchAnswer, { kind: 'bytes' }>,
+    { bytes }: { readonly bytes: number },
   ): boolean {
     const store = this.#stores.mounted(id);
     if (store === undefined) return false;
@@ -222,37 +268,45 @@ export class Fetching {
       content,
       bytes,
       receivedBytes,
-    }: { readonly content: string; readonly bytes: number; readonly receivedBytes: number },
+      isRight = true,
+    }: {
+      readonly content: string;
+      readonly bytes: number;
+      readonly receivedBytes: number;
+      /** False for bytes that have spoiled unseen. */
+      readonly isRight?: boolean;
+    },
   ): void {
     const { parcel } = fetch;
+    const cameBytes = receivedBytes > 0 ? bytes : 0;
     const store = this.#stores.mounted(fetch.store);
     store?.incoming.delete(parcel);
     if (store === undefined || store.failing) {
-      this.#wasted(fetch, bytes, 'disk');
+      this.#wasted(fetch, cameBytes, 'disk');
       return;
     }
     // Bytes that do not hash to their name are never written under it.
     if (content !== parcel) {
-      this.#wasted(fetch, bytes, 'bad-bytes');
+      this.#wasted(fetch, cameBytes, 'bad-bytes');
       return;
     }
     const file = { content, bytes, shared: this.#world.catalog.parcel(parcel)?.shared };
     if (!this.#fits(store, file)) {
       this.#world.counts.noRoom += 1;
-      this.#wasted(fetch, bytes, 'no-room');
+      this.#wasted(fetch, cameBytes, 'no-room');
       return;
     }
     this.#world.after(this.#stores.writeMs(store), () =>
       this.#of.enter(() => {
         if (this.#of.dies('fetch', 'begun')) return;
         if (this.#stores.mounted(fetch.store) !== store) {
-          this.#wasted(fetch, bytes, 'disk');
+          this.#wasted(fetch, cameBytes, 'disk');
           return;
         }
         // Other files were written meanwhile.
         if (!this.#fits(store, file)) {
           this.#world.counts.noRoom += 1;
-          this.#wasted(fetch, bytes, 'no-room');
+          this.#wasted(fetch, cameBytes, 'no-room');
           return;
         }
         store.trash.delete(parcel);
@@ -263,6 +317,7 @@ export class Fetching {
         }
         const isTaken = this.#stores.append(store, { op: 'add', parcel }, () => {
           this.#forget(fetch.fetch);
+          if (!isRight) this.#spoiled(store, parcel);
           if (this.#of.dies('fetch', 'done')) return;
           this.#stores.tellOps(store, segment =>
             this.#of.tell({
@@ -276,9 +331,14 @@ export class Fetching {
         });
         if (isTaken) return;
         store.remove(parcel);
-        this.#wasted(fetch, bytes, 'no-room');
+        this.#wasted(fetch, cameBytes, 'no-room');
       }),
     );
+  }
+
+  #spoiled(store: StoreDisk, parcel: ParcelId): void {
+    this.#world.happened({ is: 'injected-loss', host: this.#of.host, parcel });
+    store.spoil(parcel, 'spoiled');
   }
 
   /**

@@ -13,10 +13,11 @@ import type { ParcelId, StoreId } from '../src/core/ids.js';
 import { counterAbove, decideMount } from '../src/core/mounting.js';
 import { type LogDoubt, RememberedLogs } from '../src/core/remembered-logs.js';
 import { DOUBT_RESTS, type RestTimes, StoreRests } from '../src/core/store-rests.js';
+import type { ParcelModel } from './catalog-model.js';
 import { between, oneIn } from './draw.js';
 import { HangingDisks } from './hanging-disks.js';
 import type { Running } from './sim-host.js';
-import type { StoreDisk, UnderWay } from './store-disk.js';
+import type { StoreDisk, StoredFile, UnderWay } from './store-disk.js';
 import type { StoreLog } from './store-log.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -75,6 +76,19 @@ export class OwnStores {
   /** The mounted stores, except those that hang. */
   *answering(): IterableIterator<StoreDisk> {
     for (const store of this.stores()) if (!this.#hanging.hangs(store)) yield store;
+  }
+
+  /** Where all bytes of a parcel lie: as a copy of it, or as one of its family that has the same. The store `into` first. */
+  findAll(
+    { ref, shared }: ParcelModel,
+    into?: StoreId,
+  ): { readonly store: StoreDisk; readonly copy: ParcelId } | undefined {
+    const isSame = (parcel: ParcelId, file: StoredFile | undefined): boolean =>
+      parcel === ref.id || (shared?.bytes === ref.bytes && file?.shared?.key === shared.key);
+    const stores = [...this.answering()].sort((a, b) => Number(b.id === into) - Number(a.id === into));
+    for (const store of stores)
+      for (const copy of store.present) if (isSame(copy, store.files.get(copy))) return { store, copy };
+    return undefined;
   }
 
   /** Begins a read. @returns how long it takes, in ms */

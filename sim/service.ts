@@ -372,9 +372,10 @@ export class Service implements Running {
     const store = this.#stores.mounted(id);
     const missingBytes =
       isTold && model !== undefined ? store?.missingBytes({ bytes: model.ref.bytes, shared: model.shared }) : undefined;
+    const atHand = missingBytes !== undefined && model !== undefined && this.#stores.findAll(model) !== undefined;
     this.#world.after(between(chance, 5, 200), () =>
       this.enter(() => {
-        if (!this.dies('measure', 'done')) this.tell({ is: 'measured', parcel, store: id, missingBytes });
+        if (!this.dies('measure', 'done')) this.tell({ is: 'measured', parcel, store: id, missingBytes, atHand });
       }),
     );
   }

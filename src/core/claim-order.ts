@@ -2,7 +2,7 @@
  * Claim order: which of the parcels that this host may claim now does it claim first? Lower importance values come
  * first.
  *
- *   newest snapshots │ standing │ this host's rank │ larger
+ *   all of it here │ newest snapshots │ standing │ this host's rank │ larger
  *
  * The standing is 0 for a parcel that nobody has or has claimed; otherwise, the fewer copies and claims, the sooner. A
  * parcel that others have claimed and that has no copy yet comes after all that have a copy: soon it can be had from
@@ -15,6 +15,8 @@
  * disk refuses one, only larger ones have to wait.
  */
 export interface ClaimOrderView {
+  /** This host's stores have all of it: it costs no link anything, and next to no time. */
+  readonly isHere: boolean;
   /** The newest snapshot of its source references it. */
   readonly newest: boolean;
   readonly copies: number;
@@ -38,13 +40,14 @@ const CLAIMED = 62;
 const LEFT = 63;
 const STANDINGS = 64;
 
-/** Exact: below 2^51; negative for parcels that test a disk. */
-export function importanceOf({ newest, copies, claims, rank, bytes, left, tries }: ClaimOrderView): number {
+/** Exact: below 2^52; negative for parcels that test a disk. */
+export function importanceOf({ isHere, newest, copies, claims, rank, bytes, left, tries }: ClaimOrderView): number {
   const isFirst = copies === 0;
   if (tries && !(isFirst && left)) return Math.min(bytes, SIZES - 1) - SIZES;
   const standing = isFirst && left ? LEFT : isFirst && claims > 0 ? CLAIMED : Math.min(copies + claims, COUNTED_MAX);
   const size = SIZES - 1 - Math.min(bytes, SIZES - 1);
-  return (((newest ? 0 : 1) * STANDINGS + standing) * RANKS + Math.min(rank, RANKS - 1)) * SIZES + size;
+  const age = isHere ? 0 : newest ? 1 : 2;
+  return ((age * STANDINGS + standing) * RANKS + Math.min(rank, RANKS - 1)) * SIZES + size;
 }
 
 /** Left to faster hosts. */

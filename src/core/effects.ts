@@ -151,6 +151,8 @@ export type Input =
       readonly parcel: ParcelId;
       readonly store: StoreId;
       readonly missingBytes: number | undefined;
+      /** Our stores together have all of it: what this one lacks lies in others. */
+      readonly atHand: boolean;
     }
   /** Our store now durably holds the head: `segment` ends with the `head` operation. */
   | {
@@ -286,6 +288,7 @@ export type Effect =
       readonly fetch: number;
       readonly parcel: ParcelId;
       readonly store: StoreId;
+      /** This host itself: all of it is read from our stores. */
       readonly from: HostId;
       readonly purpose: 'grab' | 'repair';
       /** The room kept for the fetch: if more must be written, it is not begun (I6), but ends as `outgrown`. */
@@ -293,7 +296,7 @@ export type Effect =
     }
   /** The fetch still ends in `fetched` or `fetch-failed`; its room is kept until then. */
   | { readonly do: 'cancel-fetch'; readonly fetch: number }
-  /** How many of its bytes are missing in the store? → `measured` */
+  /** How many of its bytes are missing in the store, and do our other stores have those? → `measured` */
   | { readonly do: 'measure'; readonly parcel: ParcelId; readonly store: StoreId }
   /**
    * Put head, snapshots and pages into the store's own catalog, then `head` into its log → `head-kept` or

@@ -3,6 +3,8 @@
  * and which source comes next when one fails. A few full-speed transfers are better than many thin ones, and a slow
  * source gets no more than it can give.
  *
+ * What is read from our own stores takes no link's time: such fetches are counted apart, and say nothing about a pace.
+ *
  * A cancelled fetch goes on until it is known to have ended; its room is kept until then.
  *
  * Driven by pursuing.ts.
@@ -10,6 +12,7 @@
 import type { Effect, FetchFailure, Input } from './effects.js';
 import { unreachable } from './fault.js';
 import { backOffMs } from './fetch-failures.js';
+import type { Fitting } from './fitting.js';
 import type { Givers } from './givers.js';
 import type { HostId, StoreId } from './ids.js';
 import type { Marks } from './marks.js';
@@ -17,6 +20,8 @@ import type { Paces } from './paces.js';
 import type { ParcelTable, Row } from './parcel-table.js';
 import {
   BACK_OFF_MS_MAX,
+  FETCHES_HERE_MAX,
+  FETCHES_LINKED_MAX,
   FETCHES_MAX,
   FETCHES_OF_SLOW_MAX,
   FETCHES_PER_SOURCE_MAX,
@@ -26,10 +31,12 @@ import {
 import type { Room } from './room.js';
 
 export interface FetchingContext {
+  readonly self: HostId;
   readonly table: Pick<ParcelTable, 'id'>;
   readonly paces: Paces;
   readonly givers: Pick<Givers, 'all' | 'choose' | 'isConnected'>;
   readonly room: Pick<Room, 'takesNew'>;
+  readonly fitting: Pick<Fitting, 'lacksNothing'>;
   readonly nowMs: () => number;
   readonly emit: (effect: Effect) => void;
   readonly marks: Pick<Marks, 'lookLater'>;
@@ -82,7 +89,7 @@ export class Fetching {
    * sources
    */
   start(pursuits: ReadonlyMap<Row, Pursuit>, version: number): void {
-    const { paces, givers, nowMs, marks } = this.#of;
+    const { self, paces, givers, fitting, nowMs, marks } = this.#of;
     if (pursuits.size === this.#fetches.size) return;
     const soughtOf = version + paces.version;
     if (this.#soughtOf === soughtOf && nowMs() < this.#dueMs) return;
@@ -90,14 +97,16 @@ export class Fetching {
     this.#dueMs = Number.POSITIVE_INFINITY;
     this.#load.clear();
     let slow = 0;
+    let here = 0;
     for (const { from } of this.#fetches.values()) {
       if (from === undefined) continue;
       this.#load.set(from, (this.#load.get(from) ?? 0) + 1);
-      if (paces.isSlow(from)) slow += 1;
+      if (from === self) here += 1;
+      else if (paces.isSlow(from)) slow += 1;
     }
-    let others = this.#fetches.size - slow;
+    let others = this.#fetches.size - slow - here;
     for (const pursuit of pursuits.values()) {
-      if (others >= FETCHES_MAX && slow >= FETCHES_OF_SLOW_MAX) return;
+      if (others >= FETCHES_MAX && slow >= FETCHES_OF_SLOW_MAX && here >= FETCHES_LINKED_MAX) return;
       if (pursuit.stage !== 'cleared') continue;
       for (const untilMs of pursuit.avoidUntilMs.values())
         if (untilMs > nowMs()) this.#dueMs = Math.min(this.#dueMs, untilMs);
@@ -105,6 +114,12 @@ export class Fetching {
       if (source.from === undefined) {
         // Nobody can be asked now: each source is being avoided for a time.
         if (source.nextMs !== Number.POSITIVE_INFINITY) marks.lookLater(pursuit.row, source.nextMs);
+        continue;
+      }
+      if (source.from === self) {
+        if (here >= (fitting.lacksNothing(pursuit.row) ? FETCHES_LINKED_MAX : FETCHES_HERE_MAX)) continue;
+        here += 1;
+        this.#begin(pursuit, self);
         continue;
       }
       const isSlow = paces.isSlow(source.from);
@@ -119,7 +134,7 @@ export class Fetching {
   }
 
   #begin(pursuit: Pursuit, from: HostId): void {
-    const { table, paces, nowMs, emit } = this.#of;
+    const { self, table, paces, nowMs, emit } = this.#of;
     pursuit.stage = 'fetching';
     pursuit.fetch = this.#next;
     pursuit.from = from;
@@ -128,7 +143,7 @@ export class Fetching {
     pursuit.renewedBytes = 0;
     this.#next += 1;
     this.#fetches.set(pursuit.fetch, pursuit);
-    paces.began(from, nowMs());
+    if (from !== self) paces.began(from, nowMs());
     emit({
       do: 'fetch',
       fetch: pursuit.fetch,
@@ -142,10 +157,11 @@ export class Fetching {
 
   /** So many bytes of the fetch have arrived or were found. @returns its pursuit; undefined for a cancelled fetch */
   came(fetch: number, { doneBytes, foundBytes = 0 }: Progress): Pursuit | undefined {
-    const { paces, nowMs } = this.#of;
+    const { self, paces, nowMs } = this.#of;
     const pursuit = this.#fetches.get(fetch);
     if (pursuit === undefined) return undefined;
-    if (pursuit.from !== undefined) paces.came(pursuit.from, Math.max(0, doneBytes - pursuit.doneBytes), nowMs());
+    if (pursuit.from !== undefined && pursuit.from !== self)
+      paces.came(pursuit.from, Math.max(0, doneBytes - pursuit.doneBytes), nowMs());
     pursuit.doneBytes = doneBytes;
     pursuit.foundBytes = foundBytes;
     return pursuit;
@@ -227,7 +243,8 @@ export class Fetching {
     // Its place is free for another fetch.
     this.#soughtOf = -1;
     pursuit.fetch = undefined;
-    if (pursuit.from !== undefined) this.#of.paces.ended(pursuit.from, this.#of.nowMs());
+    const { self, paces, nowMs } = this.#of;
+    if (pursuit.from !== undefined && pursuit.from !== self) paces.ended(pursuit.from, nowMs());
   }
 
   /** The store's reservations went with it. */

@@ -1,9 +1,9 @@
 /**
- * Fitting: which of our stores takes a parcel, and which parcels fit in none.
+ * Fitting: which of our stores takes a parcel, how much of it must be written there, and which parcels fit in none.
  *
- * A parcel goes where its family is, otherwise to the roomiest store; room that a relocation made for it is its own. If
- * the whole does not fit, its missing bytes may: blobs shared with its family are there already. Those are measured,
- * once for each state of the family here.
+ * A parcel goes where its family is, otherwise to the roomiest store; room that a relocation made for it is its own.
+ * Blobs shared with its family are there already. What is missing is measured, once for each state of the family here:
+ * it may be nothing, as after a folder was renamed, or fit where the whole does not.
  *
  * Driven by pursuing.ts.
  */
@@ -16,6 +16,12 @@ import type { ParcelTable, Row } from './parcel-table.js';
 import { NO_ROOM_BACK_OFF_MS } from './pursuit.js';
 import type { Relocating } from './relocating.js';
 import type { Room } from './room.js';
+
+/**
+ * Parcels measured at once: a renamed folder may make a hundred thousand new ones, and each is measured by its record,
+ * which may have to come from another host.
+ */
+const MEASURES_MAX = 64;
 
 export interface FittingContext {
   readonly self: HostId;
@@ -30,12 +36,19 @@ export interface FittingContext {
 
 export class Fitting {
   readonly #of: FittingContext;
-  /** Missing bytes of parcels whose family is here and whose full size would not fit. */
+  /** Missing bytes of parcels that are short of copies and whose family is here. */
   readonly #measured = new Map<
     Row,
-    { readonly store: StoreId; readonly missingBytes: number; readonly untilMs: number }
+    {
+      readonly store: StoreId;
+      readonly missingBytes: number;
+      readonly atHand: boolean;
+      readonly untilMs: number;
+    }
   >();
   readonly #measuring = new Set<Row>();
+  /** Rows to be measured while `MEASURES_MAX` are. */
+  readonly #toMeasure = new Set<Row>();
   /** Rows being measured whose family here has changed meanwhile: the result will be out of date. */
   readonly #outdated = new Set<Row>();
   /** Rows that are short of copies and too large for the room that is left. */
@@ -79,7 +92,23 @@ export class Fitting {
   lacks(row: Row): void {
     this.#noRoom.add(row);
     this.#enqueue(row);
-    this.#measureIfFamilyIsHere(row);
+    this.lookForFiles(row);
+  }
+
+  get isMeasuring(): boolean {
+    return this.#measuring.size > 0;
+  }
+
+  /** When last measured, its store had all of the row: a copy takes no bytes. */
+  lacksNothing(row: Row): boolean {
+    const measured = this.#measured.get(row);
+    return measured?.missingBytes === 0 && this.isAtHand(row);
+  }
+
+  /** When last measured, our stores had all of the row. */
+  isAtHand(row: Row): boolean {
+    const measured = this.#measured.get(row);
+    return measured?.atHand === true && this.#of.room.takesNew(measured.store);
   }
 
   /** The row fits, or is no longer short, until a later look finds otherwise. */
@@ -90,6 +119,7 @@ export class Fitting {
   /** Forgets the measurement: another part of the family may be here the next time. */
   forgetMeasure(row: Row): void {
     this.#measured.delete(row);
+    this.#toMeasure.delete(row);
   }
 
   /** A copy of the row has come to one of our stores or left it: what was measured for its family no longer holds. */
@@ -128,30 +158,56 @@ export class Fitting {
   /**
    * Takes a measurement. If nothing could be measured, nothing is assumed to be saved, and it is measured again later.
    */
-  measured({ parcel, store, missingBytes }: Extract<Input, { is: 'measured' }>): void {
+  measured({ parcel, store, missingBytes, atHand }: Extract<Input, { is: 'measured' }>): void {
     const { table, nowMs, marks } = this.#of;
     const row = table.find(parcel);
     if (row === undefined) return;
     this.#measuring.delete(row);
+    this.#measureNext();
     if (this.#outdated.delete(row)) {
       marks.mark(row);
       return;
     }
     const untilMs = missingBytes === undefined ? nowMs() + NO_ROOM_BACK_OFF_MS : Number.POSITIVE_INFINITY;
-    this.#measured.set(row, { store, missingBytes: missingBytes ?? table.bytes(row), untilMs });
+    this.#measured.set(row, { store, missingBytes: missingBytes ?? table.bytes(row), atHand, untilMs });
     if (untilMs !== Number.POSITIVE_INFINITY) marks.lookAgain(row, untilMs);
     marks.mark(row);
   }
 
-  #measureIfFamilyIsHere(row: Row): void {
-    const { table, room, nowMs, emit } = this.#of;
-    if (this.#measuring.has(row) || nowMs() < (this.#measured.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY)) return;
-    for (const { store } of room.stores()) {
-      if (!room.takesNew(store) || !this.#holdsFamily(row, store)) continue;
-      this.#measuring.add(row);
-      emit({ do: 'measure', parcel: table.id(row), store });
-      return;
+  /** Has the row measured if a store of ours holds its family, and so perhaps most of its files. */
+  lookForFiles(row: Row): void {
+    if (this.#measuring.has(row) || this.#toMeasure.has(row)) return;
+    if (this.#of.nowMs() < (this.#measured.get(row)?.untilMs ?? Number.NEGATIVE_INFINITY)) return;
+    const store = this.#storeToMeasure(row);
+    if (store === undefined) return;
+    if (this.#measuring.size >= MEASURES_MAX) this.#toMeasure.add(row);
+    else this.#measure(row, store);
+  }
+
+  #measure(row: Row, store: StoreId): void {
+    this.#measuring.add(row);
+    this.#of.emit({ do: 'measure', parcel: this.#of.table.id(row), store });
+  }
+
+  #measureNext(): void {
+    for (const row of this.#toMeasure) {
+      if (this.#measuring.size >= MEASURES_MAX) return;
+      this.#toMeasure.delete(row);
+      const store = this.#storeToMeasure(row);
+      if (store !== undefined) this.#measure(row, store);
     }
+  }
+
+  /** The store that holds the row's family and takes it; if none of those takes any, the one that would. */
+  #storeToMeasure(row: Row): StoreId | undefined {
+    const { room } = this.#of;
+    let isFamilyHere = false;
+    for (const { store } of room.stores()) {
+      if (!this.#holdsFamily(row, store)) continue;
+      if (room.takesNew(store)) return store;
+      isFamilyHere = true;
+    }
+    return isFamilyHere ? this.placeFor(row)?.store : undefined;
   }
 
   #holdsFamily(row: Row, store: StoreId): boolean {

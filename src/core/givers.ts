@@ -1,11 +1,14 @@
 /**
  * Givers: the hosts that could give this host a parcel (its origins and all that claim to hold it), and which of them
- * would now.
+ * would now. If all of the parcel lies in this host's own stores, in one that is to be emptied or as the files of other
+ * parcels, the best giver is this host itself.
  *
  * It only reads: the table, the holdings, which hosts are connected, and how fast each has given so far. Driven by
  * pursuing.ts.
  */
 import { chooseSource, type SourceChoice } from './choose-source.js';
+import type { Fitting } from './fitting.js';
+import type { HeldHere } from './held-here.js';
 import type { Holdings } from './holdings.js';
 import type { Hosts } from './hosts.js';
 import type { HostId } from './ids.js';
@@ -17,6 +20,9 @@ const NOTHING_AVOIDED: ReadonlyMap<HostId, number> = new Map();
 const NO_LOAD: ReadonlyMap<HostId, number> = new Map();
 
 export interface GiversContext {
+  readonly self: HostId;
+  readonly here: Pick<HeldHere, 'isReadable'>;
+  readonly fitting: Pick<Fitting, 'isAtHand'>;
   readonly table: ParcelTable;
   readonly holdings: Holdings;
   readonly hosts: Hosts;
@@ -41,7 +47,8 @@ export class Givers {
 
   /** The same, without hosts that are still avoided, and with this load of fetches on each. */
   choose(row: Row, avoidUntilMs: ReadonlyMap<HostId, number>, load: ReadonlyMap<HostId, number>): SourceChoice<HostId> {
-    const { wanted, paces, nowMs } = this.#of;
+    const { self, wanted, paces, nowMs } = this.#of;
+    if ((avoidUntilMs.get(self) ?? Number.NEGATIVE_INFINITY) <= nowMs() && this.isHere(row)) return { from: self };
     return chooseSource({
       origins: wanted.originsOf(row),
       holders: this.#holdersOf(row),
@@ -58,10 +65,16 @@ export class Givers {
     return this.#of.hosts.get(host)?.connected === true;
   }
 
-  /** Somebody who could give the row is connected. */
+  /** This host's stores have all of it. */
+  isHere(row: Row): boolean {
+    return this.#of.here.isReadable(row) || this.#of.fitting.isAtHand(row);
+  }
+
+  /** Somebody who could give the row is connected, or it is here. */
   areThere(row: Row): boolean {
     const { table, holdings, wanted } = this.#of;
     return (
+      this.isHere(row) ||
       wanted.originsOf(row).some(host => this.isConnected(host)) ||
       table.holders(row, this.#slots).some(slot => this.isConnected(holdings.hostOf(slot)))
     );

@@ -32,7 +32,7 @@ export interface GrabLooksContext {
   readonly claims: Claims;
   readonly wanted: Wanted;
   readonly paces: Paces;
-  readonly givers: Pick<Givers, 'areThere' | 'best'>;
+  readonly givers: Pick<Givers, 'areThere' | 'best' | 'isHere'>;
   readonly nowMs: () => number;
   readonly config: () => ClusterConfig;
   /** This host as a member; undefined while it is none. */
@@ -75,13 +75,13 @@ export class GrabLooks {
     const stepMs = repair ? timing.repairStepMs : timing.stepMs;
     const lastPlace = repair && count.liveCopies <= 1;
     const shortSinceMs = table.shortSinceMs(row);
+    const atHand = undecided && givers.isHere(row);
     const hasSource = undecided && givers.areThere(row);
     const hasRoom = undecided && fitting.placeFor(row) !== undefined;
     // The rank decides only when a host begins: not whether one continues, nor anything for one that cannot begin.
+    const isBegun = pursuit !== undefined && !atHand;
     const rankMax =
-      pursuit !== undefined || lastPlace || !hasRoom
-        ? 0
-        : rankMaxOf({ copiesWanted, stepMs, shortForMs: nowMs - shortSinceMs });
+      isBegun || lastPlace || !hasRoom ? 0 : rankMaxOf({ copiesWanted, stepMs, shortForMs: nowMs - shortSinceMs });
     // For a host without room, only claims matter.
     const standing =
       hasSource && (pursuit !== undefined || hasRoom || claimants.length > 0)
@@ -99,7 +99,9 @@ export class GrabLooks {
       mayHold,
       hasRoom,
       hasSource,
+      atHand,
       rank: standing.rank,
+      lackersBefore: standing.lackersBefore,
       claims: standing.claims,
       betterClaims: standing.betterClaims,
       ownDomainClaimed: standing.ownDomainClaimed,
@@ -111,7 +113,8 @@ export class GrabLooks {
       filledMs: this.#of.filledMs(),
       stepMs,
       lastPlace,
-      leftUntilMs: hasSource && hasRoom && pursuit === undefined ? this.#leftUntilMs(row) : Number.NEGATIVE_INFINITY,
+      leftUntilMs:
+        hasSource && hasRoom && !atHand && pursuit === undefined ? this.#leftUntilMs(row) : Number.NEGATIVE_INFINITY,
       claimed: pursuit !== undefined,
       unsaid: pursuit?.stage === 'unsaid',
       notBeforeMs: notBeforeMs(row),

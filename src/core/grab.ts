@@ -7,6 +7,10 @@
  * ranks later announces its claim a little later (claimTurnMs), so it usually hears the others' claims first and makes
  * none.
  *
+ * All this saves bytes. A host whose stores have all of a parcel already receives none, so it takes the parcel without
+ * waiting for others' claims, if it is among the first as many as copies are missing: others that have it at hand too
+ * wait for their turn, or a renamed folder would get as many copies as hosts ever held its files.
+ *
  * Pure: same view, same verdict. Driven by machine.ts, once when a parcel changes, once before the claim and once more
  * after `claimWait`.
  */
@@ -46,8 +50,10 @@ export interface GrabView {
   readonly mayHold: boolean;
   /** A store of ours has room for the parcel's missing bytes. */
   readonly hasRoom: boolean;
-  /** Its origin or a holder is connected and could give it now. */
+  /** Its origin or a holder is connected and could give it now, or it is at hand. */
   readonly hasSource: boolean;
+  /** Our stores have all of it. */
+  readonly atHand: boolean;
   /** Live claims of others, one per domain, and those of them made by hosts that rank before this one. */
   readonly claims: number;
   readonly betterClaims: number;
@@ -59,6 +65,8 @@ export interface GrabView {
    * any later place.
    */
   readonly rank: number;
+  /** How many of those before it lack the parcel. */
+  readonly lackersBefore: number;
   /** Enough other hosts that hold its family could take it, and this host does not hold the family. */
   readonly leftToFamily: boolean;
   /**
@@ -85,7 +93,10 @@ export interface GrabView {
 }
 
 export type GrabVerdict =
+  /** Claim it, look once more, fetch it. */
   | { readonly act: 'grab' }
+  /** Claim it, and begin at once. */
+  | { readonly act: 'take' }
   | {
       readonly act: 'wait';
       readonly untilMs: number;
@@ -152,6 +163,7 @@ export function decideGrab(view: GrabView): GrabVerdict {
     const { claims, ownDomainClaimed } = view.unsaid
       ? view
       : { claims: view.betterClaims, ownDomainClaimed: view.ownDomainBetterClaimed };
+    if (isToTake(view)) return { act: 'take' };
     const enough = view.copies + claims >= view.copiesWanted || ownDomainClaimed;
     return enough ? { act: 'wait', untilMs: Number.POSITIVE_INFINITY, because: 'claimed' } : { act: 'grab' };
   }
@@ -171,5 +183,13 @@ export function decideGrab(view: GrabView): GrabVerdict {
   const turns = Math.max(0, view.rank - (view.copiesWanted - 1)) + (view.leftToFamily ? FAMILY_TURNS : 0);
   const turn = view.lastPlace ? 0 : turns;
   const dueMs = view.shortSinceMs + turn * view.stepMs;
-  return view.nowMs >= dueMs ? { act: 'grab' } : { act: 'wait', untilMs: dueMs, because: 'turn' };
+  if (view.nowMs < dueMs) return { act: 'wait', untilMs: dueMs, because: 'turn' };
+  return isToTake(view) ? { act: 'take' } : { act: 'grab' };
 }
+
+/**
+ * With one place left all hosts begin at once, so the claims must say who goes on. A host of our own domain that claims
+ * it is as good as this one.
+ */
+const isToTake = (view: GrabView): boolean =>
+  view.atHand && !view.lastPlace && !view.ownDomainClaimed && view.lackersBefore < view.copiesWanted - view.copies;

@@ -28,6 +28,13 @@ export class HeldHere {
     return undefined;
   }
 
+  /** Whether a store of ours that answers holds the row: it can be copied from there. */
+  isReadable(row: Row): boolean {
+    for (const { store, hangsSinceMs } of this.#of.room.stores())
+      if (hangsSinceMs === Number.POSITIVE_INFINITY && this.#holds(store, row)) return true;
+    return false;
+  }
+
   /** Whether a store of ours that is not to be emptied holds the row. */
   isHeldToStay(row: Row): boolean {
     for (const { store, draining } of this.#of.room.stores()) if (!draining && this.#holds(store, row)) return true;

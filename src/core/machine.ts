@@ -506,12 +506,18 @@ export class Machine {
 
   #speak(): void {
     const isDue = this.#nowMs >= this.#heartbeatDueMs;
+    if (!this.#isAtWork) this.#voice.hurry(this.#nowMs);
     for (const message of this.#voice.speak({ nowMs: this.#nowMs, all: isDue }))
       this.#effects.push({ do: 'gossip', message });
     if (!isDue) return;
     this.#effects.push({ do: 'gossip', message: this.heartbeat() });
     this.#pursuing.paceTold();
     this.#heartbeatDueMs = this.#nowMs + this.#chance.jitter(this.#hosts.heartbeatIntervalMs, HEARTBEAT_JITTER_PERCENT);
+  }
+
+  /** Our stores are about to write more to their logs. */
+  get #isAtWork(): boolean {
+    return this.#pursuing.size > 0 || this.#fitting.isMeasuring || this.#ownHoldings.isKeepingHeads;
   }
 
   /** This host's report on itself: gossiped, and sent first to any host that asks over a stream. */

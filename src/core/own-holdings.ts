@@ -62,6 +62,11 @@ export class OwnHoldings {
     return this.#returnedAtMs;
   }
 
+  /** Heads are on their way into our stores. */
+  get isKeepingHeads(): boolean {
+    return this.#keepingHead.size > 0;
+  }
+
   // -------------------------------------------------------------------------------------------------- what they made durable
 
   /**

@@ -34,6 +34,8 @@ export interface Standing {
    * How many domains have a candidate that comes before this host; N more when this host's own domain is among them.
    */
   readonly rank: number;
+  /** The same, without the domains that have a copy. */
+  readonly lackersBefore: number;
   /** Live claims, one per domain, without the domains that already have a copy. */
   readonly claims: number;
   /** The part of `claims` that is by hosts which come before this one. */
@@ -60,6 +62,7 @@ interface RoamingCandidate extends Scored {
 /** The standing of a host that is no candidate. */
 export const NO_STANDING: Standing = {
   rank: Number.MAX_SAFE_INTEGER,
+  lackersBefore: Number.MAX_SAFE_INTEGER,
   claims: 0,
   betterClaims: 0,
   ownDomainClaimed: false,
@@ -247,6 +250,7 @@ export class Placement {
     this.#betterDomains.clear(census.domains);
     this.#claimants.clear(census.hosts);
     let better = 0;
+    let lackersBefore = 0;
     let claims = 0;
     let betterClaims = 0;
     let ownDomainClaimed = false;
@@ -275,7 +279,10 @@ export class Placement {
         if (domain === ownDomain) ownDomainClaimed = true;
         // It has reserved its room, so its free room does not matter.
         if (!comesBeforeUs(host)) continue;
-        if (this.#betterDomains.add(domain)) better += 1;
+        if (this.#betterDomains.add(domain)) {
+          better += 1;
+          lackersBefore += 1;
+        }
         if (this.#betterClaimed.add(domain)) betterClaims += 1;
         if (domain === ownDomain) ownDomainBetterClaimed = true;
       }
@@ -284,10 +291,15 @@ export class Placement {
     for (let host = SELF + 1; ranksMatter && host < census.hosts && better < rankMax; host += 1) {
       if (census.candidate[host] === 0 || this.#origins.has(host) || this.#claimants.has(host)) continue;
       if (!this.#mayHaveRoom(host, bytes)) continue;
-      if (comesBeforeUs(host) && this.#betterDomains.add(census.domain[host] as number)) better += 1;
+      const domain = census.domain[host] as number;
+      if (!comesBeforeUs(host) || !this.#betterDomains.add(domain)) continue;
+      better += 1;
+      if (!this.#holderDomains.has(domain)) lackersBefore += 1;
     }
+    const behindOwnDomain = this.#betterDomains.has(ownDomain) ? copiesWanted : 0;
     return {
-      rank: better + (this.#betterDomains.has(ownDomain) ? copiesWanted : 0),
+      rank: better + behindOwnDomain,
+      lackersBefore: lackersBefore + behindOwnDomain,
       claims,
       betterClaims,
       ownDomainClaimed,

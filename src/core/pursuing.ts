@@ -5,7 +5,8 @@
  * A look decides whether to grab (grab.ts). A parcel that may be grabbed waits until the budget allows a claim
  * (claim-budget.ts), the most important first (claim-order.ts). If no better-ranked host has announced a claim, this
  * host announces its own, looks once more, and fetches from the source that is expected to give most (fetching.ts).
- * Room is reserved from before the claim until the fetch has ended (I6).
+ * What our own stores have all of, such as a renamed folder, comes over no link, and is not looked at once more if it
+ * may be taken. Room is reserved from before the claim until the fetch has ended (I6).
  *
  * Driven by the machine.
  */
@@ -43,6 +44,11 @@ import type { Wanted } from './wanted.js';
  * us, depends on it.
  */
 const PACE_NEWS = 2;
+/**
+ * Bytes that are claimed to be copied from one of our stores to another: what disks give each other in some ten
+ * seconds. The last claim may exceed it; what needs no bytes is claimed whatever there is.
+ */
+const CLAIMED_HERE_BYTES_MAX = 1024 * 1024 * 1024;
 /** A fetch that has received less than this share may be given up for a better one. */
 const BEGUN_SHARE = 0.25;
 
@@ -71,7 +77,7 @@ export interface PursuingContext {
   /** This host as a member; undefined while it is none. */
   readonly member: () => Member | undefined;
   readonly relocating: Pick<Relocating, 'giveRoomBack' | 'considerStuck'>;
-  readonly here: Pick<HeldHere, 'isHeldToStay'>;
+  readonly here: Pick<HeldHere, 'isHeldToStay' | 'isReadable'>;
   readonly count: (row: Row) => CopyCount;
   readonly emit: (effect: Effect) => void;
   readonly marks: Pick<Marks, 'mark' | 'lookAgain' | 'lookLater'>;
@@ -96,8 +102,10 @@ export class Pursuing {
   readonly #givers: Givers;
   readonly #looks: GrabLooks;
   readonly #pursuits = new Map<Row, Pursuit>();
-  /** Bytes reserved for all pursuits. */
+  /** Bytes reserved for all pursuits, except those that our own stores have. */
   #pursuedBytes = 0;
+  /** Bytes reserved for those. */
+  #hereBytes = 0;
   readonly #fetching: Fetching;
   readonly #failures = new FetchFailures();
   readonly #fitting: Fitting;
@@ -181,8 +189,7 @@ export class Pursuing {
 
   /** True when this host pursues the row and has announced its claim. */
   claims(row: Row): boolean {
-    const stage = this.#pursuits.get(row)?.stage;
-    return stage !== undefined && stage !== 'unsaid';
+    return this.#pursuits.get(row)?.isClaimed === true;
   }
 
   /** Claims, fetches and renews what is due. Called after every row that may have changed was looked at. */
@@ -239,14 +246,23 @@ export class Pursuing {
       }
     }
     const { stage } = pursuit;
-    if ((stage !== 'unsaid' && stage !== 'claimed') || this.#nowMs < pursuit.lookAgainMs) return;
+    if (stage !== 'unsaid' && stage !== 'claimed') return;
+    if (verdict.act === 'take') {
+      if (stage === 'unsaid') this.#sayClaimUnlessDone(pursuit);
+      this.#clear(pursuit);
+      return;
+    }
+    if (this.#nowMs < pursuit.lookAgainMs) return;
     const claims = view.unsaid ? view.claims : view.betterClaims;
     const isSentTwice = !pursuit.relocated && this.#isSentTwice(pursuit.source, count, claims);
     if (verdict.act !== 'grab' || isSentTwice) this.#abandon(pursuit);
-    else if (stage === 'claimed') {
-      pursuit.stage = 'cleared';
-      this.#clearedVersion += 1;
-    } else this.#say(pursuit);
+    else if (stage === 'claimed') this.#clear(pursuit);
+    else this.#say(pursuit);
+  }
+
+  #clear(pursuit: Pursuit): void {
+    pursuit.stage = 'cleared';
+    this.#clearedVersion += 1;
   }
 
   /**
@@ -277,7 +293,9 @@ export class Pursuing {
 
   #act(row: Row, verdict: GrabVerdict, { count, view }: Considered): void {
     switch (verdict.act) {
-      case 'grab': {
+      case 'grab':
+      case 'take': {
+        this.#fitting.lookForFiles(row);
         const source = this.#givers.best(row);
         if (source === undefined || this.#isSentTwice(source, count, view.claims)) this.#ready.remove(row);
         else this.#ready.push(row, this.#importance(row, source, { count, view }), source);
@@ -285,13 +303,17 @@ export class Pursuing {
       }
       case 'wait': {
         this.#ready.remove(row);
+        this.#fitting.lookForFiles(row);
         // While others fetch it, the end of a claim brings the row up again.
         if (verdict.untilMs !== Number.POSITIVE_INFINITY) this.#of.marks.lookLater(row, verdict.untilMs);
         return;
       }
       case 'decline':
         this.#ready.remove(row);
-        if (verdict.because !== 'no-room') return;
+        if (verdict.because !== 'no-room') {
+          this.#fitting.forgetMeasure(row);
+          return;
+        }
         this.#fitting.lacks(row);
         if (!this.#room.hangsAny())
           this.#of.relocating.considerStuck(row, { copies: count.copies, claims: view.claims });
@@ -303,6 +325,7 @@ export class Pursuing {
 
   #importance(row: Row, source: HostId, { count, view }: Considered): number {
     return importanceOf({
+      isHere: source === this.#of.self,
       newest: this.#table.has(row, FLAG.newest),
       copies: count.copies,
       claims: view.claims,
@@ -332,6 +355,7 @@ export class Pursuing {
     if (completeAtMs > this.#nowMs) return;
     this.#claimsDueMs = Number.POSITIVE_INFINITY;
     const mayTake = (source: HostId, importance: number): boolean => {
+      if (source === this.#of.self) return this.#hereBytes < CLAIMED_HERE_BYTES_MAX;
       if (!this.#claimBudget().allows(source)) return false;
       const leftUntilMs = isLeft(importance) ? this.#paces.leftUntilMs(source, this.#nowMs) : Number.NEGATIVE_INFINITY;
       if (leftUntilMs < this.#nowMs) return true;
@@ -372,7 +396,8 @@ export class Pursuing {
     const view = this.#looks.at(row, count, copiesWanted);
     const verdict = decideGrab(view);
     const source = this.#givers.best(row);
-    if (verdict.act !== 'grab' || source === undefined || this.#isSentTwice(source, count, view.claims)) {
+    const isDue = verdict.act === 'grab' || verdict.act === 'take';
+    if (!isDue || source === undefined || this.#isSentTwice(source, count, view.claims)) {
       this.#act(row, verdict, { count, view });
       return;
     }
@@ -387,11 +412,20 @@ export class Pursuing {
       this.#act(row, { act: 'decline', because: 'no-room' }, { count, view });
       return;
     }
-    this.#pursue(row, source, { turnMs: claimTurnMs(view.rank, this.#configured().timing.claimWaitMs) });
+    if (verdict.act === 'take') this.#pursue(row, source, { atOnce: true });
+    else this.#pursue(row, source, { turnMs: claimTurnMs(view.rank, this.#configured().timing.claimWaitMs) });
   }
 
-  /** @param turnMs how long the claim is held back; a `relocated` row is claimed without waiting */
-  #pursue(row: Row, source: HostId, { turnMs = 0, relocated = false }: { turnMs?: number; relocated?: boolean }): void {
+  /** @param turnMs how long the claim is held back; one that begins `atOnce` does not wait, nor a `relocated` one */
+  #pursue(
+    row: Row,
+    source: HostId,
+    {
+      turnMs = 0,
+      relocated = false,
+      atOnce = relocated,
+    }: { readonly turnMs?: number; readonly relocated?: boolean; readonly atOnce?: boolean },
+  ): void {
     const place = this.#fitting.placeFor(row);
     assert(place !== undefined, 'a grab without room');
     const pursuit: Pursuit = {
@@ -401,7 +435,8 @@ export class Pursuing {
       reservedBytes: place.needBytes,
       purpose: this.#table.has(row, FLAG.hadCopies) ? 'repair' : 'grab',
       relocated,
-      stage: relocated ? 'cleared' : 'unsaid',
+      stage: atOnce ? 'cleared' : 'unsaid',
+      isClaimed: false,
       lookAgainMs: this.#nowMs + turnMs,
       fetch: undefined,
       from: undefined,
@@ -415,11 +450,11 @@ export class Pursuing {
     this.#room.reserve(place.store, place.needBytes);
     this.#pursuits.set(row, pursuit);
     this.#version += 1;
-    this.#budget?.of.spend(source, place.needBytes);
+    if (source !== this.#of.self) this.#budget?.of.spend(source, place.needBytes);
     this.#pursued(source, place.needBytes);
-    if (relocated) {
+    if (atOnce) {
       this.#clearedVersion += 1;
-      this.#sayClaim(pursuit);
+      this.#sayClaimUnlessDone(pursuit);
     } else if (turnMs === 0) this.#say(pursuit);
     else this.#of.marks.lookAgain(row, pursuit.lookAgainMs);
     this.#renewDueMs = Math.min(this.#renewDueMs, this.#nowMs + this.#configured().timing.claimMs / 3);
@@ -449,7 +484,14 @@ export class Pursuing {
     if (pursuit !== undefined) this.#abandon(pursuit);
   }
 
-  #sayClaim({ row, store }: Pursuit): void {
+  /** What needs no bytes is a copy before anybody could heed the claim. */
+  #sayClaimUnlessDone(pursuit: Pursuit): void {
+    if (!this.#fitting.lacksNothing(pursuit.row)) this.#sayClaim(pursuit);
+  }
+
+  #sayClaim(pursuit: Pursuit): void {
+    const { row, store } = pursuit;
+    pursuit.isClaimed = true;
     const { claimMs } = this.#configured().timing;
     const pace = this.#paces.own / Math.max(1, this.#fetching.size);
     const transferMs = pace > 0 ? (3 * this.#table.bytes(row) * 1000) / pace : 0;
@@ -568,7 +610,9 @@ export class Pursuing {
   #abandon(pursuit: Pursuit): void {
     if (this.#fetching.cancel(pursuit)) this.#forget(pursuit);
     else this.#release(pursuit);
-    if (pursuit.stage !== 'unsaid') this.#voice.withdraw(pursuit.store, this.#table.id(pursuit.row));
+    // The copy itself ends the claim.
+    if (pursuit.isClaimed && !this.#of.here.isHeldToStay(pursuit.row))
+      this.#voice.withdraw(pursuit.store, this.#table.id(pursuit.row));
     this.#of.marks.mark(pursuit.row);
   }
 
@@ -599,6 +643,10 @@ export class Pursuing {
   }
 
   #pursued(source: HostId, bytes: number): void {
+    if (source === this.#of.self) {
+      this.#hereBytes += bytes;
+      return;
+    }
     this.#pursuedBytes += bytes;
     const fromThere = (this.#pursuedFrom.get(source) ?? 0) + bytes;
     if (fromThere > 0) this.#pursuedFrom.set(source, fromThere);

@@ -3,6 +3,8 @@
  *
  *   unsaid --its turn--> claimed --claimWait, second look--> cleared --a slot and a source--> fetching --verified, durable, `add`--> (held)
  *
+ * One that is relocated or taken (grab.ts) begins as cleared.
+ *
  * Room is reserved from the first stage on, so that used plus reserved never exceeds what the store lends.
  */
 import type { HostId, StoreId } from './ids.js';
@@ -19,6 +21,8 @@ export interface Pursuit {
   /** Taken over from a host that is too full. */
   readonly relocated: boolean;
   stage: PursuitStage;
+  /** The claim has been announced. */
+  isClaimed: boolean;
   /** The source chosen when it was claimed: its bytes count among those claimed from there. */
   readonly source: HostId;
   /** When the next look is due: an unsaid claim is then announced, an announced one cleared. */
@@ -51,6 +55,10 @@ export const FETCHES_PER_SOURCE_MAX = 4;
 export const FETCHES_MAX = 8;
 /** The most fetches at once from slow sources, one each: their bytes trickle in beside the others'. */
 export const FETCHES_OF_SLOW_MAX = 8;
+/** The most fetches at once from our own stores: a few keep a disk busy … */
+export const FETCHES_HERE_MAX = 4;
+/** … and of those that need only an entry in the log, because the store has all their files: they share a flush. */
+export const FETCHES_LINKED_MAX = 64;
 /** The most parcels claimed and not yet held: one claim message's worth. */
 export const PURSUITS_MAX = 512;
 /** Failures in a row after which the claim is given up, so that other hosts may try and other parcels get its place. */

@@ -1,6 +1,6 @@
 /**
  * Voice: collects what this host has to announce: claims and withdrawals until the end of a step, operations of our
- * logs a little longer, so that many fit in one message.
+ * logs a little longer while more are about to come, so that many fit in one message.
  */
 import type { LogOp, LogSegment } from './holdings-log.js';
 import type { ParcelId, StoreId } from './ids.js';
@@ -16,6 +16,8 @@ export class Voice {
   readonly #withdrawn = new Map<StoreId, Set<ParcelId>>();
   readonly #ops = new Map<StoreId, { readonly ops: LogOp[]; end: LogSegment }>();
   #opsDueMs = Number.POSITIVE_INFINITY;
+  /** When operations were last announced. */
+  #opsSaidMs = Number.NEGATIVE_INFINITY;
 
   /** When the waiting operations are to be announced. */
   get dueMs(): number {
@@ -52,12 +54,18 @@ export class Voice {
     this.#opsDueMs = Math.min(this.#opsDueMs, nowMs + Math.min(DELTA_EVERY_MS, heartbeatMs));
   }
 
+  /** No more operations are about to come: those that wait are announced now, if none were just before. */
+  hurry(nowMs: number): void {
+    if (this.#ops.size === 0) return;
+    this.#opsDueMs = Math.min(this.#opsDueMs, Math.max(nowMs, this.#opsSaidMs + DELTA_EVERY_MS));
+  }
+
   /** The messages for the end of a step. `all`: send waiting operations too (a heartbeat goes out). */
   speak({ nowMs, all }: { readonly nowMs: number; readonly all: boolean }): GossipMessage[] {
     const messages = this.#sayClaims();
     if (this.#ops.size === 0) return messages;
     const full = [...this.#ops.values()].some(({ ops }) => ops.length >= DELTA_OPS_MAX);
-    if (all || full || nowMs >= this.#opsDueMs) messages.push(...this.#sayOps());
+    if (all || full || nowMs >= this.#opsDueMs) messages.push(...this.#sayOps(nowMs));
     return messages;
   }
 
@@ -77,7 +85,8 @@ export class Voice {
     return messages;
   }
 
-  #sayOps(): GossipMessage[] {
+  #sayOps(nowMs: number): GossipMessage[] {
+    this.#opsSaidMs = nowMs;
     this.#opsDueMs = Number.POSITIVE_INFINITY;
     // More than fits one message is rare; a reader that then has a gap asks for the log itself.
     const messages = [...this.#ops.values()].map(

@@ -84,6 +84,7 @@ export function makeCopies(options: CopiesOptions, teardown: Teardown): Copies {
     recipes,
     family: parcel => machine.known.family(parcel),
     fits: ref => machine.known.fits(ref),
+    doubt: copy => doubted.look(copy),
     tell,
     log,
   });

@@ -1,8 +1,10 @@
 /**
- * Fetcher: carries out the machine's `fetch` effects: brings a parcel from one peer into one of this host's stores.
+ * Fetcher: carries out the machine's `fetch` effects: brings a parcel from one peer, or from this host's other stores,
+ * into one of its stores.
  *
- * The record comes first (checked against the parcel's id), then only the blobs that the store lacks, in one stream,
- * each verified as it lands, a large one chunk by chunk (chunk-fetch.ts). Then the store commits: bytes durable and in
+ * The record comes first (checked against the parcel's id), then only the blobs that the store lacks: what other stores
+ * of this host have is read there (own-files.ts), the rest comes in one stream, each verified as it lands, a large one
+ * chunk by chunk (chunk-fetch.ts). Then the store commits: bytes durable and in
  * place, `add` in its log. Blobs that came whole before a failure stay in the store's incoming folder for the next
  * try.
  */
@@ -11,7 +13,7 @@ import { MalformedObject } from '../catalog/malformed-object.js';
 import { parcelRefOf, recordBlobs } from '../catalog/record.js';
 import type { Effect, FetchFailure } from '../core/effects.js';
 import { ClusterError } from '../core/fault.js';
-import type { BlobId, ParcelId, PeerName } from '../core/ids.js';
+import type { BlobId, ParcelId, PeerName, StoreId } from '../core/ids.js';
 import type { BlobRef, ParcelRef } from '../core/parcel.js';
 import { chunksOf, OLDER_BLOB_BYTES_MIN, RECIPE_BLOB_BYTES_MIN } from '../core/recipe.js';
 import { askFetch, type FetchPart } from '../net/fetch-protocol.js';
@@ -24,6 +26,7 @@ import type { Unstamped } from './driver.js';
 import { Landing, LandingRoom } from './landing.js';
 import { bytesToWrite } from './measure.js';
 import type { ObjectFinder } from './object-finder.js';
+import { takeOwnFiles } from './own-files.js';
 import type { OwnStores } from './own-stores.js';
 import { BlobsGone, PeerBusy } from './peer-answers.js';
 import { ReceivedFile } from './received-file.js';
@@ -52,6 +55,13 @@ interface Missing {
   readonly missing: readonly BlobRef[];
   /** What came from that peer last time hashed to another name. */
   readonly doubted: boolean;
+  readonly progress: FetchProgress;
+}
+
+/** To be told of bytes that have come, and of bytes that were found here. */
+interface FetchProgress {
+  readonly came: (bytes: number) => void;
+  readonly found: (bytes: number) => void;
 }
 
 export class Fetcher {
@@ -63,6 +73,7 @@ export class Fetcher {
   readonly #family: (parcel: ParcelId) => Iterable<ParcelId>;
   readonly #tell: (input: Unstamped) => void;
   readonly #fits: (ref: ParcelRef) => boolean;
+  readonly #doubt: (copy: { readonly parcel: ParcelId; readonly store: StoreId }) => void;
   readonly #log: Logger;
   readonly #sessions: FetchSessions;
   readonly #landingRoom = new LandingRoom();
@@ -79,6 +90,7 @@ export class Fetcher {
     recipes,
     family,
     fits,
+    doubt,
     tell,
     log,
   }: {
@@ -91,6 +103,8 @@ export class Fetcher {
     readonly family: (parcel: ParcelId) => Iterable<ParcelId>;
     /** False when a page contradicts this reference to the parcel. */
     readonly fits: (ref: ParcelRef) => boolean;
+    /** Called when a store of this host could not give a blob of this copy, as it should. */
+    readonly doubt: (copy: { readonly parcel: ParcelId; readonly store: StoreId }) => void;
     readonly tell: (input: Unstamped) => void;
     readonly log: Logger;
   }) {
@@ -102,6 +116,7 @@ export class Fetcher {
     this.#family = family;
     this.#tell = tell;
     this.#fits = fits;
+    this.#doubt = doubt;
     this.#log = log;
     this.#sessions = new FetchSessions(net);
   }
@@ -130,7 +145,7 @@ export class Fetcher {
     try {
       const store = this.#stores.mounted(effect.store);
       const peer = this.#roster.peerOf(from);
-      if (store === undefined || peer === undefined) {
+      if (store === undefined || (peer === undefined && from !== this.#roster.self)) {
         this.#tell({ is: 'fetch-failed', fetch, because: 'cancelled', retryAfterMs: 0 });
         return;
       }
@@ -172,19 +187,43 @@ export class Fetcher {
   /** Fetches what is missing, and commits. @returns how many bytes came over the wire */
   async #bring(
     effect: FetchEffect,
-    { store, peer, record }: { readonly store: Store; readonly peer: PeerName; readonly record: Uint8Array },
+    {
+      store,
+      peer,
+      record,
+    }: { readonly store: Store; readonly peer: PeerName | undefined; readonly record: Uint8Array },
     signal: AbortSignal,
   ): Promise<number> {
-    const { parcel, roomBytes } = effect;
-    const { missing, end } = await store.expect(parcel, recordBlobs(record), signal);
+    const { fetch, parcel, roomBytes } = effect;
+    const { missing: lacking, end } = await store.expect(parcel, recordBlobs(record), signal);
     try {
-      const bytes = bytesToWrite(store, missing);
+      const bytes = bytesToWrite(store, lacking);
       if (bytes > roomBytes)
         throw new Outgrown(`${bytes} bytes of parcel ${parcel} must be written, but room is reserved for ${roomBytes}`);
-      if (missing.length > 0) await this.#stores.makeRoom(effect.store);
+      if (lacking.length > 0) await this.#stores.makeRoom(effect.store);
+      const progress = this.#progressOf(fetch);
+      const missing = await takeOwnFiles(
+        {
+          into: store,
+          stores: this.#stores.answering(),
+          missing: lacking,
+          onFound: progress.found,
+          onUnread: (giver, error) => this.#unread(parcel, giver, error),
+        },
+        signal,
+      );
+      if (peer === undefined) {
+        if (missing.length > 0)
+          throw new BlobsGone(
+            `${missing.length} blobs of parcel ${parcel} are not in the stores of this host any longer`,
+          );
+        signal.throwIfAborted();
+        await store.commit(parcel, record);
+        return 0;
+      }
       const doubted = this.#wrong.has(wrongKey(effect));
-      const large = await this.#fillLarge(effect, { store, peer, missing, doubted }, signal);
-      await this.#fill(effect, { store, peer, missing: large.missing, doubted }, signal);
+      const large = await this.#fillLarge(effect, { store, peer, missing, doubted, progress }, signal);
+      await this.#fill(effect, { store, peer, missing: large.missing, doubted, progress }, signal);
       signal.throwIfAborted();
       await store.commit(parcel, record);
       for (const [ref, recipe] of large.recipes) await this.#keepRecipe(store, ref, recipe);
@@ -194,11 +233,21 @@ export class Fetcher {
     }
   }
 
+  /** A store here holds a blob, and could not give it: its copies that may list the blob are looked at. */
+  #unread(parcel: ParcelId, giver: StoreId, error: unknown): void {
+    this.#log.warn(
+      { code: 'OWN_FILE_UNREAD', parcel, store: giver, err: error },
+      'a store of this host could not give a file to another one; it is fetched from elsewhere, and the copy is read again',
+    );
+    for (const held of [parcel, ...this.#family(parcel)])
+      if (this.#stores.mounted(giver)?.isPresent(held) === true) this.#doubt({ parcel: held, store: giver });
+  }
+
   /**
    * Takes the number of bytes that have come or were found here; reports now and then, because a claim lasts as long as
    * bytes come.
    */
-  #progressOf(fetch: number): { readonly came: (bytes: number) => void; readonly found: (bytes: number) => void } {
+  #progressOf(fetch: number): FetchProgress {
     let doneBytes = 0;
     let foundBytes = 0;
     let toldBytes = 0;
@@ -219,12 +268,15 @@ export class Fetcher {
     };
   }
 
-  /** Reads the record from the peer that the parcel is fetched from, which must have it; failing that, from any host. */
-  async #record(parcel: ParcelId, peer: PeerName, signal: AbortSignal): Promise<Uint8Array> {
+  /**
+   * Reads the record from the peer that the parcel is fetched from, which must have it; failing that, or where there is
+   * no such peer, from any host, this one first.
+   */
+  async #record(parcel: ParcelId, peer: PeerName | undefined, signal: AbortSignal): Promise<Uint8Array> {
     let record: Uint8Array | undefined;
     let failure: unknown;
     try {
-      record = await this.#objects.from(peer, signal).get(parcel);
+      if (peer !== undefined) record = await this.#objects.from(peer, signal).get(parcel);
     } catch (error) {
       signal.throwIfAborted();
       failure = error;
@@ -261,8 +313,8 @@ export class Fetcher {
 
   /** Fetches by its recipe each blob that has one. What is still missing after that must come whole. */
   async #fillLarge(
-    { fetch, parcel, purpose }: FetchEffect,
-    { store, peer, missing, doubted }: Missing,
+    { parcel, purpose }: FetchEffect,
+    { store, peer, missing, doubted, progress }: Missing,
     signal: AbortSignal,
   ): Promise<{
     readonly missing: readonly BlobRef[];
@@ -272,10 +324,10 @@ export class Fetcher {
     const recipes = new Map<BlobRef, Uint8Array>();
     const whole: BlobRef[] = [];
     let receivedBytes = 0;
-    const { came, found: onFound } = this.#progressOf(fetch);
+    const { found: onFound } = progress;
     const onReceived = (bytes: number): void => {
       receivedBytes += bytes;
-      came(bytes);
+      progress.came(bytes);
     };
     for (const ref of missing) {
       if (ref.bytes < RECIPE_BLOB_BYTES_MIN) {
@@ -328,8 +380,8 @@ export class Fetcher {
   }
 
   async #fill(
-    { fetch, parcel, purpose }: FetchEffect,
-    { store, peer, missing, doubted }: Missing,
+    { parcel, purpose }: FetchEffect,
+    { store, peer, missing, doubted, progress: { came } }: Missing,
     signal: AbortSignal,
   ): Promise<void> {
     if (missing.length === 0) return;
@@ -338,7 +390,6 @@ export class Fetcher {
     const file = new ReceivedFile(store);
     // Waiting for a disk that hangs would keep the stream from the next fetch, and from those that share it.
     const untilAborted = <T>(work: Promise<T>): Promise<T> => orAborted(work, signal);
-    const { came } = this.#progressOf(fetch);
     let gone = 0;
     let coming: BlobRef | undefined;
     try {

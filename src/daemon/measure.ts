@@ -1,4 +1,7 @@
-/** Measure: how many bytes of a parcel a store lacks; the machine must know that before it claims a copy. */
+/**
+ * Measure: how many bytes of a parcel a store lacks, and whether this host's other stores have them: before it claims a
+ * copy, the machine must know what room that takes, and whether anything comes over the network.
+ */
 import type { Logger } from 'pino';
 import { recordBlobs } from '../catalog/record.js';
 import type { Effect } from '../core/effects.js';
@@ -6,10 +9,11 @@ import type { ObjectReader } from '../core/objects.js';
 import type { BlobRef } from '../core/parcel.js';
 import type { Store } from '../store/store.js';
 import type { Unstamped } from './driver.js';
+import { holdAll } from './own-files.js';
 import type { OwnStores } from './own-stores.js';
 
 export interface MeasureOptions {
-  readonly stores: Pick<OwnStores, 'mounted'>;
+  readonly stores: Pick<OwnStores, 'mounted' | 'answering'>;
   /** Reads records from wherever they are. */
   readonly objects: ObjectReader;
   readonly tell: (input: Unstamped) => void;
@@ -22,11 +26,14 @@ export async function measure(
   { stores, objects, tell, log }: MeasureOptions,
 ): Promise<void> {
   let missingBytes: number | undefined;
+  let atHand = false;
   try {
     const store = stores.mounted(id);
     const record = await objects.get(parcel);
     if (store !== undefined && record !== undefined) {
-      missingBytes = bytesToWrite(store, await store.missing(recordBlobs(record)));
+      const blobs = await store.missing(recordBlobs(record));
+      missingBytes = bytesToWrite(store, blobs);
+      atHand = holdAll(stores.answering(), { but: id, blobs });
     }
   } catch (error) {
     log.debug(
@@ -34,7 +41,7 @@ export async function measure(
       'how much of a parcel is missing could not be found out; this is tried again',
     );
   }
-  tell({ is: 'measured', parcel, store: id, missingBytes });
+  tell({ is: 'measured', parcel, store: id, missingBytes, atHand });
 }
 
 /** A large file is written again as a whole, however little of it has to come; earlier fetches' bytes are there. */

@@ -2,6 +2,7 @@ import test from 'ava';
 import { type ClaimOrderView, importanceOf, isLeft } from '../../src/core/claim-order.js';
 
 const view = (changes: Partial<ClaimOrderView> = {}): ClaimOrderView => ({
+  isHere: false,
   newest: true,
   copies: 0,
   claims: 0,
@@ -17,6 +18,7 @@ test('each comes before the next', t => {
     view({ tries: true, newest: false, copies: 1, bytes: 10 }),
     view({ tries: true, bytes: 1_000 }),
     view({ tries: true, copies: 1, left: true, bytes: 2 ** 39 }),
+    view({ isHere: true, newest: false, copies: 1 }),
     view({ bytes: 2_000 }),
     view(),
     view({ rank: 1, bytes: 5_000 }),

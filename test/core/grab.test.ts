@@ -15,6 +15,7 @@ const view = (change: Partial<GrabView> = {}): GrabView => ({
   mayHold: true,
   hasRoom: true,
   hasSource: true,
+  atHand: false,
   claims: 0,
   betterClaims: 0,
   unsaid: false,
@@ -23,6 +24,7 @@ const view = (change: Partial<GrabView> = {}): GrabView => ({
   leftToFamily: false,
   leftToSteady: false,
   rank: 0,
+  lackersBefore: 0,
   shortSinceMs: 10_000,
   filledMs: Number.NEGATIVE_INFINITY,
   stepMs: 4_000,
@@ -46,6 +48,22 @@ test('each reason to leave a parcel alone has its own word', t => {
   t.is(because({ domainTaken: true }), 'domain-taken');
   t.is(because({ hasRoom: false }), 'no-room');
   t.is(because({}), 'grab');
+});
+
+test('what is at hand is taken without a second look, by as many of those that lack it as copies are missing', t => {
+  const atHand = { atHand: true, copiesWanted: 3 };
+  const act = (change: Partial<GrabView>) => decideGrab(view({ ...atHand, ...change })).act;
+  t.is(act({}), 'take');
+  t.is(act({ lackersBefore: 2, rank: 2 }), 'take');
+  t.is(act({ lackersBefore: 1, rank: 2, copies: 1 }), 'take');
+  t.is(act({ lackersBefore: 1, rank: 2, copies: 2 }), 'grab', 'another one takes it');
+  t.is(act({ rank: 2, copies: 2 }), 'take', 'those before it have it');
+  t.is(act({ lastPlace: true }), 'grab', 'all begin at once');
+  t.is(act({ rank: 3, lackersBefore: 3 }), 'wait', 'its turn comes later');
+  t.is(act({ claims: 3 }), 'wait', 'others are fetching it');
+  t.is(act({ claimed: true, betterClaims: 3, lackersBefore: 2 }), 'take', 'those before it are counted already');
+  t.is(act({ claimed: true, betterClaims: 3, lackersBefore: 3 }), 'wait');
+  t.is(act({ claimed: true, ownDomainClaimed: true }), 'grab');
 });
 
 test('where hosts of the family could take it, others wait four turns more, unless it is the last place', t => {

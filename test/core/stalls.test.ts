@@ -253,7 +253,13 @@ const measures = (effects: readonly Effect[]) => effects.filter(effect => effect
 test('what a family saves is not asked for in a circle while nobody can tell', t => {
   const { taker, nowMs, asked, parcels } = fullWithFamily([90 * MIB]);
   t.is(measures(asked), 1);
-  const told = { is: 'measured', parcel: parcels[0] as ParcelId, store: taker.store, missingBytes: undefined } as const;
+  const told = {
+    is: 'measured',
+    parcel: parcels[0] as ParcelId,
+    store: taker.store,
+    missingBytes: undefined,
+    atHand: false,
+  } as const;
   t.is(measures(taker.machine.step({ ...told, nowMs })), 0);
   t.is(measures(taker.machine.step({ is: 'wake', nowMs: nowMs + MINUTE_MS })), 1);
 });
@@ -261,8 +267,15 @@ test('what a family saves is not asked for in a circle while nobody can tell', t
 test('what a family saves is measured anew when one of it comes or leaves, also while it is being measured', t => {
   const { taker, nowMs, asked, parcels } = fullWithFamily([90 * MIB, 15 * MIB]);
   const [large, small] = parcels as [ParcelId, ParcelId];
-  t.is(measures(asked), 1);
-  const told = { is: 'measured', nowMs, parcel: large, store: taker.store, missingBytes: 30 * MIB } as const;
+  t.is(measures(asked), 2);
+  const told = {
+    is: 'measured',
+    nowMs,
+    parcel: large,
+    store: taker.store,
+    missingBytes: 30 * MIB,
+    atHand: false,
+  } as const;
   const changes = (op: 'add' | 'del') =>
     taker.machine.step({
       is: 'own-ops',
@@ -281,7 +294,14 @@ function claimedByFamily(bytes: readonly number[]) {
   const beside = fullWithFamily(bytes);
   const { taker, nowMs, source, old } = beside;
   const [claimed] = beside.parcels as [ParcelId];
-  const told = { is: 'measured', nowMs, parcel: claimed, store: taker.store, missingBytes: 15 * MIB } as const;
+  const told = {
+    is: 'measured',
+    nowMs,
+    parcel: claimed,
+    store: taker.store,
+    missingBytes: 15 * MIB,
+    atHand: false,
+  } as const;
   taker.machine.step(told);
   const head = { source, seq: 3, hash: 'e'.repeat(64) };
   taker.machine.step({ is: 'wanted', nowMs, source, head, ...NO_CHANGE, remove: [old] });

@@ -82,6 +82,7 @@ async function aLargeFetch(t: ExecutionContext) {
     net: a.net,
     stores: {
       mounted: (): Store => store,
+      answering: (): Store[] => [store],
       makeRoom: async () => undefined,
       usedBytes: async () => CONTENT.length,
       tellOps: async (_store: unknown, toldOf: (segment: object) => Unstamped) => void told.push(toldOf({})),

@@ -1,17 +1,28 @@
 /** Fetcher: what the machine hears of a fetch while it goes on, and what its store keeps for it meanwhile. */
+
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { recordBlobs } from '../../src/catalog/record.js';
 import { walkParcels } from '../../src/catalog/walk.js';
-import { type BlobId, parseHostId } from '../../src/core/ids.js';
-import type { ParcelRef } from '../../src/core/parcel.js';
+import { type BlobId, type HostId, type ParcelId, parseHostId, type StoreId } from '../../src/core/ids.js';
+import type { BlobRef, ParcelRef } from '../../src/core/parcel.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
 import { Fetcher } from '../../src/daemon/fetcher.js';
 import { LiveParcels } from '../../src/daemon/live-parcels.js';
+import { measure } from '../../src/daemon/measure.js';
 import { serveFetch } from '../../src/net/fetch-protocol.js';
+import type { Store } from '../../src/store/store.js';
 import { aSource, ScratchSource } from '../catalog/scratch-source.js';
+import { NONCE } from '../helpers/test-parcels.js';
 import { type Host, House, until } from '../net/fleet.js';
-import { TestHost } from '../store/real-store.js';
+import { SILENT, TestHost } from '../store/real-store.js';
+
+interface Fetch {
+  readonly roomBytes?: number;
+  readonly giver?: HostId;
+  readonly into?: StoreId;
+}
 
 /** A parcel of many small files, whose origin does something before it gives each, and a fetcher of it. */
 async function aFetch(
@@ -22,6 +33,7 @@ async function aFetch(
     files = 600,
     asPacks = true,
     give = content => content,
+    others = () => [],
   }: {
     readonly store: object;
     readonly before: () => Promise<void>;
@@ -30,6 +42,8 @@ async function aFetch(
     readonly asPacks?: boolean;
     /** In place of what a file has; undefined: it is gone. */
     readonly give?: (content: Uint8Array) => Uint8Array | undefined;
+    /** The other stores of the host that fetches. */
+    readonly others?: () => readonly object[];
   },
 ) {
   const source = new ScratchSource(t);
@@ -70,16 +84,20 @@ async function aFetch(
     () => false,
   );
   const told: Unstamped[] = [];
+  const doubted: object[] = [];
+  const self = parseHostId('3'.repeat(32));
   const fetcher = new Fetcher({
     net: a.net,
     stores: {
-      mounted: () => store,
+      mounted: (id: string) => [store, ...others()].find(each => (each as { id?: string }).id === id) ?? store,
+      answering: others,
       makeRoom: async () => undefined,
       usedBytes: async () => bytes,
       tellOps: async (_store: unknown, told_: (segment: object) => Unstamped) => void told.push(told_({})),
     },
-    objects: { from: () => source.objects, get: source.objects.get },
-    roster: { peerOf: () => b.net.peer },
+    objects: { from: () => source.objects, get: (id: ParcelId) => source.objects.get(id) },
+    roster: { self, peerOf: (host: string) => (host === self ? undefined : b.net.peer) },
+    doubt: (copy: object) => void doubted.push(copy),
     fits: () => true,
     family: () => [],
     recipes: {},
@@ -88,16 +106,24 @@ async function aFetch(
   } as unknown as ConstructorParameters<typeof Fetcher>[0]);
   t.teardown(() => fetcher.stop());
   const from = parseHostId('1'.repeat(32));
-  const start = (n: number, roomBytes = bytes): void =>
-    fetcher.start({ do: 'fetch', fetch: n, parcel, store: '2'.repeat(32) as never, from, purpose: 'grab', roomBytes });
+  const start = (n: number, roomBytes = bytes, { giver = from, into = '2'.repeat(32) } = {}): void =>
+    fetcher.start({
+      do: 'fetch',
+      fetch: n,
+      parcel,
+      store: into as never,
+      from: giver,
+      purpose: 'grab',
+      roomBytes,
+    });
   /** What the machine is told, until the fetch has ended. */
-  const fetch = async ({ roomBytes = bytes } = {}): Promise<Unstamped[]> => {
+  const fetch = async ({ roomBytes = bytes, ...more }: Fetch = {}): Promise<Unstamped[]> => {
     told.length = 0;
-    start(1, roomBytes);
+    start(1, roomBytes, more);
     await until(() => told.some(({ is }) => is !== 'fetch-progress'), 'the end of the fetch');
     return told;
   };
-  return { parcel, bytes, fetcher, told, start, fetch, doubts };
+  return { parcel, bytes, self, source, fetcher, told, start, fetch, doubts, doubted };
 }
 
 async function* piecesOf(content: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -214,4 +240,82 @@ test('a fetch that is given up while its store hangs lets go of the stream, whic
   await until(() => endOf(1) !== undefined, 'its end');
   t.like(endOf(1), { is: 'fetch-failed', because: 'cancelled' });
   t.is(left, 1, 'what it received half is let go of');
+});
+
+/** A host with two stores, the first of which has the parcel. */
+async function twoStores(t: ExecutionContext) {
+  const hosts = [await TestHost.begin(t), await TestHost.begin(t)] as const;
+  const [giver, store] = (await Promise.all(hosts.map(host => host.mount({ blobsOf: recordBlobs })))) as [Store, Store];
+  let asked = 0;
+  const before = async () => {
+    asked += 1;
+  };
+  const made = await aFetch(t, { store, others: () => [giver, store], before, files: 20 });
+  t.is((await made.fetch({ into: giver.id })).at(-1)?.is, 'fetched');
+  asked = 0;
+  const record = (await made.source.objects.get(made.parcel)) as Uint8Array;
+  const [first] = recordBlobs(record) as [BlobRef];
+  const pathIn = (path: string): string => `${path}/.blobs/${first.blob.slice(0, 2)}/${first.blob}`;
+  return { ...made, store, giver, first, inGiver: pathIn(giver.path), asked: () => asked };
+}
+
+test('what another store of the host has is copied from there, durably and checked, and no peer is asked', async t => {
+  const { parcel, bytes, self, store, giver, fetch, asked } = await twoStores(t);
+  t.like((await fetch({ giver: self, into: store.id })).at(-1), { is: 'fetched', receivedBytes: 0 });
+  t.is(asked(), 0);
+  t.true(store.isPresent(parcel));
+  t.true(giver.isPresent(parcel));
+  const ask = { nonce: NONCE, holders: [] };
+  t.is((await store.possess(parcel, ask)).kind, 'whole');
+  t.true(bytes > 0);
+});
+
+test('a file that the other store has with other bytes is not copied; the copy is looked at, and the rest is kept for a fetch from elsewhere', async t => {
+  const { parcel, self, store, giver, first, inGiver, fetch, doubted, asked } = await twoStores(t);
+  chmodSync(inGiver, 0o600);
+  writeFileSync(inGiver, Buffer.alloc(first.bytes));
+  t.like((await fetch({ giver: self, into: store.id })).at(-1), { is: 'fetch-failed', because: 'gone' });
+  t.false(store.isPresent(parcel));
+  t.deepEqual(doubted, [{ parcel, store: giver.id }]);
+  t.is(asked(), 0);
+  t.like((await fetch({ into: store.id })).at(-1), { is: 'fetched', receivedBytes: first.bytes });
+  t.true(store.isPresent(parcel));
+});
+
+test('a file that the other store cannot read is had from the peer that is asked for the parcel, and nothing else is', async t => {
+  const { parcel, store, giver, first, inGiver, fetch, doubted } = await twoStores(t);
+  rmSync(inGiver);
+  t.like((await fetch({ into: store.id })).at(-1), { is: 'fetched', receivedBytes: first.bytes });
+  t.true(store.isPresent(parcel));
+  t.deepEqual(doubted, [{ parcel, store: giver.id }]);
+});
+
+test('how much a store lacks is measured, and whether the other stores have it', async t => {
+  const { parcel, bytes, source, store, giver, fetch } = await twoStores(t);
+  const told: Unstamped[] = [];
+  const of = (id: StoreId, answering: readonly Store[]) =>
+    measure(
+      { do: 'measure', parcel, store: id },
+      {
+        stores: {
+          mounted: asked => [giver, store].find(each => each.id === asked),
+          answering: () => answering.values(),
+        },
+        objects: source.objects,
+        tell: input => void told.push(input),
+        log: SILENT,
+      },
+    );
+  await of(store.id, [giver, store]);
+  await of(store.id, [store]);
+  await of(giver.id, [giver]);
+  await fetch({ into: store.id });
+  await of(store.id, []);
+  const measured = { is: 'measured', parcel } as const;
+  t.deepEqual(told, [
+    { ...measured, store: store.id, missingBytes: bytes, atHand: true },
+    { ...measured, store: store.id, missingBytes: bytes, atHand: false },
+    { ...measured, store: giver.id, missingBytes: 0, atHand: true },
+    { ...measured, store: store.id, missingBytes: 0, atHand: true },
+  ]);
 });

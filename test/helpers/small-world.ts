@@ -115,6 +115,8 @@ export class SmallWorld {
   removes: (host: SmallHost) => boolean = () => true;
   /** Hosts whose stores have every chunk of what does not fit whole. */
   hasChunks: (host: SmallHost) => boolean = () => true;
+  /** Hosts whose stores have all files of what is measured there. */
+  hasFiles: (host: SmallHost) => boolean = () => false;
   /** Hosts whose disks have no room for new bytes, however much they lend. */
   refuses: (host: SmallHost) => boolean = () => false;
   /** Hosts that read the copies they are asked to prove, and answer. */
@@ -365,7 +367,7 @@ export class SmallWorld {
       case 'fetch': {
         const from = this.#hostOf(effect.from);
         const bytes = this.#bytesOf(effect.parcel);
-        const lastsMs = this.#delayMs() + (bytes / this.#rate) * 1000;
+        const lastsMs = this.#delayMs() + (from === host ? 0 : (bytes / this.#rate) * 1000);
         this.#after(lastsMs, () => {
           if (host.cancelled.has(effect.fetch)) {
             this.tell(host, {
@@ -377,8 +379,10 @@ export class SmallWorld {
             });
             return;
           }
+          const isOwn = from === host && this.hasFiles(host);
           const has =
-            from.up && (this.#originOf(effect.parcel) === from.id || this.trueHolders(effect.parcel).includes(from));
+            from.up &&
+            (isOwn || this.#originOf(effect.parcel) === from.id || this.trueHolders(effect.parcel).includes(from));
           if (!has) {
             this.tell(host, {
               is: 'fetch-failed',
@@ -399,14 +403,15 @@ export class SmallWorld {
             });
             return;
           }
-          host.usedBytes += bytes;
-          host.receivedBytes += bytes;
+          const receivedBytes = isOwn ? 0 : bytes;
+          host.usedBytes += receivedBytes;
+          host.receivedBytes += receivedBytes;
           const segment = host.append({ op: 'add', parcel: effect.parcel });
           this.tell(host, {
             is: 'fetched',
             nowMs: this.nowMs,
             fetch: effect.fetch,
-            receivedBytes: bytes,
+            receivedBytes,
             segment,
             usedBytes: host.usedBytes,
           });
@@ -436,6 +441,7 @@ export class SmallWorld {
             parcel: effect.parcel,
             store: effect.store,
             missingBytes: this.hasChunks(host) ? 0 : undefined,
+            atHand: this.hasFiles(host),
           }),
         );
         return;
