@@ -10,13 +10,14 @@
 import type { ByteRange } from '../core/byte-range.js';
 import { createHasher } from '../core/hash.js';
 import { type BlobId, hexOf } from '../core/ids.js';
+import type { Urgency } from '../platform/urgent-first.js';
 import type { ContentFrame } from './restore-content.js';
 
 export interface BlobDisk {
   openBlob(blob: BlobId): Promise<
     | {
         readonly bytes: number;
-        read(signal: AbortSignal, ranges: readonly ByteRange[]): AsyncIterable<Uint8Array>;
+        read(signal: AbortSignal, ranges: readonly ByteRange[], urgency: Urgency): AsyncIterable<Uint8Array>;
       }
     | undefined
   >;
@@ -55,7 +56,8 @@ export async function* contentFromDisks<Disk extends BlobDisk>(
       // A file that ends before the rest begins has none of it.
       if (held === undefined || (received !== undefined && from >= held.bytes)) continue;
       yield { kind: 'start', blob, bytes: held.bytes, ...(received && { from }) };
-      for await (const data of held.read(signal, [{ offset: from, bytes: held.bytes - from }])) {
+      const rest = [{ offset: from, bytes: held.bytes - from }];
+      for await (const data of held.read(signal, rest, { isUrgent: true })) {
         check?.update(data);
         if (received !== undefined) received.bytes += data.length;
         yield { kind: 'data', data };

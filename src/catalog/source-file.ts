@@ -22,6 +22,7 @@ import { createHasher, EMPTY_BLOB, hashHex } from '../core/hash.js';
 import { type BlobId, hexOf, type SourceId } from '../core/ids.js';
 import { nameIn, type OpenFile, openBelow } from '../platform/disk-calls.js';
 import { type ReadFile, readSmallFile, readSmallFiles } from '../platform/small-files.js';
+import type { Urgency } from '../platform/urgent-first.js';
 import type { Entry } from './entry.js';
 import { errorCode } from './error-code.js';
 import { escapePath } from './path-text.js';
@@ -79,6 +80,7 @@ export async function readSourceFile({
   entry,
   cache,
   doubted = false,
+  isUrgent = false,
   signal,
 }: {
   /** The source's folder. */
@@ -91,7 +93,7 @@ export async function readSourceFile({
   /** Default: false. */
   readonly doubted?: boolean;
   readonly signal?: AbortSignal;
-}): Promise<SourceFile | 'gone'> {
+} & Urgency): Promise<SourceFile | 'gone'> {
   const { blob, size, path, link } = entry;
   if (blob === undefined) return 'gone';
   if (blob === EMPTY_BLOB) return { bytes: 0, read: async function* nothing() {} };
@@ -99,9 +101,10 @@ export async function readSourceFile({
   const file: CachedFile = { source, path, link };
   let checked: ContentStat;
   try {
-    const small = size <= CHUNK_BYTES ? await readSmall(full, { root, blob, size, file, cache, doubted }) : undefined;
+    const expected = { root, blob, size, file, cache, doubted };
+    const small = size <= CHUNK_BYTES ? await readSmall(full, expected, { isUrgent }) : undefined;
     if (small !== undefined) return small;
-    const handle = await openBelow(root, path, READ_FLAGS);
+    const handle = await openBelow(root, path, READ_FLAGS, { isUrgent });
     try {
       const before = await handle.stat({ bigint: true });
       if (!before.isFile() || before.size !== BigInt(size)) return 'gone';
@@ -127,7 +130,7 @@ export async function readSourceFile({
     bytes: size,
     ...(size > CHUNK_BYTES && { file: { path: full, bytes: size, stat: checked } }),
     read: (readSignal, ranges = [{ offset: 0, bytes: size }]) =>
-      readChecked({ root, entry, checked, ranges, signal: readSignal }),
+      readChecked({ root, entry, checked, ranges, signal: readSignal, isUrgent }),
   };
 }
 
@@ -140,16 +143,17 @@ export async function readSmallSourceFiles({
   source,
   entries,
   cache,
+  isUrgent = false,
 }: {
   readonly root: string;
   readonly source: SourceId;
   readonly entries: readonly Entry[];
   readonly cache: ScanCache | undefined;
-}): Promise<readonly (Uint8Array | undefined)[]> {
+} & Urgency): Promise<readonly (Uint8Array | undefined)[]> {
   const readFromNs = nowNs();
   const straightFrom = Buffer.byteLength(root);
   const files = entries.map(({ path, size }) => ({ path: fullPath(root, path), bytesMax: size, straightFrom }));
-  const reads = await readSmallFiles(files);
+  const reads = await readSmallFiles(files, { isUrgent });
   return entries.map(({ blob, size, path, link }, n) => {
     const read = reads[n];
     if (blob === undefined || read === undefined || read instanceof Error) return undefined;
@@ -162,14 +166,14 @@ export async function readSmallSourceFiles({
 async function readSmall(
   full: Buffer,
   { root, ...expected }: Omit<Parameters<typeof isAsItWas>[1], 'readFromNs'> & { readonly root: string },
+  urgency: Urgency,
 ): Promise<SourceFile | 'gone' | undefined> {
   const readFromNs = nowNs();
-  const read = await readSmallFile(full, expected.size, { straightFrom: Buffer.byteLength(root) }).catch(
-    (error: unknown) => {
-      if (BY_NAMES_CODES.has(errorCode(error))) return undefined;
-      throw error;
-    },
-  );
+  const straightFrom = Buffer.byteLength(root);
+  const read = await readSmallFile(full, expected.size, { straightFrom, ...urgency }).catch((error: unknown) => {
+    if (BY_NAMES_CODES.has(errorCode(error))) return undefined;
+    throw error;
+  });
   if (read === undefined) return undefined;
   if (!isAsItWas(read, { ...expected, readFromNs })) return 'gone';
   return {
@@ -218,16 +222,17 @@ async function* readChecked({
   checked,
   ranges,
   signal,
+  isUrgent = false,
 }: {
   readonly root: string;
   readonly entry: Entry;
   readonly checked: ContentStat;
   readonly ranges: readonly ByteRange[];
   readonly signal: AbortSignal | undefined;
-}): AsyncGenerator<Uint8Array> {
+} & Urgency): AsyncGenerator<Uint8Array> {
   let handle: OpenFile | undefined;
   try {
-    handle = await openBelow(root, entry.path, READ_FLAGS);
+    handle = await openBelow(root, entry.path, READ_FLAGS, { isUrgent });
     if (!isSame(checked, await handle.stat({ bigint: true }))) throw new SourceGone(entry.path);
     let left = sumOf(ranges);
     for (const { offset, bytes } of inPieces(ranges, CHUNK_BYTES)) {

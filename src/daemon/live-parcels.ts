@@ -22,6 +22,7 @@ import {
 } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import { possessionHasher } from '../core/possession.js';
+import type { Urgency } from '../platform/urgent-first.js';
 
 export interface OwnSource {
   readonly source: SourceId;
@@ -93,9 +94,14 @@ export class LiveParcels {
   }
 
   /** Reads small blobs, all at once; undefined for each blob that `open` has to look at more closely. */
-  async readSmall({ own, files }: LiveParcel, blobs: readonly BlobId[]): Promise<readonly (Uint8Array | undefined)[]> {
+  async readSmall(
+    { own, files }: LiveParcel,
+    blobs: readonly BlobId[],
+    urgency: Urgency = {},
+  ): Promise<readonly (Uint8Array | undefined)[]> {
     const entries = blobs.flatMap(blob => files.get(blob)?.slice(0, 1) ?? []);
-    const contents = await readSmallSourceFiles({ root: own.path, source: own.source, entries, cache: this.#cache });
+    const from = { root: own.path, source: own.source, cache: this.#cache };
+    const contents = await readSmallSourceFiles({ ...from, entries, ...urgency });
     const byBlob = new Map(entries.map(({ blob }, n) => [blob, contents[n]]));
     return blobs.map(blob => byBlob.get(blob));
   }
@@ -108,11 +114,15 @@ export class LiveParcels {
     { own, parcel, files }: LiveParcel,
     blob: BlobId,
     signal: AbortSignal,
-    { ranges, doubted }: { readonly ranges?: readonly ByteRange[] | undefined; readonly doubted?: boolean } = {},
+    {
+      ranges,
+      doubted,
+      isUrgent = false,
+    }: { readonly ranges?: readonly ByteRange[] | undefined; readonly doubted?: boolean } & Urgency = {},
   ): Promise<LiveBlob | undefined> {
     const named = files.get(blob) ?? [];
     for (const entry of named) {
-      const order = { root: own.path, source: own.source, entry, cache: this.#cache, signal };
+      const order = { root: own.path, source: own.source, entry, cache: this.#cache, signal, isUrgent };
       const opened = await readSourceFile({ ...order, ...(doubted && { doubted }) });
       if (opened !== 'gone') {
         return {

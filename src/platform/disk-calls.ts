@@ -8,8 +8,9 @@
 import { type BigIntStats, constants, type Stats } from 'node:fs';
 import * as calls from 'node:fs/promises';
 import { descriptorPath, foldersOnTheWay, hasDescriptorPaths, pathOfOpen } from './descriptor-path.js';
-import { type CallKind, type Disk, DiskHangs, diskOf } from './disk.js';
+import { type CallOptions, type Disk, DiskHangs, diskOf } from './disk.js';
 import { SLASH } from './slash.js';
+import type { Urgency } from './urgent-first.js';
 
 /** The part of Node's FileHandle that is needed. */
 export interface OpenFile {
@@ -36,11 +37,13 @@ class FileApart implements OpenFile {
   readonly #disk: Disk;
   readonly #file: calls.FileHandle;
   readonly #life: number;
+  readonly #urgency: Urgency;
 
-  constructor(disk: Disk, file: calls.FileHandle) {
+  constructor(disk: Disk, file: calls.FileHandle, urgency: Urgency) {
     this.#disk = disk;
     this.#file = file;
     this.#life = disk.life;
+    this.#urgency = urgency;
   }
 
   get fd(): number {
@@ -74,11 +77,11 @@ class FileApart implements OpenFile {
   }
 
   sync(): Promise<void> {
-    return this.#run(() => this.#file.sync(), 'flush');
+    return this.#run(() => this.#file.sync(), { kind: 'flush' });
   }
 
   datasync(): Promise<void> {
-    return this.#run(() => this.#file.datasync(), 'flush');
+    return this.#run(() => this.#file.datasync(), { kind: 'flush' });
   }
 
   async close(): Promise<void> {
@@ -90,7 +93,7 @@ class FileApart implements OpenFile {
     };
     try {
       // Closing a file on a network file system flushes it.
-      await this.#disk.run(begin, 'flush');
+      await this.#disk.run(begin, { ...this.#urgency, kind: 'flush' });
     } catch (error) {
       // The disk was given up while the close waited for its turn. A file that nobody closes, Node closes in the main
       // thread.
@@ -103,9 +106,9 @@ class FileApart implements OpenFile {
     return this.#disk.life !== this.#life;
   }
 
-  #run<T>(call: () => Promise<T>, kind?: CallKind): Promise<T> {
+  #run<T>(call: () => Promise<T>, options: CallOptions = this.#urgency): Promise<T> {
     if (this.#isShut) return Promise.reject(new DiskHangs(this.#disk.folder));
-    return this.#disk.run(call, kind);
+    return this.#disk.run(call, options);
   }
 }
 
@@ -113,15 +116,25 @@ export function open(path: string | Buffer, flags: number | string, mode?: numbe
   return opened(path, () => calls.open(path, flags, mode));
 }
 
-async function opened(path: string | Buffer, openFile: () => Promise<calls.FileHandle>): Promise<OpenFile> {
+/** As `open` for reading; the urgency is that of all calls to the file. */
+export function openToRead(path: string | Buffer, flags: number, urgency: Urgency): Promise<OpenFile> {
+  return opened(path, () => calls.open(path, flags), urgency);
+}
+
+async function opened(
+  path: string | Buffer,
+  openFile: () => Promise<calls.FileHandle>,
+  urgency: Urgency = {},
+): Promise<OpenFile> {
   const disk = diskOf(path);
   if (disk === undefined) return openFile();
-  return disk.run(async () => {
+  const openApart = async (): Promise<OpenFile> => {
     const file = await openFile();
     // The caller has already been told that the disk was given up.
     if (disk.isGivenUp) await file.close();
-    return new FileApart(disk, file);
-  });
+    return new FileApart(disk, file, urgency);
+  };
+  return disk.run(openApart, urgency);
 }
 
 const { O_DIRECTORY, O_NOFOLLOW } = constants;
@@ -129,11 +142,12 @@ const { O_DIRECTORY, O_NOFOLLOW } = constants;
 const O_PATH = 0o10000000;
 
 /**
- * As `open`, for a file below a folder: `path` is relative to the folder, and no symlink below the folder is followed.
+ * As `openToRead`, for a file below a folder: `path` is relative to the folder, and no symlink below the folder is
+ * followed.
  */
-export function openBelow(folder: string, path: Buffer, flags: number): Promise<OpenFile> {
+export function openBelow(folder: string, path: Buffer, flags: number, urgency: Urgency): Promise<OpenFile> {
   const full = Buffer.concat([Buffer.from(`${folder}/`), path]);
-  return opened(full, async () => {
+  const openFile = async (): Promise<calls.FileHandle> => {
     const file = await calls.open(full, flags | O_NOFOLLOW).catch((error: NodeJS.ErrnoException) => {
       // A path has at most 4 KiB, and a tree may be deeper.
       if (error.code === 'ENAMETOOLONG' && hasDescriptorPaths()) return undefined;
@@ -145,7 +159,8 @@ export function openBelow(folder: string, path: Buffer, flags: number): Promise<
     // Either a symlink, or a name that the file system spells differently (`A.jpg` where `a.jpg` is the same). Opening
     // name by name settles it.
     return openByNames(folder, path, flags | O_NOFOLLOW);
-  });
+  };
+  return opened(full, openFile, urgency);
 }
 
 /**

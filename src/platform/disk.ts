@@ -3,7 +3,8 @@
  *
  * Node makes file calls in threads that the whole process shares (libuv's; cli/cluster.cts). A call that hangs keeps
  * its thread until the disk answers, and nothing can hasten that. So below such a folder only a few calls run at once,
- * and the others wait.
+ * and the others wait. One call more may run if a person waits for it, and of those that wait it goes first: a restore
+ * must not wait for four flushes, nor behind all that other hosts fetch.
  *
  * A disk can be given up. Its waiting callers are told at once, as of any disk error: the outcome of their calls is
  * unknown. The calls themselves go on in the kernel, and may still write. So no further call is begun there, not even
@@ -13,10 +14,13 @@
  * The daemon sets disks apart, gives them up and takes them up: own-stores.ts for stores, source-disks.ts for sources.
  * The calls are in disk-calls.ts. A process with calls that hang is ended by end-process.ts.
  */
+import { type Urgency, UrgentFirst } from './urgent-first.js';
 import type { WorkerSession } from './worker-thread.js';
 
 /** Calls of one disk at once: as many as libuv has threads for a whole process by default. */
 const CALLS_AT_ONCE = 4;
+/** Urgent calls that may run besides. One, because each takes a thread while it hangs. */
+const URGENT_CALLS_KEPT = 1;
 
 /**
  * After this time a call counts as hanging, in ms. A disk that wakes up or retries a bad sector answers sooner, mostly
@@ -42,7 +46,12 @@ export class DiskHangs extends Error {
   }
 }
 
-export type CallKind = 'call' | 'flush';
+type CallKind = 'call' | 'flush';
+
+export interface CallOptions extends Urgency {
+  /** Default: call. */
+  readonly kind?: CallKind;
+}
 
 interface UnderWay {
   readonly kind: CallKind;
@@ -68,8 +77,12 @@ export interface Visit {
   end(): void;
 }
 
+interface Places {
+  free: number;
+}
+
 interface Queued {
-  readonly begin: () => void;
+  readonly begin: (places: Places) => void;
   readonly reject: (error: DiskHangs) => void;
 }
 
@@ -78,8 +91,9 @@ export class Disk {
   /** Folders by which the disk can be reached, each followed by a slash. */
   readonly #folders: string[] = [];
   readonly #underWay = new Set<UnderWay>();
-  readonly #queue: Queued[] = [];
-  #places = CALLS_AT_ONCE;
+  readonly #queue = new UrgentFirst<Queued>();
+  readonly #places: Places = { free: CALLS_AT_ONCE };
+  readonly #kept: Places = { free: URGENT_CALLS_KEPT };
   #callsBegun = 0;
   #refusal: DiskHangs | undefined;
   /** How often the disk was given up. */
@@ -127,19 +141,21 @@ export class Disk {
   }
 
   /** Runs a call that occupies a libuv thread. @throws DiskHangs when the disk is given up */
-  run<T>(call: () => Promise<T>, kind: CallKind = 'call'): Promise<T> {
+  run<T>(call: () => Promise<T>, { kind = 'call', isUrgent = false }: CallOptions = {}): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#refusal !== undefined) return reject(this.#refusal);
-      const begin = (): void => {
-        this.#places -= 1;
+      const begin = (places: Places): void => {
+        places.free -= 1;
         const ended = this.#begin(call, { kind, signs: none, resolve, reject });
         void ended.then(() => {
-          this.#places += 1;
-          this.#queue.shift()?.begin();
+          places.free += 1;
+          const row = places === this.#kept ? this.#queue.urgent : this.#queue.next();
+          row?.shift()?.begin(places);
         });
       };
-      if (this.#places > 0) begin();
-      else this.#queue.push({ begin, reject });
+      const places = [this.#places, ...(isUrgent ? [this.#kept] : [])].find(({ free }) => free > 0);
+      if (places !== undefined) begin(places);
+      else this.#queue.push({ begin, reject }, { isUrgent });
     });
   }
 
@@ -203,7 +219,7 @@ export class Disk {
     const refusal = new DiskHangs(this.folder);
     this.#refusal = refusal;
     this.#life += 1;
-    for (const { reject } of [...this.#underWay, ...this.#queue.splice(0)]) reject(refusal);
+    for (const { reject } of [...this.#underWay, ...this.#queue.clear()]) reject(refusal);
   }
 
   /** Resolves when every call that was begun has ended: the disk's earlier users write nothing more. */

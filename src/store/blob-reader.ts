@@ -4,6 +4,7 @@
 import { type ByteRange, inPieces } from '../core/byte-range.js';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId } from '../core/ids.js';
+import type { Urgency } from '../platform/urgent-first.js';
 import { openOwnFile, readOwnFile } from './own-folder.js';
 
 /** The most that is read at once: a quarter of a stream's window. */
@@ -18,32 +19,46 @@ export interface StoredBlob {
    * @param ranges default: all of it
    * @throws ClusterError BLOB_UNREADABLE when the file is gone or has another size
    */
-  read(signal?: AbortSignal, ranges?: readonly ByteRange[]): AsyncGenerator<Uint8Array, void, undefined>;
+  read(
+    signal?: AbortSignal,
+    ranges?: readonly ByteRange[],
+    urgency?: Urgency,
+  ): AsyncGenerator<Uint8Array, void, undefined>;
 }
 
 export function readBlob(path: string, blob: BlobId, bytes: number): StoredBlob {
   return {
     bytes,
     path,
-    async *read(signal, ranges = [{ offset: 0, bytes }]) {
+    async *read(signal, ranges = [{ offset: 0, bytes }], urgency = {}) {
       signal?.throwIfAborted();
       if (bytes <= READ_CHUNK_BYTES) {
-        const content = await readOwnFile(path, READ_CHUNK_BYTES);
+        const content = await readOwnFile(path, READ_CHUNK_BYTES, urgency);
         if (content === undefined) throw unreadable(blob, 'its file is gone');
         if (content.length !== bytes)
           throw unreadable(blob, `its file has ${content.length} bytes instead of ${bytes}`);
         for (const range of ranges) yield content.subarray(range.offset, range.offset + range.bytes);
-      } else yield* readChunks(path, { blob, bytes, ranges }, signal);
+      } else yield* readChunks(path, { blob, bytes, ranges, urgency }, signal);
     },
   };
 }
 
 async function* readChunks(
   path: string,
-  { blob, bytes, ranges }: { readonly blob: BlobId; readonly bytes: number; readonly ranges: readonly ByteRange[] },
+  {
+    blob,
+    bytes,
+    ranges,
+    urgency,
+  }: {
+    readonly blob: BlobId;
+    readonly bytes: number;
+    readonly ranges: readonly ByteRange[];
+    readonly urgency: Urgency;
+  },
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const file = await openOwnFile(path);
+  const file = await openOwnFile(path, urgency);
   if (file === undefined) throw unreadable(blob, 'its file is gone');
   try {
     const { size } = await file.stat();

@@ -58,7 +58,7 @@ export class DiskSync {
   static async open(folder: string, onFailure: () => Promise<void> = async () => {}): Promise<DiskSync> {
     const call = syncFileSystemFor((await statfs(folder)).type);
     const disk = diskOf(folder);
-    const syncFileSystem = call && disk ? (fd: number) => disk.run(() => call(fd), 'flush') : call;
+    const syncFileSystem = call && disk ? (fd: number) => disk.run(() => call(fd), { kind: 'flush' }) : call;
     const root = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
     return new DiskSync(root, { syncFileSystem, onFailure });
   }

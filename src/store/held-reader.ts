@@ -9,6 +9,7 @@
  */
 import { type BlobId, parseBlobId } from '../core/ids.js';
 import { readSmallFiles } from '../platform/small-files.js';
+import type { Urgency } from '../platform/urgent-first.js';
 import { readBlob, type StoredBlob } from './blob-reader.js';
 import type { FanFolder } from './fan-folder.js';
 import type { HeldBlobs } from './held-blobs.js';
@@ -41,12 +42,12 @@ export class HeldReader {
   }
 
   /** Reads all of them at once; undefined for a blob that is not held or not there in full. */
-  async readSmall(blobs: readonly BlobId[]): Promise<readonly (Uint8Array | undefined)[]> {
+  async readSmall(blobs: readonly BlobId[], urgency?: Urgency): Promise<readonly (Uint8Array | undefined)[]> {
     const held = blobs.flatMap(blob => {
       const found = this.#blobs.lookup(blob);
       return found === undefined ? [] : [{ blob, path: this.#blobFolder.pathOf(blob), bytesMax: found.bytes }];
     });
-    const read = await readSmallFiles(held);
+    const read = await readSmallFiles(held, urgency);
     const contents = new Map(
       held.map(({ blob, bytesMax }, n) => {
         const one = read[n];

@@ -91,7 +91,8 @@ export class ObjectFolderReader implements ObjectReader {
   protected async read(id: ObjectId, path: string): Promise<Uint8Array | undefined> {
     let stored: Buffer | undefined;
     try {
-      stored = await readOwnFile(path, FILE_BYTES_MAX);
+      // A question about the catalog reads one object after the other, and a person may wait for its answer.
+      stored = await readOwnFile(path, FILE_BYTES_MAX, { isUrgent: true });
     } catch (error) {
       // Too many open files, no permission: trouble of this host, which says nothing about the object.
       const code = systemCode(error);

@@ -7,8 +7,9 @@
  */
 import { constants, type Stats } from 'node:fs';
 import { ClusterError } from '../core/fault.js';
-import { lstat, mkdir, type OpenFile, open } from '../platform/disk-calls.js';
+import { lstat, mkdir, type OpenFile, openToRead } from '../platform/disk-calls.js';
 import { readSmallFile } from '../platform/small-files.js';
+import type { Urgency } from '../platform/urgent-first.js';
 
 export const FOLDER_MODE = 0o700;
 export const FILE_MODE = 0o600;
@@ -46,11 +47,11 @@ export async function makeOwnFolder(path: string | Buffer): Promise<void> {
 }
 
 /** `undefined` when there is no such file. @throws ClusterError STORE_TAMPERED on whatever is no plain file. */
-export async function openOwnFile(path: string | Buffer): Promise<OpenFile | undefined> {
+export async function openOwnFile(path: string | Buffer, urgency: Urgency = {}): Promise<OpenFile | undefined> {
   let file: OpenFile;
   try {
     // O_NONBLOCK: opening a fifo that somebody put there must not hang; it changes nothing for files.
-    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    file = await openToRead(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK, urgency);
   } catch (error) {
     const code = systemCode(error);
     if (code === 'ENOENT') return undefined;
@@ -66,9 +67,9 @@ export async function openOwnFile(path: string | Buffer): Promise<OpenFile | und
  * A small file as a whole; `undefined` when there is none. A longer one was not written by this program. @throws
  * ClusterError STORE_TAMPERED
  */
-export async function readOwnFile(path: string, bytesMax: number): Promise<Buffer | undefined> {
+export async function readOwnFile(path: string, bytesMax: number, urgency: Urgency = {}): Promise<Buffer | undefined> {
   try {
-    const { content } = await readSmallFile(path, bytesMax);
+    const { content } = await readSmallFile(path, bytesMax, urgency);
     return Buffer.from(content.buffer, content.byteOffset, content.length);
   } catch (error) {
     const code = systemCode(error);

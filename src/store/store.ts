@@ -22,6 +22,7 @@ import type { LogOp, LogPosition } from '../core/holdings-log.js';
 import { type BlobId, type ParcelId, parseParcelId, type SourceId, type StoreId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import { abortWith } from '../platform/abort-with.js';
+import type { Urgency } from '../platform/urgent-first.js';
 import { Assemblies, type Assembly } from './assembly.js';
 import type { BlobIndex } from './blob-index.js';
 import type { StoredBlob } from './blob-reader.js';
@@ -385,8 +386,8 @@ export class Store {
    * Small blobs, whole, all read at once; undefined for a blob that no PRESENT parcel lists or that is not there in
    * full.
    */
-  readSmall(blobs: readonly BlobId[]): Promise<readonly (Uint8Array | undefined)[]> {
-    return this.#reader.readSmall(blobs);
+  readSmall(blobs: readonly BlobId[], urgency?: Urgency): Promise<readonly (Uint8Array | undefined)[]> {
+    return this.#reader.readSmall(blobs, urgency);
   }
 
   /** True after a new log was begun: a copy that lies here counts again only after `rescan` has hashed it. */

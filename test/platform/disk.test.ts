@@ -78,6 +78,26 @@ test('of one disk four calls are under way at once, and those of another do not 
   );
 });
 
+test('a call that a person waits for begins while four others are under way, and is not kept waiting behind all that wait', async t => {
+  const { disk } = aDisk(t);
+  const [others, urgent] = [Array.from({ length: 8 }, held), Array.from({ length: 4 }, held)];
+  const begun = (calls: typeof others): number => calls.filter(({ isBegun }) => isBegun).length;
+  const ends = others.map(({ call }) => disk.run(call));
+  ends.push(...urgent.map(({ call }) => disk.run(call, { isUrgent: true })));
+  t.deepEqual([begun(others), begun(urgent)], [4, 1]);
+  for (const [n, { answer }] of others.slice(0, 3).entries()) {
+    answer();
+    await ends[n];
+    await new Promise(setImmediate);
+  }
+  t.deepEqual([begun(others), begun(urgent)], [5, 3], 'they take turns');
+  urgent[0]?.answer();
+  await until('the place that is kept is taken again', () => begun(urgent) === 4);
+  t.is(begun(others), 5);
+  for (const { answer } of [...others, ...urgent]) answer();
+  await Promise.all(ends);
+});
+
 test('small files are read and written while another disk hangs, and where it hangs nobody waits once it is given up', async t => {
   const [{ folder: one, disk }, { folder: other }] = [aDisk(t), aDisk(t)];
   const hanging = held();
@@ -169,7 +189,7 @@ test('a file whose opening comes too late is closed', async t => {
 test('a call hangs when it takes longer than its kind may', async t => {
   const { disk } = aDisk(t);
   const [call, flush] = [held(), held()];
-  const ends = [disk.run(flush.call, 'flush')];
+  const ends = [disk.run(flush.call, { kind: 'flush' })];
   await until('a while has passed', () => disk.hangs({ callMs: 1e9, flushMs: 20 }));
   t.false(disk.hangs({ callMs: 0, flushMs: 1e9 }));
   ends.push(disk.run(call.call));

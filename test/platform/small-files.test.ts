@@ -11,6 +11,7 @@ import {
   writeSmallFile,
   writeSmallFiles,
 } from '../../src/platform/small-files.js';
+import type { Urgency } from '../../src/platform/urgent-first.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 test('files are written, moved and read as they are, many at once and in their order', async t => {
@@ -43,6 +44,29 @@ test('a thread gives a sign of life with each file, for many on a slow disk may 
   const files = ['a', 'b', 'c'].map(name => ({ path: join(path, name), content: Buffer.from(name), mode: 0o600 }));
   await writeSmallFiles(files);
   t.is(signs(), 1 + files.length);
+});
+
+test('what a person waits for is read before thousands of others that wait, and none is lost', async t => {
+  const path = temporaryFolder(t);
+  const files = Array.from({ length: 600 }, (_, n) => ({
+    path: join(path, String(n)),
+    content: Buffer.from(String(n)),
+    mode: 0o600,
+  }));
+  await writeSmallFiles(files);
+  const order: string[] = [];
+  const read = async (name: string, urgency: Urgency, many = files): Promise<void> => {
+    const reads = await readSmallFiles(
+      many.map(file => ({ path: file.path, bytesMax: 10 })),
+      urgency,
+    );
+    for (const [n, one] of reads.entries())
+      t.deepEqual(one instanceof Error ? one : Buffer.from(one.content), many[n]?.content);
+    order.push(name);
+  };
+  const others = Array.from({ length: 8 }, (_, n) => read(`other ${n}`, {}));
+  await Promise.all([...others, read('urgent', { isUrgent: true }, files.slice(0, 3))]);
+  t.deepEqual(order, ['urgent', ...others.map((_, n) => `other ${n}`)]);
 });
 
 test('a name need not be text', async t => {
