@@ -1,7 +1,7 @@
 /**
  * Bulk stream: reading and writing a libp2p stream so that the slower side sets the pace.
  *
- * libp2p 3 has six traps here, all found by trying; this file avoids them.
+ * libp2p 3 has seven traps here, all found by trying; this file avoids them.
  * - `for await (stream)` and everything built on it push what arrives into an unbounded queue: no back-pressure at all.
  *   So this file pauses the stream while more than `READ_AHEAD_BYTES` wait for the reader; yamux then stops its window.
  * - A paused stream still gets what its window had promised, and is reset above 4 MiB: libp2p-node.ts keeps windows at 1 MiB.
@@ -13,6 +13,7 @@
  *   undone: the stream says that it is paused, its window opens again and again, and 4 MiB later it is reset. So the
  *   stream is paused only once `resume()` has returned.
  * - `readableEnded` may be true although bytes lie in the stream: see `isReadOut`.
+ * - Of many streams that wait for one connection, those that were opened first get nearly all of it: see send-turns.ts.
  *
  * The end of a stream proves nothing: a connection that is closed in good order ends all its streams like that. Each
  * protocol must say itself whether an answer is complete.
@@ -20,6 +21,7 @@
 import type { Stream } from '@libp2p/interface';
 import type { Uint8ArrayList } from 'uint8arraylist';
 import { ClusterError } from '../core/fault.js';
+import { turnsOf } from './send-turns.js';
 
 /** The stream is paused while more than this is unread. With the window: at most about 2.25 MiB a stream. */
 export const READ_AHEAD_BYTES = 256 * 1024;
@@ -30,6 +32,8 @@ export interface BulkOptions {
   readonly signal?: AbortSignal | undefined;
   /** Default `STALL_MS_MAX`. */
   readonly stallMs?: number;
+  /** False for what only other hosts wait for. Default: true. */
+  readonly isUrgent?: boolean;
 }
 
 /**
@@ -122,25 +126,34 @@ function resume(stream: Stream): void {
 }
 
 /**
- * Sends, and returns when the stream can take more.
+ * Sends when it is the stream's turn, and returns when the reader's window has taken all of it.
  * @throws ClusterError STREAM_BROKEN, STREAM_STALLED (passing); the signal's reason.
  */
 export async function send(
   stream: Stream,
   bytes: Uint8Array | Uint8ArrayList,
-  { signal, stallMs = STALL_MS_MAX }: BulkOptions = {},
+  { signal, stallMs = STALL_MS_MAX, isUrgent = true }: BulkOptions = {},
 ): Promise<void> {
   signal?.throwIfAborted();
+  const turns = turnsOf(stream);
+  await turns.take({ isUrgent }, signal);
   try {
+    // What still waits for the stream's own window keeps no other stream waiting: these bytes go behind it.
+    while (stream.writableNeedsDrain && stream.writeBufferLength === 0)
+      await drained(stream, signal, { atMs: turns.movedMs + stallMs, stallMs });
     stream.send(bytes);
-  } catch (cause) {
-    throw streamBroken(cause);
+    turns.moved();
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error instanceof ClusterError ? error : streamBroken(error);
+  } finally {
+    turns.leave();
   }
   // A drained connection wakes all its streams, even those whose own window is still shut: so look again each time.
   // Only movement on this stream is a sign that its reader is there.
   let heldBytes = stream.writeBufferLength;
   let stallsAtMs = performance.now() + stallMs;
-  while (stream.writableNeedsDrain) {
+  while (stream.writeBufferLength > 0) {
     await drained(stream, signal, { atMs: stallsAtMs, stallMs });
     if (stream.writeBufferLength === heldBytes) continue;
     heldBytes = stream.writeBufferLength;

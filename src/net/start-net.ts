@@ -41,6 +41,7 @@ import {
 import { PacedLine, type Paces } from './pace.js';
 import { PeerClocks } from './peer-clocks.js';
 import { Redial } from './redial.js';
+import { shareTurns } from './send-turns.js';
 import { ServedStreams } from './served-streams.js';
 
 /** How long the last read of the peer store is valid while the store reports no change, in ms. */
@@ -160,7 +161,10 @@ class LibraryNet implements Net {
         // The newest, for the reason in `#opened`.
         const connection = this.#openConnections(peer).at(-1);
         if (connection === undefined) throw new Error('it is not connected');
-        return connection.newStream(protocol, { signal: inTime, maxOutboundStreams: STREAMS_PER_PEER_MAX });
+        const options = { signal: inTime, maxOutboundStreams: STREAMS_PER_PEER_MAX };
+        const stream = await connection.newStream(protocol, options);
+        shareTurns(stream, connection);
+        return stream;
       });
     } catch (cause) {
       throw unreachablePeer(`${peer} (${protocol})`, cause);
@@ -208,6 +212,7 @@ class LibraryNet implements Net {
     await this.#node.handle(
       protocol,
       async (stream, connection) => {
+        shareTurns(stream, connection);
         const from = nameOf(connection.remotePeer);
         const member = this.#gating.admits(from);
         if (this.#stopping.signal.aborted || !(member || (strangers && this.#gating.welcomes(from)))) {

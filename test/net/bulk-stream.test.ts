@@ -127,6 +127,57 @@ test('a connection that drains for others is no sign that somebody takes the byt
   stream.abort(new Error('done'));
 });
 
+test('of many streams of one connection each gets its share, and what a person waits for overtakes them all', async t => {
+  const [a, b] = await pair(t);
+  let isOver = false;
+  const part = Buffer.alloc(256 * 1024);
+  await b.handle(BULK, async (stream, _from, signal) => {
+    while (!isOver) await send(stream, part, { signal, isUrgent: false });
+  });
+  await b.handle(`${BULK}/urgent`, async (stream, _from, signal) => {
+    while (!isOver) await send(stream, part, { signal });
+  });
+  const gotBytes: number[] = [];
+  const read = async (protocol: string, n: number, untilBytes: number): Promise<void> => {
+    gotBytes[n] = 0;
+    const stream = await a.open(b.peer, protocol);
+    for await (const chunk of pausingSource(stream)) {
+      gotBytes[n] += chunk.byteLength;
+      if ((gotBytes[n] ?? 0) >= untilBytes) break;
+    }
+    stream.abort(new Error('enough'));
+  };
+  const bulk = Array.from({ length: 12 }, (_, n) => read(BULK, n, Number.POSITIVE_INFINITY));
+  await until(() => gotBytes.length === bulk.length && gotBytes.every(bytes => bytes >= 8 * MIB), 'each to have some');
+  const [least, most] = [Math.min(...gotBytes), Math.max(...gotBytes)];
+  t.true(most < 2 * least, `${gotBytes}`);
+  const before = [...gotBytes];
+  await read(`${BULK}/urgent`, bulk.length, 16 * MIB);
+  for (const [n, bytes] of before.entries()) t.true((gotBytes[n] ?? 0) - bytes < 16 * MIB, `${gotBytes} - ${before}`);
+  isOver = true;
+  await Promise.all(bulk);
+});
+
+test('a stream that nobody reads keeps no other stream of its connection from sending, however much waits in it', async t => {
+  const [a, b] = await pair(t);
+  await b.handle(BULK, (stream, _from, signal) => {
+    stream.pause();
+    return new Promise(resolve => signal.addEventListener('abort', () => resolve()));
+  });
+  let gotBytes = 0;
+  await b.handle(`${BULK}/read`, async (stream, _from, signal) => {
+    for await (const chunk of pausingSource(stream, { signal })) gotBytes += chunk.byteLength;
+  });
+  const unread = await a.open(b.peer, BULK);
+  const waiting = Promise.allSettled(Array.from({ length: 12 }, () => send(unread, Buffer.alloc(256 * 1024))));
+  const read = await a.open(b.peer, `${BULK}/read`);
+  for (let i = 0; i < 16; i++) await send(read, Buffer.alloc(256 * 1024));
+  await until(() => gotBytes === 4 * MIB, 'all of it');
+  unread.abort(new Error('done'));
+  await read.close();
+  t.is((await waiting).at(-1)?.status, 'rejected');
+});
+
 test('a reset by the other side breaks both reading and sending', async t => {
   const [a, b] = await pair(t);
   await b.handle(BULK, async () => {
