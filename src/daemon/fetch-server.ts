@@ -24,6 +24,7 @@ import {
   type FetchedBlob,
   type FetchRequest,
   type PackedBlob,
+  type Providing,
   serveFetch,
 } from '../net/fetch-protocol.js';
 import { malformed } from '../net/malformed.js';
@@ -112,12 +113,12 @@ export class FetchServer {
   async serve(): Promise<void> {
     await serveFetch(
       this.#net,
-      (request, from, signal) => this.#answer(request, from, signal),
+      (request, from, how) => this.#answer(request, from, how),
       error => error instanceof SourceGone || error instanceof HeldUnreadable || error instanceof NoRecipe,
     );
   }
 
-  async #answer(request: FetchRequest, from: PeerName, signal: AbortSignal): Promise<FetchAnswer> {
+  async #answer(request: FetchRequest, from: PeerName, how: Providing): Promise<FetchAnswer> {
     const busy: FetchAnswer = { kind: 'busy', retryAfterMs: BUSY_RETRY_MS };
     const { parcel, purpose, ranges, recipe } = request;
     if (!this.#roster.isTrusted(from)) {
@@ -142,8 +143,8 @@ export class FetchServer {
       purpose === 'restore' ? parts : this.#counted(parcel, from, moves => metered(parts, moves));
     const ending = purpose === 'restore' ? {} : { ended: this.#fetchingOf(parcel, from).rate.ended };
     return recipe
-      ? { kind: 'recipe', pages: counted(this.#pages(request, signal), meteredPages), ...ending }
-      : { kind: 'blobs', parts: counted(this.#parts(request, signal), meteredParts), ...ending };
+      ? { kind: 'recipe', pages: counted(this.#pages(request, how.signal), meteredPages), ...ending }
+      : { kind: 'blobs', parts: counted(this.#parts(request, how), meteredParts), ...ending };
   }
 
   #servedTo(peer: PeerName): number {
@@ -234,10 +235,7 @@ export class FetchServer {
     else forget();
   }
 
-  async *#parts(
-    { parcel, blobs, ranges, doubted = false }: FetchRequest,
-    signal: AbortSignal,
-  ): AsyncGenerator<FetchedBlob> {
+  async *#parts({ parcel, blobs, ranges, doubted = false }: FetchRequest, how: Providing): AsyncGenerator<FetchedBlob> {
     const places: Located<Place>[] = [];
     let live: LiveParcel | undefined | 'not looked for' = 'not looked for';
     for (const blob of blobs) {
@@ -251,11 +249,10 @@ export class FetchServer {
       places.push({ blob, at });
     }
     if (ranges !== undefined) {
-      for (const { blob, at } of places)
-        yield await this.#openOne({ parcel, blob, ranges, doubted }, at?.place, signal);
+      for (const { blob, at } of places) yield await this.#openOne({ parcel, blob, ranges, doubted }, at?.place, how);
       return;
     }
-    const runs = readAhead(runsOf(places), run => this.#open({ parcel, doubted }, run, signal), RUNS_AHEAD);
+    const runs = readAhead(runsOf(places), run => this.#open({ parcel, doubted }, run, how), RUNS_AHEAD);
     for await (const run of runs) yield* run;
   }
 
@@ -271,35 +268,38 @@ export class FetchServer {
   async #open(
     { parcel, doubted }: Pick<WantedBlob, 'parcel' | 'doubted'>,
     run: Run<Place>,
-    signal: AbortSignal,
+    how: Providing,
   ): Promise<FetchedBlob[]> {
-    if (run.is === 'one') return [await this.#openOne({ parcel, blob: run.blob, doubted }, run.place, signal)];
+    if (run.is === 'one') return [await this.#openOne({ parcel, blob: run.blob, doubted }, run.place, how)];
     const { place } = run;
     if (doubted && 'files' in place) {
       const opened: FetchedBlob[] = [];
-      for (const blob of run.blobs) opened.push(await this.#openOne({ parcel, blob, doubted }, place, signal));
+      for (const blob of run.blobs) opened.push(await this.#openOne({ parcel, blob, doubted }, place, how));
       return opened;
     }
-    const contents = await ('files' in place ? this.#live.readSmall(place, run.blobs) : place.readSmall(run.blobs));
+    const contents = await ('files' in place
+      ? this.#live.readSmall(place, run.blobs, how)
+      : place.readSmall(run.blobs, how));
     const pack: PackedBlob[] = [];
     const others: FetchedBlob[] = [];
     for (const [n, blob] of run.blobs.entries()) {
       const content = contents[n];
       if (content !== undefined) pack.push({ blob, content });
-      else others.push(await this.#openOne({ parcel, blob, doubted }, place, signal));
+      else others.push(await this.#openOne({ parcel, blob, doubted }, place, how));
     }
     return pack.length === 0 ? others : [{ pack }, ...others];
   }
 
-  async #openOne(wanted: WantedBlob, place: Place | undefined, signal: AbortSignal): Promise<FetchedBlob> {
+  async #openOne(wanted: WantedBlob, place: Place | undefined, how: Providing): Promise<FetchedBlob> {
     const { blob, ranges, doubted } = wanted;
     if (place === undefined) return { blob, gone: true };
     if (!('files' in place)) {
       const held = (await place.openBlob(blob)) ?? (await place.openStray(blob));
       if (held === undefined) return { blob, gone: true };
-      return { blob, bytes: bytesOf(held.bytes, ranges), content: this.#read(held, wanted, place.id, signal) };
+      return { blob, bytes: bytesOf(held.bytes, ranges), content: this.#read(held, wanted, place.id, how) };
     }
-    const opened = await this.#live.open(place, blob, signal, { ranges, doubted });
+    const { signal, isUrgent } = how;
+    const opened = await this.#live.open(place, blob, signal, { ranges, doubted, isUrgent });
     if (opened === undefined) return { blob, gone: true };
     return { blob, bytes: bytesOf(opened.bytes, ranges), content: opened.content };
   }
@@ -309,10 +309,10 @@ export class FetchServer {
     held: StoredBlob,
     { parcel, blob, ranges }: WantedBlob,
     store: StoreId,
-    signal: AbortSignal,
+    { signal, isUrgent }: Providing,
   ): AsyncGenerator<Uint8Array> {
     try {
-      yield* held.read(signal, ranges);
+      yield* held.read(signal, ranges, { isUrgent });
     } catch (error) {
       signal.throwIfAborted();
       this.#log.warn(

@@ -14,7 +14,9 @@ import { assert } from '../core/fault.js';
 import { type BlobId, bytesOf, hexOf, type ParcelId, type PeerName, parseBlobId, parseParcelId } from '../core/ids.js';
 import { COMPARED_BYTES_MAX } from '../core/recipe.js';
 import { orAborted } from '../platform/or-aborted.js';
+import type { Urgency } from '../platform/urgent-first.js';
 import { type AskOptions, ask } from './ask.js';
+import { FETCH_STREAMS_MAX, FetchPlaces } from './fetch-places.js';
 import { FloorRate } from './floor-rate.js';
 import { countFrom, malformed, reading } from './malformed.js';
 import { cutShort, MessageBatch, readMessages } from './message-stream.js';
@@ -37,8 +39,6 @@ const PACK_HEADS_BYTES_MAX = 20 * 1024;
 export const FETCH_PART_BYTES_MAX = FETCH_DATA_BYTES_MAX + PACK_HEADS_BYTES_MAX;
 /** 4096 ranges of 16 bytes and their tags; 512 ids of 32 bytes are less. */
 const WANT_BYTES_MAX = 80 * 1024;
-/** Fetches of one peer that are served at once. */
-const FETCH_STREAMS_MAX = 16;
 /** Time between two questions of one stream, in ms: a caller with nothing to ask closes it after two seconds. */
 const NEXT_WANT_STALL_MS = 10_000;
 
@@ -115,14 +115,19 @@ export type FetchAnswer =
   /** Packed pages (core/recipe.ts), sent as they come; only to a peer that asked for a recipe. */
   | ({ readonly kind: 'recipe'; readonly pages: AsyncIterable<Uint8Array> } & Ending);
 
+export interface Providing extends Required<Urgency> {
+  readonly signal: AbortSignal;
+}
+
 /** Answers each blob that is asked for exactly once, in any order. */
-export type FetchProvider = (request: FetchRequest, from: PeerName, signal: AbortSignal) => Promise<FetchAnswer>;
+export type FetchProvider = (request: FetchRequest, from: PeerName, how: Providing) => Promise<FetchAnswer>;
 
 /**
  * @param isGone distinguishes the error of a `content` that says "the bytes under this id are no longer here" from all
  * others, which reset the stream.
  */
 export async function serveFetch(net: Net, provide: FetchProvider, isGone: (error: unknown) => boolean): Promise<void> {
+  const places = new FetchPlaces();
   await net.handle(
     FETCH_PROTOCOL,
     async (stream, from, signal) => {
@@ -132,15 +137,22 @@ export async function serveFetch(net: Net, provide: FetchProvider, isGone: (erro
         signal,
         stallMs: NEXT_WANT_STALL_MS,
       });
-      const batch = new MessageBatch<Part>(stream, Part, { signal });
       for await (const wire of wants) {
         const request = reading('fetch request', () => requestFrom(wire));
-        const paced = pacedBy(net.paces.upload, { peer: from, request, signal });
-        const answer = await provide(request, from, signal);
-        const sent = sendAnswer(answer, { request, batch, isGone, paced });
-        await ('ended' in answer ? orAborted(sent, answer.ended) : sent);
-        await batch.write({ end: {} });
-        await batch.flush();
+        const place = places.take(from, { isUrgent: isForPerson(request) });
+        if (place === undefined) throw new Error('refused: too many fetches of one peer');
+        try {
+          const { isUrgent } = place;
+          const batch = new MessageBatch<Part>(stream, Part, { signal, isUrgent });
+          const paced = pacedBy(net.paces.upload, { peer: from, isUrgent, signal });
+          const answer = await provide(request, from, { signal, isUrgent });
+          const sent = sendAnswer(answer, { request, batch, isGone, paced });
+          await ('ended' in answer ? orAborted(sent, answer.ended) : sent);
+          await batch.write({ end: {} });
+          await batch.flush();
+        } finally {
+          place.leave();
+        }
       }
     },
     { streamsMax: FETCH_STREAMS_MAX },
@@ -272,7 +284,7 @@ export function askFetch(
     what: 'fetch answer',
     bytesMax: FETCH_PART_BYTES_MAX,
   };
-  const paced = pacedBy(net.paces.download, { peer, request, signal: options.signal });
+  const paced = pacedBy(net.paces.download, { peer, isUrgent: isForPerson(request), signal: options.signal });
   return ask(net, peer, question, options, parts =>
     readAnswer(parts, request, { paced, floor: new FloorRate(options) }),
   );
@@ -306,20 +318,17 @@ export const busyFrom = ({ retryAfterMs }: Busy): FetchBusy => ({
 /** Waits until this many bytes may move; undefined when they may move at once. */
 export type Paced = (bytes: number) => Promise<void> | undefined;
 
-/** A restore is urgent, because a person waits for it; nobody waits for any other fetch. */
+/** A person waits for a restore; nobody waits for any other fetch. */
+export const isForPerson = ({ purpose }: Pick<FetchRequest, 'purpose'>): boolean => purpose === 'restore';
+
 export function pacedBy(
   line: PacedLine,
   {
     peer,
-    request,
+    isUrgent,
     signal,
-  }: {
-    readonly peer: PeerName;
-    readonly request: Pick<FetchRequest, 'purpose'>;
-    readonly signal?: AbortSignal | undefined;
-  },
+  }: { readonly peer: PeerName; readonly isUrgent: boolean; readonly signal?: AbortSignal | undefined },
 ): Paced {
-  const isUrgent = request.purpose === 'restore';
   return bytes => (bytes === 0 ? undefined : line.take({ peer, bytes, isUrgent }, signal));
 }
 

@@ -15,6 +15,7 @@ import {
   FETCH_PROTOCOL,
   type FetchBusy,
   type FetchPurpose,
+  isForPerson,
   LIMITED_PART,
   type Paced,
   pacedBy,
@@ -68,7 +69,7 @@ export function askRecipe(
     readPages(parts, blob.blob, {
       check: ranges === undefined ? new RecipeCheck(blob.bytes) : new PiecesCheck(ranges),
       floor: new FloorRate(options),
-      paced: pacedBy(net.paces.download, { peer, request: { purpose }, signal: options.signal }),
+      paced: pacedBy(net.paces.download, { peer, isUrgent: isForPerson({ purpose }), signal: options.signal }),
     }),
   );
 }

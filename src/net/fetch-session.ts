@@ -20,6 +20,7 @@ import {
   FETCH_PROTOCOL,
   type FetchPart,
   type FetchRequest,
+  isForPerson,
   LIMITED_PART,
   pacedBy,
   readAnswer,
@@ -114,7 +115,7 @@ class FetchSession {
       await before;
       if (this.#isOver) throw new ClusterError('STREAM_BROKEN', 'the stream to a peer broke', { blame: 'passing' });
       this.#parts ??= readMessages(stream, LIMITED_PART, { what: 'fetch answer', bytesMax: FETCH_PART_BYTES_MAX });
-      const paced = pacedBy(this.#net.paces.download, { peer: this.#peer, request });
+      const paced = pacedBy(this.#net.paces.download, { peer: this.#peer, isUrgent: isForPerson(request) });
       yield* readAnswer(this.#parts, request, { paced, floor: new FloorRate() });
     } catch (error) {
       if (error instanceof ClusterError && error.blame === 'peer') this.#net.reportOffence(this.#peer, error);

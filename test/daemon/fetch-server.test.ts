@@ -8,9 +8,16 @@ import { type BlobId, type ParcelId, parseNonce, parseParcelId, type StoreId } f
 import type { BlobRef } from '../../src/core/parcel.js';
 import { FetchServer } from '../../src/daemon/fetch-server.js';
 import { LiveParcels } from '../../src/daemon/live-parcels.js';
-import { askFetch, FETCH_PROTOCOL, toWant } from '../../src/net/fetch-protocol.js';
+import {
+  askFetch,
+  FETCH_PROTOCOL,
+  type FetchPurpose,
+  type FetchRequest,
+  toWant,
+} from '../../src/net/fetch-protocol.js';
 import { askRecipe, type RecipePart } from '../../src/net/fetch-recipe.js';
 import { readMessages, writeMessage } from '../../src/net/message-stream.js';
+import { putBack, setApart } from '../../src/platform/disk.js';
 import { aSource, ScratchSource, settle } from '../catalog/scratch-source.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 import { grab, parcelOf, type TestBlob, type TestParcel } from '../helpers/test-parcels.js';
@@ -56,11 +63,11 @@ async function aServer(t: ExecutionContext, changes: Partial<ConstructorParamete
   /** By blob: what came, and undefined for what is gone. */
   async function ask(
     { id, blobs }: { readonly id: ParcelId; readonly blobs: readonly { readonly blob: BlobId }[] },
-    { doubted = false }: { readonly doubted?: boolean } = {},
+    { doubted = false, purpose = 'restore' }: { readonly doubted?: boolean; readonly purpose?: FetchPurpose } = {},
   ) {
     const got = new Map<BlobId, Buffer | undefined>();
     let current: { readonly blob: BlobId; leftBytes: number; readonly data: Uint8Array[] } | undefined;
-    const request = { parcel: id, blobs: blobs.map(({ blob }) => blob), purpose: 'restore' as const, doubted };
+    const request = { parcel: id, blobs: blobs.map(({ blob }) => blob), purpose, doubted };
     for await (const part of askFetch(asker.net, holder.net.peer, request)) {
       if (part.kind === 'pack') for (const { blob, content } of part.blobs) got.set(blob, Buffer.from(content));
       else if (part.kind === 'gone') got.set(part.blob, undefined);
@@ -148,9 +155,10 @@ test('of a copy that is corrupt all is given but what is wrong, and it counts fo
   }
 });
 
-test('one member that takes nothing of what it asks for has four places, and the others are left', async t => {
+/** A server of one blob that is larger than any stream holds, and who may ask for it. */
+async function aLargeServer(t: ExecutionContext) {
   const [origin, hog, other] = (await new House(t).clique(3)) as [Host, Host, Host];
-  const blob = parcelOf(seededBytes(9_000, 1)).blobs[0] as TestBlob;
+  const { blob } = parcelOf(seededBytes(9_000, 1)).blobs[0] as TestBlob;
   const chunk = Buffer.alloc(1 << 20);
   const large = {
     bytes: 1 << 30,
@@ -168,15 +176,35 @@ test('one member that takes nothing of what it asks for has four places, and the
     clock: { nowMs: () => 0, wallMs: () => 0 },
     log: SILENT,
   } as unknown as ConstructorParameters<typeof FetchServer>[0]).serve();
-  const hold = async (byte: string) => {
+  const request = (byte: string, more: Partial<FetchRequest> = {}): FetchRequest => ({
+    parcel: parseParcelId(byte.repeat(32)),
+    blobs: [blob],
+    purpose: 'grab',
+    ...more,
+  });
+  /** The hog asks, and takes no more than the first part of the answer. */
+  const hold = async (byte: string, more?: Partial<FetchRequest>) => {
     const stream = await hog.net.open(origin.net.peer, FETCH_PROTOCOL);
     const parts = readMessages(stream, Part, { what: 'part', bytesMax: 1 << 20 });
-    const want = { parcel: parseParcelId(byte.repeat(32)), blobs: [blob.blob], purpose: 'grab' } as const;
-    await writeMessage(stream, Want, toWant(want), {});
+    await writeMessage(stream, Want, toWant(request(byte, more)), {});
     const { value: first } = await parts.next();
     stream.pause();
-    return { stream, isBusy: first?.busy !== undefined };
+    return { isBusy: first?.busy !== undefined };
   };
+  /** Takes so many bytes of an answer. */
+  const take = async (bytes: number, by: Host, asked: FetchRequest): Promise<boolean> => {
+    let got = 0;
+    for await (const part of askFetch(by.net, origin.net.peer, asked)) {
+      if (part.kind === 'data') got += part.data.length;
+      if (got >= bytes) return true;
+    }
+    return false;
+  };
+  return { hog, other, request, hold, take };
+}
+
+test('one member that takes nothing of what it asks for has four places, and the others are left', async t => {
+  const { other, request, hold, take } = await aLargeServer(t);
   const held = [];
   for (const byte of ['01', '02', '03', '04']) held.push(await hold(byte));
   t.deepEqual(
@@ -185,11 +213,37 @@ test('one member that takes nothing of what it asks for has four places, and the
   );
   t.true((await hold('05')).isBusy);
 
-  const request = { parcel: parseParcelId('01'.repeat(32)), blobs: [blob.blob], purpose: 'grab' } as const;
-  let got = 0;
-  for await (const part of askFetch(other.net, origin.net.peer, request)) {
-    if (part.kind === 'data') got += part.data.length;
-    if (got >= 32 << 20) break;
-  }
-  t.true(got >= 32 << 20);
+  t.true(await take(32 << 20, other, request('01')));
+});
+
+test('a restore is served at once while its host has taken all places with what it fetches besides', async t => {
+  const { hog, request, hold, take } = await aLargeServer(t);
+  const ranges = [{ offset: 0, bytes: 1 << 29 }];
+  const parcels = ['01', '02', '03', '04'];
+  for (const byte of parcels) t.false((await hold(byte)).isBusy);
+  for (const byte of [...parcels, ...parcels, ...parcels]) t.false((await hold(byte, { ranges })).isBusy);
+  await t.throwsAsync(hold('01', { ranges }), { code: 'STREAM_BROKEN' });
+  t.true(await take(32 << 20, hog, request('05', { purpose: 'restore' })));
+});
+
+test('a restore is read at once while other reads have taken all places at the disk', async t => {
+  const { ask, store } = await aHolder(t, PARCEL);
+  const disk = setApart(store.path);
+  t.teardown(() => putBack(disk));
+  let answer = (): void => {};
+  const answered = new Promise<void>(resolve => {
+    answer = resolve;
+  });
+  const others = Array.from({ length: 4 }, () => disk.run(() => answered));
+  let isGrabbed = false;
+  const grabbed = ask(PARCEL, { purpose: 'repair' }).then(got => {
+    isGrabbed = true;
+    return got;
+  });
+  const restored = await ask(PARCEL);
+  t.false(isGrabbed);
+  answer();
+  for (const got of [restored, await grabbed])
+    for (const { blob, content } of PARCEL.blobs) t.deepEqual(got.get(blob), content);
+  await Promise.all(others);
 });

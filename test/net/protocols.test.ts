@@ -590,7 +590,7 @@ test('fetch: a slow receiver holds the server back, and leaving early stops it',
   const total = 64 << 20;
   let givenBytes = 0;
   let stopped = false;
-  await serveBlobs(b.net, async (_request, _from, signal) => {
+  await serveBlobs(b.net, async (_request, _from, { signal }) => {
     signal.addEventListener('abort', () => (stopped = true));
     return answerWith({
       blob: blobOf(Buffer.from('large')),
