@@ -17,6 +17,7 @@ exec node_modules/.bin/esbuild \
   build/src/catalog/recipe-worker.js \
   build/src/platform/small-files-worker.js \
   build/src/store/assembly-worker.js \
+  build/src/store/hash-file-worker.js \
   --bundle --splitting --format=esm --platform=node --target=node20 \
   --outdir=build/bundle/cluster --entry-names='[name]' \
   --external:koffi --external:lmdb --external:@napi-rs/blake-hash --external:blake3-wasm --external:pino \

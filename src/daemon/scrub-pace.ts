@@ -12,7 +12,8 @@ import type { ParcelId } from '../core/ids.js';
 
 /**
  * No slower than this, in bytes a second, so that a store of some MB is through in days. More would show: a parcel of
- * 256 small files takes some 100 ms of a processor, and an idle host is to take half a percent of one in all.
+ * 256 small files takes some 80 ms of a processor, nearly all of them to start the thread that reads it, and an idle
+ * host is to take half a percent of one in all.
  */
 export const FLOOR_BYTES_PER_S = 64;
 /** No faster than this, in bytes a second, also to catch up: a quarter of what a slow disk or processor can do. */

@@ -11,6 +11,7 @@
  * start with the first call, and do not keep an otherwise idle process alive.
  */
 import { type Disk, diskOf, watchedBy } from './disk.js';
+import { PerDisk } from './per-disk.js';
 import {
   type FileFailure,
   type FileOrder,
@@ -148,21 +149,7 @@ class FileThreads {
   }
 }
 
-/**
- * For as long as the `Disk` is referenced: the daemon sets one apart, and puts it back, each time it checks where a
- * folder lies.
- */
-const threads = new WeakMap<Disk, FileThreads>();
-/** For all paths on no disk that was set apart. */
-const shared = new FileThreads(undefined);
-
-function threadsOf(path: string | Uint8Array): FileThreads {
-  const disk = diskOf(path);
-  if (disk === undefined) return shared;
-  const known = threads.get(disk) ?? new FileThreads(disk);
-  threads.set(disk, known);
-  return known;
-}
+const threads = new PerDisk(disk => new FileThreads(disk));
 
 /**
  * Reads whole files of one disk. Returns each with whether it was steady during the read, or why it could not be read:
@@ -238,7 +225,7 @@ async function ask(
   urgency: Urgency = {},
 ): Promise<readonly FileOutcome[]> {
   const [first] = orders;
-  return first === undefined ? [] : threadsOf(first.path)[which].ask(orders, urgency);
+  return first === undefined ? [] : threads.of(diskOf(first.path))[which].ask(orders, urgency);
 }
 
 function failuresOf(outcomes: readonly FileOutcome[]): readonly (FileCallFailed | undefined)[] {

@@ -24,7 +24,7 @@ import { lstat, readdir, rm } from '../platform/disk-calls.js';
 import { renameFiles, writeSmallFiles } from '../platform/small-files.js';
 import { readBlob } from './blob-reader.js';
 import type { FanFolder } from './fan-folder.js';
-import { type HashedFile, hashFile } from './hash-file.js';
+import { type FileRead, hashFile } from './hash-file.js';
 import { beginAnew, fileAt, modifiedMs, sizeOf } from './incoming-file.js';
 import { FILE_MODE, isBadSector, storeFull } from './own-folder.js';
 import { type PartialBlob, PartialBlobs, partialNameOf } from './partial-blobs.js';
@@ -285,7 +285,7 @@ export class Incoming {
     blob: BlobId,
     path: string,
     signal: AbortSignal | undefined,
-  ): Promise<HashedFile | 'unreadable' | undefined> {
+  ): Promise<FileRead | 'unreadable' | undefined> {
     try {
       return await hashFile(path, { signal });
     } catch (error) {

@@ -55,12 +55,11 @@ export async function openOwnFile(path: string | Buffer, urgency: Urgency = {}):
   } catch (error) {
     const code = systemCode(error);
     if (code === 'ENOENT') return undefined;
-    if (code === 'ELOOP' || code === 'EMLINK') throw tampered(path, 'is a symlink');
-    throw error;
+    throw tamperedBy(code, path) ?? error;
   }
   if ((await file.stat()).isFile()) return file;
   await file.close();
-  throw tampered(path, 'is not a plain file');
+  throw notPlain(path);
 }
 
 /**
@@ -74,10 +73,8 @@ export async function readOwnFile(path: string, bytesMax: number, urgency: Urgen
   } catch (error) {
     const code = systemCode(error);
     if (code === 'ENOENT') return undefined;
-    if (code === 'ELOOP' || code === 'EMLINK') throw tampered(path, 'is a symlink');
-    if (code === 'NOT_A_FILE') throw tampered(path, 'is not a plain file');
     if (code === 'TOO_LARGE') throw tooLong(path, bytesMax);
-    throw error;
+    throw tamperedBy(code, path) ?? error;
   }
 }
 
@@ -111,6 +108,14 @@ export function tampered(path: string | Buffer, what: string): ClusterError {
       blame: 'operator',
     },
   );
+}
+
+const notPlain = (path: string | Buffer): ClusterError => tampered(path, 'is not a plain file');
+
+/** What it says of the file that it was opened with this error; `undefined` when that says nothing of the kind. */
+export function tamperedBy(code: string | undefined, path: string | Buffer): ClusterError | undefined {
+  if (code === 'ELOOP' || code === 'EMLINK') return tampered(path, 'is a symlink');
+  return code === 'NOT_A_FILE' ? notPlain(path) : undefined;
 }
 
 const quoted = (path: string | Buffer): string => JSON.stringify(path.toString());

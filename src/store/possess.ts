@@ -7,13 +7,11 @@
  * of scrubs that no store keeps yet. "From disk" means as the kernel gives it: what the kernel has cached is not read
  * from the platter again.
  *
- * In memory: one chunk, and a hasher for each holder. Driven by corrupt-parcels.ts, which decides what wrong bytes
- * mean.
+ * Done by the thread of hash-file.ts. Driven by corrupt-parcels.ts, which decides what wrong bytes mean.
  */
 import type { HostId, Nonce, Possession } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
-import { type PossessionHasher, possessionHasher } from '../core/possession.js';
-import { hashFile } from './hash-file.js';
+import { hashFile, readFiles } from './hash-file.js';
 import { isBadSector, openOwnFile } from './own-folder.js';
 
 /** Enough to see that a disk still reads. */
@@ -43,40 +41,27 @@ export async function readParcel(
   pathOf: (blob: string) => string,
   { nonce, holders, signal }: PossessionAsk,
 ): Promise<ParcelRead> {
-  const hashers = new Map<HostId, PossessionHasher>();
-  for (const holder of holders) if (!hashers.has(holder)) hashers.set(holder, possessionHasher(nonce, holder));
-  try {
-    for (const blob of refs) {
-      signal?.throwIfAborted();
-      for (const hasher of hashers.values()) hasher.blob(blob.bytes);
-      const onChunk = (chunk: Uint8Array) => {
-        for (const hasher of hashers.values()) hasher.update(chunk);
-      };
-      try {
-        if (!(await isRight(pathOf(blob.blob), blob, { onChunk, signal }))) return { kind: 'wrong', blob };
-      } catch (error) {
-        if (!isBadSector(error)) throw error;
-        return { kind: 'wrong', blob, error };
-      }
-    }
-    const possessions = new Map<HostId, Possession>();
-    for (const [holder, hasher] of hashers) {
-      hashers.delete(holder);
-      possessions.set(holder, hasher.digest());
-    }
-    return { kind: 'whole', possessions };
-  } finally {
-    for (const hasher of hashers.values()) hasher.dispose();
-  }
+  const hosts = [...new Set(holders)];
+  const read = await readFiles(
+    {
+      paths: refs.map(({ blob }) => pathOf(blob)),
+      sizes: refs.map(({ bytes }) => bytes),
+      hashes: refs.map(({ blob }) => blob),
+      possession: { nonce, holders: hosts },
+    },
+    signal,
+  );
+  if (read.is === 'read')
+    return { kind: 'whole', possessions: new Map(hosts.map((host, n) => [host, read.possessions[n] as Possession])) };
+  const blob = refs[read.n] as BlobRef;
+  if (read.is === 'unlike') return { kind: 'wrong', blob };
+  if (!isBadSector(read.error)) throw read.error;
+  return { kind: 'wrong', blob, error: read.error };
 }
 
 /** Whether the file has exactly this blob's bytes. @throws whatever the disk says */
-export async function isRight(
-  path: string,
-  { blob, bytes }: BlobRef,
-  options: { readonly onChunk?: (chunk: Uint8Array) => void; readonly signal?: AbortSignal | undefined } = {},
-): Promise<boolean> {
-  return (await hashFile(path, { ...options, bytes }))?.hash === blob;
+export async function isRight(path: string, { blob, bytes }: BlobRef): Promise<boolean> {
+  return (await hashFile(path, { bytes }))?.hash === blob;
 }
 
 /** Whether the disk can still read the beginning of that file. */

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { constants, openSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { constants, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { open as openDirectly } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +7,7 @@ import test, { type ExecutionContext } from 'ava';
 import { type Disk, diskOf, isAnyDiskBusy, setApart } from '../../src/platform/disk.js';
 import { lstat, open, readdir } from '../../src/platform/disk-calls.js';
 import { readSmallFile, writeSmallFile } from '../../src/platform/small-files.js';
+import { isOpenHere } from '../helpers/is-open-here.js';
 import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { until } from '../helpers/until.js';
@@ -220,15 +221,3 @@ test('a process ends with its exit code while a call hangs', t => {
   t.deepEqual({ status, signal }, { status: 7, signal: null });
   t.throws(() => openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK), { code: 'ENXIO' }, 'it reads still');
 });
-
-/** By this process. */
-function isOpenHere(path: string): boolean {
-  return readdirSync('/proc/self/fd').some(name => {
-    try {
-      return readlinkSync(`/proc/self/fd/${name}`) === path;
-    } catch {
-      // The folder itself was open while it was read.
-      return false;
-    }
-  });
-}

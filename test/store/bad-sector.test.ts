@@ -2,12 +2,14 @@
  * Bad sectors: what a store makes of files that its disk does not give. Reads are made to fail in the whole process; so these
  * tests go one by one.
  */
+import { statSync } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseNonce, parseObjectId } from '../../src/core/ids.js';
 import type { Store } from '../../src/store/store.js';
 import type { TreeEntry } from '../../src/store/tree-view.js';
+import { answerReads, unreadableAt } from '../helpers/reading-thread.js';
 import { grab, parcelOf, proofFor, receive, type TestBlob, type TestParcel } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
@@ -47,7 +49,17 @@ async function breakDisk(t: ExecutionContext, host: TestHost, blobs: readonly Te
   t.teardown(() => {
     handles.read = read;
   });
+  answerReads(t, async (files, readFiles) => {
+    const n = left === 0 ? -1 : files.paths.findIndex(path => broken.has(statSync(path, NO_THROW)?.ino ?? 0));
+    if (n < 0) return readFiles(files);
+    const before = await readFiles({ ...files, paths: files.paths.slice(0, n) });
+    if (before.is !== 'read') return before;
+    left -= 1;
+    return unreadableAt(n);
+  });
 }
+
+const NO_THROW = { throwIfNoEntry: false } as const;
 
 test.serial(
   'a copy of which the disk twice does not give a file, and gives others, is corrupt, and whole again once that came',

@@ -1,12 +1,13 @@
 /**
  * The order of giving up: what lies where while `del` is not durable, and after the log refused it. A flush or a read is
- * held or made to fail by standing in for the call that makes it, in the whole process; so these tests go one by one.
+ * held or made to fail by standing in for what makes it, in the whole process; so these tests go one by one.
  */
 import { open, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseNonce } from '../../src/core/ids.js';
 import type { Store } from '../../src/store/store.js';
+import { answerReads, unreadableAt } from '../helpers/reading-thread.js';
 import { blobOf, contentOf, grab, parcelOf, proofFor, receive, warrantFor } from '../helpers/test-parcels.js';
 import { TestHost } from './real-store.js';
 
@@ -28,8 +29,8 @@ async function blobsIn(host: TestHost): Promise<string[]> {
 const trashOf = (host: TestHost) => readdir(join(host.storePath, '.trash'));
 const ids = (...contents: string[]) => contents.map(content => blobOf(content).blob).sort();
 
-/** From now on flushes of the log (`datasync`), of files and folders (`sync`), or reads of blobs wait for `go`, or fail. */
-async function gate(t: ExecutionContext, call: 'datasync' | 'sync' | 'read' = 'datasync') {
+/** From now on flushes of the log (`datasync`), or of files and folders (`sync`), wait for `go`, or fail. */
+async function gate(t: ExecutionContext, call: 'datasync' | 'sync' = 'datasync') {
   const file = await open(process.execPath);
   const prototype = Object.getPrototypeOf(file) as Record<typeof call, (...args: unknown[]) => Promise<unknown>>;
   await file.close();
@@ -57,6 +58,25 @@ async function gate(t: ExecutionContext, call: 'datasync' | 'sync' | 'read' = 'd
     go: () => end(),
     fail: () => end(Object.assign(new Error('EIO: i/o error'), { code: 'EIO' })),
   };
+}
+
+/** The next reading of a parcel waits for `go`: before it begins, or when it is at its end. */
+function gateReading(t: ExecutionContext, { atEnd = false }: { readonly atEnd?: boolean } = {}) {
+  let [reach, go] = [(): void => {}, (): void => {}];
+  const reached = new Promise<void>(resolve => {
+    reach = resolve;
+  });
+  const gone = new Promise<void>(resolve => {
+    go = resolve;
+  });
+  const end = answerReads(t, async (files, read) => {
+    end();
+    const early = atEnd ? await read(files) : undefined;
+    reach();
+    await gone;
+    return early ?? read(files);
+  });
+  return { reached, go };
 }
 
 async function turns(count: number): Promise<void> {
@@ -197,7 +217,7 @@ for (const [what, contents] of [
     const { store } = await begin(t);
     const parcel = parcelOf(...contents);
     await grab(store, parcel);
-    const { reached, go } = await gate(t, 'read');
+    const { reached, go } = gateReading(t, { atEnd: what === 'to its end' });
     const reading = store.possess(parcel.id, ASK);
     await reached;
     const { seq } = await store.drop(proofFor(store.id, parcel.id));
@@ -228,11 +248,11 @@ test.serial('a parcel that is dropped while its record is looked for is absent, 
 
 test.serial('a disk that cannot read says nothing about the bytes', async t => {
   const { store } = await begin(t);
-  const { reached, fail } = await gate(t, 'read');
-  const reading = t.throwsAsync(store.possess(OLD.id, ASK), { message: /EIO/ });
-  await reached;
-  fail();
-  await reading;
+  const end = answerReads(t, async () => {
+    end();
+    return unreadableAt(0);
+  });
+  await t.throwsAsync(store.possess(OLD.id, ASK), { message: /EIO/ });
   t.true(store.isPresent(OLD.id));
   t.is(store.position().seq, 1);
   t.is((await store.possess(OLD.id, ASK)).kind, 'whole');
