@@ -77,7 +77,10 @@ export async function* contentFromDisks<Disk extends BlobDisk>(
   return false;
 }
 
-/** Whether the bytes that passed are a blob's own. */
+/**
+ * Whether the bytes that passed are a blob's own. On the event loop, on purpose: 256 KiB take 0.05 ms there (0.44 in
+ * WebAssembly). To copy them, as they lie among other bytes, and to hand them to a thread and back, takes as much.
+ */
 export class BlobCheck {
   readonly #blob: BlobId;
   readonly #hasher = createHasher();

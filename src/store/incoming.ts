@@ -147,7 +147,8 @@ export class Incoming {
   }
 
   /**
-   * Receives small blobs as a whole, like `receive` and `finish` for each.
+   * Receives small blobs as a whole, like `receive` and `finish` for each. The event loop hashes them: that takes 2 µs for
+   * 4 KiB (8 in WebAssembly), of the 380 that a small file costs a process.
    * @returns those whose bytes do not match their ids: nothing of them is kept
    * @throws ClusterError STORE_FULL, and whatever the disk says; some of them may have arrived then
    */
