@@ -55,6 +55,24 @@ test('bytes of ours that are not the blob’s are not passed off as it', async t
   t.is(kinds(await framesFrom(giving(wrong), giving(right))), 'start data start data end');
 });
 
+test('what others wait for at a disk of ours is not waited for', async t => {
+  const asUrgent: unknown[] = [];
+  const store = giving(right);
+  const noting = {
+    ...store,
+    openBlob: async (id: BlobId) => {
+      const opened = await store.openBlob(id);
+      const read = (signal: AbortSignal, ranges: readonly ByteRange[], urgency: unknown) => {
+        asUrgent.push(urgency);
+        return opened?.read(signal, ranges);
+      };
+      return opened && { ...opened, read };
+    },
+  };
+  t.is(kinds(await framesFrom(noting)), 'start data end');
+  t.deepEqual(asUrgent, [{ isUrgent: true }]);
+});
+
 test('what nobody could have is not waited for', async t => {
   const startMs = performance.now();
   t.is(kinds(await framesFrom()), 'unavailable');

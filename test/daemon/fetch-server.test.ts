@@ -90,6 +90,26 @@ async function aServer(t: ExecutionContext, changes: Partial<ConstructorParamete
   return { ask, askDoubtedRecipe };
 }
 
+const liveOf = (source: ScratchSource, onTorn: (path: string) => unknown = () => {}): LiveParcels =>
+  new LiveParcels({
+    catalog: source.objects,
+    cache: source.cache,
+    ownSource: () => ({ source: aSource, path: source.root }),
+    onTorn: ({ path }) => void onTorn(path.toString()),
+  });
+
+/** From now on other calls have all places at the disk of a folder. @returns the function that ends them */
+function takeAllPlaces(t: ExecutionContext, folder: string): () => void {
+  const disk = setApart(folder);
+  t.teardown(() => putBack(disk));
+  let end = (): void => {};
+  const ended = new Promise<void>(resolve => {
+    end = resolve;
+  });
+  for (let n = 0; n < 4; n++) void disk.run(() => ended);
+  return end;
+}
+
 test('an origin hashes files that are doubted, whatever its scan cache says, and puts that right', async t => {
   const source = new ScratchSource(t);
   const contents = { small: Buffer.from('small'), smaller: Buffer.from('less'), large: seededBytes(700_000, 1) };
@@ -106,12 +126,7 @@ test('an origin hashes files that are doubted, whatever its scan cache says, and
   for (const { file, stat, ref } of files) source.cache.put(file, stat, { blob: ref.blob, readFromNs });
   await source.take();
   const torn = new Set<string>();
-  const live = new LiveParcels({
-    catalog: source.objects,
-    cache: source.cache,
-    ownSource: () => ({ source: aSource, path: source.root }),
-    onTorn: ({ path }) => void torn.add(path.toString()),
-  });
+  const live = liveOf(source, path => torn.add(path));
   const { ask, askDoubtedRecipe } = await aServer(t, { live });
   for (const { name, file, stat, ref } of files) {
     const found = await findEntry(source.objects, source.last as never, Buffer.from(name));
@@ -228,13 +243,7 @@ test('a restore is served at once while its host has taken all places with what 
 
 test('a restore is read at once while other reads have taken all places at the disk', async t => {
   const { ask, store } = await aHolder(t, PARCEL);
-  const disk = setApart(store.path);
-  t.teardown(() => putBack(disk));
-  let answer = (): void => {};
-  const answered = new Promise<void>(resolve => {
-    answer = resolve;
-  });
-  const others = Array.from({ length: 4 }, () => disk.run(() => answered));
+  const end = takeAllPlaces(t, store.path);
   let isGrabbed = false;
   const grabbed = ask(PARCEL, { purpose: 'repair' }).then(got => {
     isGrabbed = true;
@@ -242,8 +251,21 @@ test('a restore is read at once while other reads have taken all places at the d
   });
   const restored = await ask(PARCEL);
   t.false(isGrabbed);
-  answer();
+  end();
   for (const got of [restored, await grabbed])
     for (const { blob, content } of PARCEL.blobs) t.deepEqual(got.get(blob), content);
-  await Promise.all(others);
+});
+
+test('… and so is a live file of the origin', async t => {
+  const source = new ScratchSource(t);
+  const content = seededBytes(700_000, 1);
+  source.write({ large: content });
+  await settle(source);
+  await source.take();
+  const { ask } = await aServer(t, { live: liveOf(source) });
+  const found = await findEntry(source.objects, source.last as never, Buffer.from('large'));
+  const blob = found?.entry.blob as BlobId;
+  const end = takeAllPlaces(t, source.root);
+  t.deepEqual((await ask({ id: found?.parcel as ParcelId, blobs: [{ blob }] })).get(blob), content);
+  end();
 });

@@ -69,6 +69,23 @@ test('what a person waits for is read before thousands of others that wait, and 
   t.deepEqual(order, ['urgent', ...others.map((_, n) => `other ${n}`)]);
 });
 
+test('when a thread fails nothing more is written for those whom it fails, and others go on', async t => {
+  const path = temporaryFolder(t);
+  const file = (name: string) => ({ path: join(path, name), content: Buffer.from(name), mode: 0o600 });
+  // Of this disk only, for other tests run beside.
+  const disk = setApart(path);
+  const { watch } = disk;
+  disk.watch = async () => {
+    disk.watch = watch;
+    throw new Error('the thread ended');
+  };
+  const failing = writeSmallFiles(Array.from({ length: 300 }, (_, n) => file(`failing ${n}`)));
+  const other = writeSmallFiles([file('other')]);
+  await t.throwsAsync(failing, { message: 'the thread ended' });
+  t.deepEqual(await other, [undefined]);
+  t.deepEqual(readdirSync(path), ['other']);
+});
+
 test('a name need not be text', async t => {
   const path = Buffer.concat([Buffer.from(`${temporaryFolder(t)}/`), Buffer.from([0x66, 0xff, 0xfe])]);
   writeFileSync(path, 'bytes');

@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import { hashHex } from '../../src/core/hash.js';
 import { type ObjectId, parseObjectId } from '../../src/core/ids.js';
+import { readSmallFiles } from '../../src/platform/small-files.js';
 import { OBJECT_BYTES_MAX, ObjectFolder } from '../../src/store/object-folder.js';
 import { SharedObjects, type SharingFolder } from '../../src/store/shared-objects.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -46,6 +47,21 @@ test('every object is read back as it was put, before and after the flush and a 
   const there: string[] = [];
   for await (const id of again.ids()) there.push(id);
   t.deepEqual(there, [...new Set(ids.map(([id]) => id))].sort());
+});
+
+test('an object is read before thousands of small files that wait to be read', async t => {
+  const path = newPath(t);
+  const folder = await open(t, path);
+  const id = await folder.put(Buffer.from('asked for'));
+  await folder.flush();
+  const others = Array.from({ length: 4_000 }, () => ({ path: fileOf(path, id), bytesMax: 100 }));
+  let isOver = false;
+  const reading = readSmallFiles(others).then(() => {
+    isOver = true;
+  });
+  t.deepEqual(Buffer.from((await folder.get(id)) ?? []), Buffer.from('asked for'));
+  t.false(isOver);
+  await reading;
 });
 
 test('an object that was never flushed is not there after a restart, and leaves nothing', async t => {
