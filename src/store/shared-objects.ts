@@ -25,6 +25,12 @@ export interface SharingFolder {
 
 export class SharedObjects {
   readonly #folders = new Set<SharingFolder>();
+  readonly #linkMsMax: number;
+
+  /** `linkMsMax`: how long a folder waits for another's link, in ms; default `LINK_MS_MAX`. */
+  constructor({ linkMsMax = LINK_MS_MAX }: { readonly linkMsMax?: number } = {}) {
+    this.#linkMsMax = linkMsMax;
+  }
 
   join(folder: SharingFolder): void {
     this.#folders.add(folder);
@@ -57,7 +63,7 @@ export class SharedObjects {
       return undefined;
     })();
     const end = new AbortController();
-    const late = delay(LINK_MS_MAX, undefined, { signal: end.signal }).then(
+    const late = delay(this.#linkMsMax, undefined, { signal: end.signal }).then(
       () => {
         isLate = true;
         return undefined;

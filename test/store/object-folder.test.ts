@@ -15,6 +15,7 @@ import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { until } from '../helpers/until.js';
 
 const SILENT = pino({ level: 'silent' });
+const LINK_MS_MAX = 30_000;
 const newPath = (t: ExecutionContext): string => join(temporaryFolder(t), 'objects');
 const open = async (t: ExecutionContext, path = newPath(t)): Promise<ObjectFolder> => {
   const folder = await ObjectFolder.open(path, { log: SILENT });
@@ -156,8 +157,9 @@ test('more objects than may wait are flushed on the way', async t => {
   for (const id of ids) t.true(await folder.has(id));
 });
 
+/** They wait for each other's links for as long as it takes: a busy machine makes one too late otherwise. */
 const openBoth = async (t: ExecutionContext) => {
-  const shared = new SharedObjects();
+  const shared = new SharedObjects({ linkMsMax: LINK_MS_MAX });
   const openOne = async (path: string) => {
     const folder = await ObjectFolder.open(path, { log: SILENT, shared });
     t.teardown(() => Promise.allSettled([folder.close()]));
