@@ -35,6 +35,7 @@ const SERVICELESS = [
   'join',
   'restore',
   'restorable',
+  'restore-problems',
   'restore-from-store',
   'list-from-store',
   'on-stores',

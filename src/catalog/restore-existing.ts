@@ -55,7 +55,10 @@ export class ExistingLook {
       hasAttributesOf(place, entry) &&
       (await hashIfReadable(place, this.#of.signal)) === entry.blob &&
       this.#links.anchor(places.of(path), entry) === undefined;
-    return isRight ? { kind: 'kept' } : 'write';
+    if (!isRight) return 'write';
+    // It is as right as this caller could make it.
+    this.#tellUnset(file, there);
+    return { kind: 'kept' };
   }
 
   /**
@@ -72,24 +75,26 @@ export class ExistingLook {
   ): Promise<Outcome> {
     const { places, ownsFolder, signal, onNotSet } = this.#of;
     const { entry, path } = file;
-    const tellLeftUnset = (): void => {
-      for (const fault of leftUnset(there, places.of(path), entry)) onNotSet(file, fault);
-    };
     if (ownsFolder && looksRight && this.#links.anchor(places.of(path), entry) === undefined) {
-      tellLeftUnset();
+      this.#tellUnset(file, there);
       return { kind: 'kept' };
     }
     if ((await hashFile(places.of(path), signal)) !== entry.blob) return alreadyThere;
     const place = places.of(path);
     const unlinked = this.#links.anchor(place, entry);
     if (unlinked !== undefined) onNotSet(file, unlinked);
-    if (ownsFolder) tellLeftUnset();
+    if (ownsFolder) this.#tellUnset(file, there);
     else if (!(looksRight && hasMetadataOf(there, entry) && hasAttributesOf(place, entry)))
       onNotSet(file, {
         what: 'mode and time',
         because: 'a file with these bytes was there already, and keeps its own',
       });
     return { kind: 'kept' };
+  }
+
+  #tellUnset(file: WantedFile, there: BigIntStats): void {
+    const { places, onNotSet } = this.#of;
+    for (const fault of leftUnset(there, places.of(file.path), file.entry)) onNotSet(file, fault);
   }
 }
 

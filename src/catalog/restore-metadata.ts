@@ -1,10 +1,9 @@
 /**
  * Restore metadata: owner, attributes, mode and time of what a restore has made.
  *
- * Owner (by number) only as root; otherwise everything belongs to the caller, which is no fault. A file that was the
- * caller's own gets its group again, if it is one of the caller's; otherwise that is reported. Setuid and setgid bits
- * stay only where the file has the owner or group that they act for. Whatever cannot be set is reported and stops
- * nothing.
+ * Owner (by number) only as root; otherwise everything belongs to the caller. A file that was the caller's own gets its
+ * group again, if it is one of the caller's. Setuid and setgid bits stay only where the file has the owner or group that
+ * they act for. Whatever cannot be set is reported and stops nothing.
  */
 import { type BigIntStats, fchmodSync, fchownSync, fstatSync, lchownSync, lstatSync, lutimesSync } from 'node:fs';
 import { lutimes, posixFault } from '../platform/posix.js';
@@ -36,12 +35,8 @@ export const setAllButTime = (fd: number, path: Buffer, entry: Entry): NotSet[] 
 ];
 
 export function setOwnerAndAttributes(fd: number, path: Buffer, entry: Entry): NotSet[] {
-  const faults: NotSet[] = [];
-  const { uid, gid } = fstatSync(fd);
-  // First the owner: the kernel removes setuid and setgid bits and capabilities when it changes. Setting an owner that
-  // is right already would cost as much.
-  const owner = ownerToSet({ uid, gid }, entry);
-  if (owner !== undefined) attempt(faults, 'owner', () => fchownSync(fd, owner.uid, owner.gid));
+  // First the owner: the kernel removes setuid and setgid bits and capabilities when it changes.
+  const faults = ownerFaults(fstatSync(fd), entry, ({ uid, gid }) => fchownSync(fd, uid, gid));
   // Before the mode, which may not let the owner write them; and setting an ACL changes the mode.
   return [...faults, ...attributeFaults(path, entry)];
 }
@@ -61,6 +56,21 @@ const BITS_LEFT_OUT: NotSet = {
   because: 'setuid or setgid is left out, because it would act for another owner or group than before',
 };
 
+const OF_ANOTHER_USER: NotSet = {
+  what: 'owner',
+  because: 'it was not yours, and only root can give it back to whom it belonged',
+};
+
+/** What of a new entry of the caller's could not be set, as far as that is known before it is made. */
+export function unsettable(entry: Entry): NotSet[] {
+  const [uid, gid] = [process.geteuid?.(), process.getegid?.()];
+  if (isRoot() || uid === undefined || gid === undefined) return [];
+  const isCallers = entry.uid === uid;
+  if (isCallers && isOwnGroup(entry.gid)) return [];
+  const owner: NotSet = isCallers ? { what: 'owner', because: 'its group is none of yours' } : OF_ANOTHER_USER;
+  return modeToSet({ uid, gid }, entry) === entry.mode ? [owner] : [owner, BITS_LEFT_OUT];
+}
+
 /** Without the bits that are left out on purpose, for this owner. */
 export function modeToSet(owner: Owner, { uid, gid, mode }: Entry): number {
   const withUid = owner.uid === uid ? mode : mode & ~SETUID;
@@ -74,7 +84,8 @@ export function modeToSet(owner: Owner, { uid, gid, mode }: Entry): number {
 export function leftUnset(there: BigIntStats, place: Buffer, entry: Entry): NotSet[] {
   const faults: NotSet[] = [];
   const because = 'it could not be set when the file was restored';
-  if (ownerToSet(ownerOf(there), entry) !== undefined) faults.push({ what: 'owner', because });
+  if (!isOwnedAs(ownerOf(there), entry))
+    faults.push(mayOwnAs(ownerOf(there), entry) ? { what: 'owner', because } : OF_ANOTHER_USER);
   if (!hasAttributesOf(place, entry)) faults.push({ what: 'attributes', because });
   if (modeOf(there) !== modeToSet(ownerOf(there), entry)) faults.push({ what: 'mode', because });
   else if (modeOf(there) !== entry.mode) faults.push(BITS_LEFT_OUT);
@@ -90,17 +101,24 @@ interface Owner {
 /** chown leaves this owner or group as it is. */
 const UNCHANGED = -1;
 
-function ownerToSet(there: Owner, { uid, gid }: Entry): Owner | undefined {
-  if (there.uid === uid && there.gid === gid) return undefined;
-  if (isRoot()) return { uid, gid };
-  return there.uid === uid ? { uid: UNCHANGED, gid } : undefined;
+/** Setting an owner that is right already would cost as much as another. */
+function ownerFaults(there: Owner, entry: Entry, set: (owner: Owner) => void): NotSet[] {
+  if (isOwnedAs(there, entry)) return [];
+  if (!mayOwnAs(there, entry)) return [OF_ANOTHER_USER];
+  const { uid, gid } = entry;
+  const faults: NotSet[] = [];
+  attempt(faults, 'owner', () => set(isRoot() ? { uid, gid } : { uid: UNCHANGED, gid }));
+  return faults;
 }
+
+const isOwnedAs = (there: Owner, { uid, gid }: Entry): boolean => there.uid === uid && there.gid === gid;
+
+/** Whether it is worth trying: the group may still be none of the caller's. */
+const mayOwnAs = (there: Owner, { uid }: Entry): boolean => isRoot() || there.uid === uid;
 
 /** Sets owner and attributes of a symlink; it has no mode of its own. */
 export function setAllButTimeOfSymlink(path: Buffer, entry: Entry): NotSet[] {
-  const faults: NotSet[] = [];
-  const owner = ownerToSet(lstatSync(path), entry);
-  if (owner !== undefined) attempt(faults, 'owner', () => lchownSync(path, owner.uid, owner.gid));
+  const faults = ownerFaults(lstatSync(path), entry, ({ uid, gid }) => lchownSync(path, uid, gid));
   return [...faults, ...attributeFaults(path, entry)];
 }
 

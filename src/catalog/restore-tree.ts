@@ -28,6 +28,7 @@ import { FileWriter } from './restore-files.js';
 import { RestoreFlush } from './restore-flush.js';
 import { RestoreFolders } from './restore-folders.js';
 import { foldsNames } from './restore-folding.js';
+import { unsettable } from './restore-metadata.js';
 import type { OpenFolder } from './restore-names.js';
 import type { WantedFile } from './restore-outcome.js';
 import { RestoreParts } from './restore-parts.js';
@@ -105,6 +106,7 @@ async function rehearse(request: RestoreRequest): Promise<RestoreReport> {
       if (rehearsed.act === 'fail') tally.fail(entry.path, rehearsed.because, { retry: false });
       else if (rehearsed.act === 'keep') tally.count('kept');
       else if (rehearsed.act === 'write') {
+        tally.faults(entry, unsettable(entry));
         if (entry.kind === 'file') tally.countFile(rehearsed.bytes);
         else tally.count(entry.kind === 'directory' ? 'folders' : 'symlinks');
       }

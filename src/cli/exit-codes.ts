@@ -10,7 +10,7 @@ export const EXIT = {
   failed: 1,
   /** The command itself is wrong: its options, its arguments, a file or folder it names. Nothing was done. */
   usage: 2,
-  /** Some of the source, or a snapshot, could not be read, or not all could be restored. The rest was done. */
+  /** Some of the source, or a snapshot, could not be read, or not all could be restored, or set as it was. The rest was done. */
   incomplete: 3,
   noCluster: 10,
   serviceNotRunning: 11,

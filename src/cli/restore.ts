@@ -5,16 +5,16 @@
  */
 import { Command, Option } from 'commander';
 import { escapePath } from '../catalog/path-text.js';
-import type { RestoreProblem, RestoreReport } from '../catalog/restore-tally.js';
+import type { RestoreReport } from '../catalog/restore-tally.js';
 import { ClusterError } from '../core/fault.js';
 import type { Resolved, Service } from '../daemon/service.js';
-import type { Damage } from '../store/bare-stores.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { FROM_STORE, needSpec, SPEC_ON_STORES } from './from-store-option.js';
 import { SPEC_HELP } from './ls.js';
 import { Progress } from './progress.js';
 import type { Restorable } from './restorable.js';
+import { RestoreProblems } from './restore-problems.js';
 import type { Run } from './run.js';
 import { countText, shortId, sizeText, timeRecord, timeText } from './text.js';
 import { tellNewer, tellUnreachable } from './unreachable.js';
@@ -28,13 +28,10 @@ interface RestoreOptions {
   readonly keepExisting?: boolean;
 }
 
-/** At most this many lines about single files; the rest is only counted. With --json all are printed. */
-const PROBLEMS_SHOWN = 20;
-
 export const restoreCommand = (run: Run): Command =>
   new Command('restore')
     .description(
-      'write a snapshot, or a part of it, into a folder; exit code 3 when not all of it could be restored. That a partial snapshot lacks something is reported, and is not a failure of the restore',
+      'write a snapshot, or a part of it, into a folder; exit code 3 when not all of it could be restored, or set as it was. That a partial snapshot lacks something is reported, and is not a failure of the restore',
     )
     .argument('[source]', `${SPEC_HELP}; ${SPEC_ON_STORES}`)
     .requiredOption('--target <dir>', 'an absent or empty folder, or one where this same restore was interrupted')
@@ -51,13 +48,13 @@ export const restoreCommand = (run: Run): Command =>
     .action(run(restore));
 
 async function restore(context: Context, spec: string | undefined, options: RestoreOptions): Promise<ExitCode> {
-  const problems = new Problems(context);
+  const problems = new RestoreProblems(context);
   try {
     const restorable = await restorableOf(context, { spec, options, problems });
     tellPartial(context, restorable);
     const report = await write(context, { restorable, options, problems });
     problems.tell();
-    await tell(context, { restorable, report, options });
+    await tell(context, { restorable, report, options, problems });
     return report.failed > 0 || report.notSet > 0 || restorable.isShort ? EXIT.incomplete : EXIT.ok;
   } finally {
     problems.tell();
@@ -70,7 +67,7 @@ async function restorableOf(
     spec,
     options,
     problems,
-  }: { readonly spec: string | undefined; readonly options: RestoreOptions; readonly problems: Problems },
+  }: { readonly spec: string | undefined; readonly options: RestoreOptions; readonly problems: RestoreProblems },
 ): Promise<Restorable> {
   const { fromStore: words, target, dryRun = false } = options;
   if (words !== undefined) {
@@ -161,7 +158,7 @@ async function write(
     restorable,
     options,
     problems,
-  }: { readonly restorable: Restorable; readonly options: RestoreOptions; readonly problems: Problems },
+  }: { readonly restorable: Restorable; readonly options: RestoreOptions; readonly problems: RestoreProblems },
 ): Promise<RestoreReport> {
   const { restoreTree } = await import('../catalog/restore-tree.js');
   const { sourceId, snapshot, under, total, entries, content } = restorable;
@@ -202,56 +199,19 @@ async function totalOf(
   return total;
 }
 
-/** Held back until the bar is gone, and bounded, because there may be one for every file. */
-class Problems {
-  readonly #context: Context;
-  readonly #shown: string[] = [];
-  #more = 0;
-
-  constructor(context: Context) {
-    this.#context = context;
-  }
-
-  add(problem: RestoreProblem): void {
-    const path = escapePath(problem.path);
-    const { kind, because } = problem;
-    const part = kind === 'not-set' ? { what: problem.what } : {};
-    const name = path || 'the folder itself';
-    this.#tell(
-      kind === 'failed'
-        ? `not restored: ${name}: ${because}`
-        : kind === 'lacking'
-          ? `not restored: after ${path || 'the beginning'}: ${because}`
-          : `${problem.what} not set: ${name}: ${because}`,
-      { kind, path, because, ...part },
-    );
-  }
-
-  damaged({ path: store, what, because }: Damage): void {
-    this.#tell(`damaged: ${what} on ${store}: ${because}`, { kind: 'damaged', store, what, because });
-  }
-
-  #tell(line: string, fields: Readonly<Record<string, string>>): void {
-    if (this.#context.json) void this.#context.record({ message_type: 'problem', ...fields });
-    else if (this.#shown.length < PROBLEMS_SHOWN) this.#shown.push(line);
-    else this.#more += 1;
-  }
-
-  /** Prints each problem once. */
-  tell(): void {
-    for (const line of this.#shown.splice(0)) this.#context.note(line);
-    if (this.#more > 0) this.#context.note(`… and ${this.#more} more (--json shows all)`);
-    this.#more = 0;
-  }
-}
-
 async function tell(
   context: Context,
   {
     restorable,
     report,
     options,
-  }: { readonly restorable: Restorable; readonly report: RestoreReport; readonly options: RestoreOptions },
+    problems,
+  }: {
+    readonly restorable: Restorable;
+    readonly report: RestoreReport;
+    readonly options: RestoreOptions;
+    readonly problems: RestoreProblems;
+  },
 ): Promise<void> {
   const { snapshot, source, under, advice } = restorable;
   const { files, bytes, folders, symlinks, kept, failed, notSet, verified, stale, resumable } = report;
@@ -289,8 +249,15 @@ async function tell(
     `${done} ${source}@${shortId(snapshot.id)} of ${timeText(snapshot.timeMs)} into ${options.target}: ${parts.join(', ')}`,
   );
   if (failed > 0) context.note(`${countText(failed, 'entry', 'entries')} could not be restored`);
-  if (notSet > 0)
-    context.note(`${countText(notSet, 'thing')} could not be set as ${notSet === 1 ? 'it was' : 'they were'}`);
+  if (notSet > 0) {
+    const [could, were] = [options.dryRun ? 'cannot' : 'could not', notSet === 1 ? 'it was' : 'they were'];
+    const whole = failed === 0 ? '; the content is complete' : '';
+    context.note(`${countText(notSet, 'thing')} ${could} be set as ${were}${whole}`);
+  }
+  if (problems.needRoot)
+    context.note(
+      `Owners come back when root does it (sudo)${options.dryRun ? '' : ': into another folder, or here with --overwrite'}.`,
+    );
   if (stale > 0) {
     const [entries, are] = stale === 1 ? ['entry', 'is'] : ['entries', 'are'];
     context.note(`${stale} ${entries} of the snapshot ${are} older than it: what could not be read when it was taken`);

@@ -19,11 +19,14 @@ const list = placed([
   entryOf('team', { kind: 'directory', uid, gid: other, mode: 0o2770 }),
   fileOf('theirs', 'x', { uid: uid - 1, gid: other }),
 ]);
-const { report, problems } = await restore({ target, list, blobs: new Blobs().add('x'), verify: true });
+const told = ({ problems }: Awaited<ReturnType<typeof restore>>): string[][] =>
+  problems.map(problem => [problem.path.toString(), problem.kind === 'not-set' ? problem.what : problem.kind]);
+const blobs = new Blobs().add('x');
+const rehearsed = await restore({ target, list, blobs, dryRun: true });
+const restored = await restore({ target, list, blobs, verify: true });
 const groups = ['foreign', 'link', 'shared', 'team', 'theirs'].map(name => lstatSync(`${target}/${name}`).gid);
 const modes = ['shared', 'team'].map(name => lstatSync(`${target}/${name}`).mode & 0o7777);
-const told = problems.map(problem => [
-  problem.path.toString(),
-  problem.kind === 'not-set' ? problem.what : problem.kind,
-]);
-process.stdout.write(`${JSON.stringify({ report, told, groups, modes })}\n`);
+const { report } = restored;
+process.stdout.write(
+  `${JSON.stringify({ report, rehearsed: told(rehearsed), told: told(restored), groups, modes })}\n`,
+);

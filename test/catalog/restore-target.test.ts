@@ -196,7 +196,7 @@ if (IS_ROOT) {
   });
 }
 
-test('who is not root gets the group of what was theirs back, if it is one of theirs; else it is told', t => {
+test('who is not root gets the group of what was theirs back, if it is one of theirs; all else is told', t => {
   if (!IS_ROOT) return skip(t, 'only root can become somebody in other groups');
   const target = temporaryFolder(t);
   chownSync(target, NOBODY, NOBODY);
@@ -207,11 +207,16 @@ test('who is not root gets the group of what was theirs back, if it is one of th
   // The program's own files may lie where only root reads.
   if (/EACCES|ERR_MODULE_NOT_FOUND/.test(stderr)) return skip(t, 'others may not read this folder');
   t.is(status, 0, stderr);
-  const { report, told, groups, modes } = JSON.parse(stdout);
+  const { report, rehearsed, told, groups, modes } = JSON.parse(stdout);
   t.deepEqual(groups, [NOBODY, 100, 100, 100, NOBODY]);
   t.deepEqual(modes, [0o2660, 0o2770]);
-  t.deepEqual(told, [['foreign', 'owner']]);
-  t.like(report, { failed: 0, notSet: 1, verified: 5 });
+  const unset = [
+    ['foreign', 'owner'],
+    ['theirs', 'owner'],
+  ];
+  t.deepEqual(rehearsed, unset, 'a dry run knows it before');
+  t.deepEqual(told, unset);
+  t.like(report, { failed: 0, notSet: 2, verified: 5 });
 });
 
 /** Somebody who may write into the target moves a folder away, and puts a symlink in its place, right before a call. */
