@@ -22,6 +22,14 @@ export interface FilesLost {
   readonly filesChanged: number;
 }
 
+export interface ContentLost extends FilesLost {
+  /**
+   * Of the files lost by their paths those whose content is still there: how many contents have how many such files.
+   * When the last file with such a content goes, so many are lost at once.
+   */
+  readonly moved: ReadonlyMap<number, number>;
+}
+
 interface TwoSnapshots {
   readonly before: SnapshotId;
   readonly after: SnapshotId;
@@ -48,10 +56,11 @@ export async function contentLost(
   pair: TwoSnapshots,
   signal: AbortSignal,
   contentsMax = CONTENTS_MAX,
-): Promise<FilesLost> {
+): Promise<ContentLost> {
   const { filesGone, filesChanged } = await filesLost(objects, pair, signal);
   const passes = Math.ceil((filesGone + filesChanged) / contentsMax);
   const lost = { filesGone: 0, filesChanged: 0 };
+  const moved = new Map<number, number>();
   for (let pass = 0; pass < passes; pass += 1) {
     const missing = new Map<BlobId, { filesGone: number; filesChanged: number }>();
     for await (const { blob, how } of lostByPath(objects, pair, signal)) {
@@ -61,13 +70,20 @@ export async function contentLost(
       missing.set(blob, files);
     }
     for await (const stretch of walkStretches(objects, pair.after, { signal }))
-      for (const { entry } of stretch) if (entry.blob !== undefined) missing.delete(entry.blob);
+      for (const { entry } of stretch) {
+        const { blob } = entry;
+        const files = blob && missing.get(blob);
+        if (files === undefined) continue;
+        missing.delete(blob as BlobId);
+        const count = files.filesGone + files.filesChanged;
+        moved.set(count, (moved.get(count) ?? 0) + 1);
+      }
     for (const files of missing.values()) {
       lost.filesGone += files.filesGone;
       lost.filesChanged += files.filesChanged;
     }
   }
-  return lost;
+  return { ...lost, moved };
 }
 
 /** A hash's first bits are spread evenly. */

@@ -8,22 +8,26 @@
  * For the second case a run's snapshot is compared with one that is a day old, which is in its hold if it is no longer
  * listed. How often a file changed does not count: ten files that are written all day are ten.
  *
- * Comparing reads the records of everything that changed within the day. An upper bound saves that: what the last
- * comparison found, plus what the runs since have lost, is never less than what a comparison would find now. The
- * comparison is made when that sum is too large, which on average costs a run no more than its own changes. The sum is
- * kept in memory alone: after a start the first run with a change is compared.
+ * Comparing reads the records of everything that changed within the day, and where paths are not enough, all of the
+ * snapshot. An upper bound saves that (loss-bound.ts): the comparison is made when the bound is too large, which on
+ * average costs a run no more than its own changes.
+ *
+ * Files that left before anybody had a copy are cut out of the last snapshot (torn-files.ts). They may only have got
+ * another name, which nobody knows before the next run: so that run is compared with the snapshot as it was taken.
  *
  * Driven by the origin, in each run of a source, before its snapshot is listed.
  */
 import type { Logger } from 'pino';
 import { contentLost, type FilesLost, filesLost } from '../catalog/files-lost.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
-import { ObjectMissing, readSnapshot } from '../catalog/read-object.js';
+import { ifReadable, ObjectMissing, readSnapshot } from '../catalog/read-object.js';
 import { type ChangeView, isMassChange } from '../catalog/retention.js';
+import type { Snapshot } from '../catalog/snapshot.js';
 import { DAY_MS } from '../core/day.js';
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Brakes } from './brakes.js';
+import { LossBound } from './loss-bound.js';
 
 interface DatedSnapshot {
   readonly id: ObjectId;
@@ -37,12 +41,20 @@ export interface RunToLookAt extends ChangeView {
   readonly wanted: readonly DatedSnapshot[];
 }
 
+/** What has left or changed since the last snapshot as it was taken, by its paths. */
+interface SinceTaken extends ChangeView {
+  /** That snapshot; undefined when there is none, or none that can be read. */
+  readonly taken: ObjectId | undefined;
+}
+
+type CutOut = Pick<SinceTaken, 'taken'> & Pick<Snapshot, 'missed' | 'stale'>;
+
 export class MassChanges {
   readonly #brakes: Brakes;
   readonly #objects: ObjectReader;
   readonly #log: Logger;
-  /** The most files by which the last snapshot may differ from the one a day before it. */
-  readonly #lostMax = new Map<SourceId, number>();
+  /** For each source the snapshot a day before the last run, and how much of it is lost at most. */
+  readonly #days = new Map<SourceId, { readonly dayAgo: ObjectId; readonly bound: LossBound }>();
 
   constructor({
     brakes,
@@ -64,62 +76,109 @@ export class MassChanges {
    * @throws the signal's reason
    */
   async look(source: SourceId, run: RunToLookAt, signal: AbortSignal): Promise<boolean> {
-    const { snapshot, timeMs, filesBefore, filesGone, filesChanged } = run;
-    if (isMassChange(run)) {
-      const lost = await this.#lostSinceLast(source, run, signal);
-      if (isMassChange({ ...run, ...lost })) {
+    const { snapshot, timeMs } = run;
+    const since = await this.#sinceTaken(source, run);
+    if (isMassChange(since)) {
+      const lost = await this.#lostSinceTaken(source, run, since, signal);
+      if (isMassChange({ ...since, ...lost })) {
+        const { filesBefore } = since;
         await this.#brakes.pull(source, { snapshot, timeMs, filesBefore, ...lost });
         return true;
       }
     }
-    // A run without changes needs no look: the last snapshot had one.
+    const { filesGone, filesChanged } = since;
+    this.#days.get(source)?.bound.left(filesGone + filesChanged);
+    // A run in which nothing left needs no look: the last snapshot had one.
     return filesGone + filesChanged > 0 && (await this.#lookAtDay(source, run, signal));
   }
 
   /** A person has looked and accepts this snapshot and all before it. */
   async accept(source: SourceId, timeMs: number): Promise<void> {
-    this.#lostMax.delete(source);
+    this.#days.delete(source);
     await this.#brakes.release(source, timeMs);
   }
 
-  /** Its content; where the last snapshot cannot be read, all that left or changed by its path. */
-  async #lostSinceLast(source: SourceId, run: RunToLookAt, signal: AbortSignal): Promise<FilesLost> {
-    const { snapshot, filesGone, filesChanged, wanted } = run;
-    const last = wanted.at(-1);
-    if (last === undefined) return { filesGone, filesChanged };
+  /** With what was cut out of the last snapshot since it was taken. */
+  async #sinceTaken(source: SourceId, run: RunToLookAt): Promise<SinceTaken> {
+    const { filesBefore, filesGone, filesChanged, brakePercent, wanted } = run;
+    const { taken, missed, stale } = await this.#cutOut(source, wanted.at(-1)?.id);
+    return {
+      taken,
+      filesBefore: filesBefore + missed,
+      filesGone: filesGone + missed,
+      filesChanged: filesChanged + stale,
+      brakePercent,
+    };
+  }
+
+  /** How many files were cut out of a snapshot since it was taken, or were set back to older content. */
+  async #cutOut(source: SourceId, last: ObjectId | undefined): Promise<CutOut> {
+    let cut = { missed: 0, stale: 0 };
     try {
-      return await contentLost(this.#objects, { before: last.id, after: snapshot }, signal);
+      let taken = last;
+      let snapshot = taken && (await readSnapshot(this.#objects, taken));
+      if (snapshot?.recutOf === undefined) return { taken, ...cut };
+      const { missed, stale } = snapshot;
+      // While the snapshot as it was taken is not read, all that this one lacks counts as cut out.
+      cut = { missed, stale };
+      while (snapshot.recutOf !== undefined) {
+        taken = snapshot.recutOf;
+        snapshot = await readSnapshot(this.#objects, taken);
+      }
+      const since = (now: number, then: number): number => Math.max(0, now - then);
+      return { taken, missed: since(missed, snapshot.missed), stale: since(stale, snapshot.stale) };
     } catch (error) {
-      if (!(error instanceof ObjectMissing || error instanceof MalformedObject)) throw error;
-      this.#log.warn(
-        { code: 'LAST_NOT_COMPARED', source, err: error },
-        'whether what left has only got another place is not known, for a part of the last snapshot is lost',
-      );
+      this.#tellLastLost(source, error);
+      return { taken: undefined, ...cut };
+    }
+  }
+
+  /** Its content; where the last snapshot cannot be read, all that left or changed by its path. */
+  async #lostSinceTaken(
+    source: SourceId,
+    { snapshot }: RunToLookAt,
+    { taken, filesGone, filesChanged }: SinceTaken,
+    signal: AbortSignal,
+  ): Promise<FilesLost> {
+    if (taken === undefined) return { filesGone, filesChanged };
+    try {
+      const lost = await contentLost(this.#objects, { before: taken, after: snapshot }, signal);
+      return { filesGone: lost.filesGone, filesChanged: lost.filesChanged };
+    } catch (error) {
+      this.#tellLastLost(source, error);
       return { filesGone, filesChanged };
     }
+  }
+
+  #tellLastLost(source: SourceId, error: unknown): void {
+    if (!(error instanceof ObjectMissing || error instanceof MalformedObject)) throw error;
+    this.#log.warn(
+      { code: 'LAST_NOT_COMPARED', source, err: error },
+      'whether what left has only got another place is not known, for a part of the last snapshot is lost',
+    );
   }
 
   async #lookAtDay(source: SourceId, run: RunToLookAt, signal: AbortSignal): Promise<boolean> {
     const { snapshot, timeMs, brakePercent } = run;
     if (this.#brakes.on(source) !== undefined) {
-      this.#lostMax.delete(source);
+      this.#days.delete(source);
       return false;
     }
     const dayAgo = aDayBefore(run, this.#brakes.acceptedMs(source));
     if (dayAgo === undefined) return false;
-    const lostMax = (this.#lostMax.get(source) ?? Number.POSITIVE_INFINITY) + run.filesGone + run.filesChanged;
-    this.#lostMax.set(source, lostMax);
     try {
       const filesBefore = (await readSnapshot(this.#objects, dayAgo.id)).files;
       const isMass = (lost: FilesLost): boolean => isMassChange({ filesBefore, brakePercent, ...lost });
+      const lostMax = await this.#lostMax(source, dayAgo.id, signal);
       if (!isMass({ filesGone: lostMax, filesChanged: 0 })) return false;
       const pair = { before: dayAgo.id, after: snapshot };
       const byPath = await filesLost(this.#objects, pair, signal);
-      this.#lostMax.set(source, byPath.filesGone + byPath.filesChanged);
-      if (!isMass(byPath)) return false;
-      const lost = await contentLost(this.#objects, pair, signal);
+      const lost = isMass(byPath) ? await contentLost(this.#objects, pair, signal) : byPath;
+      this.#days.set(source, { dayAgo: dayAgo.id, bound: new LossBound(lost) });
       if (!isMass(lost)) return false;
-      await this.#brakes.pull(source, { snapshot, timeMs, filesBefore, ...lost, sinceSnapshotMs: dayAgo.timeMs });
+      const { filesGone, filesChanged } = lost;
+      const sinceSnapshotMs = dayAgo.timeMs;
+      await this.#brakes.pull(source, { snapshot, timeMs, filesBefore, filesGone, filesChanged, sinceSnapshotMs });
       return true;
     } catch (error) {
       if (!(error instanceof ObjectMissing)) throw error;
@@ -129,6 +188,22 @@ export class MassChanges {
       );
       return false;
     }
+  }
+
+  /** So many files of the snapshot a day ago are lost at most. */
+  async #lostMax(source: SourceId, dayAgo: ObjectId, signal: AbortSignal): Promise<number> {
+    const day = this.#days.get(source);
+    if (day === undefined) return Number.POSITIVE_INFINITY;
+    const { bound } = day;
+    if (day.dayAgo !== dayAgo) {
+      this.#days.delete(source);
+      const pair = { before: dayAgo, after: day.dayAgo };
+      const isNew = await ifReadable(filesLost(this.#objects, pair, signal));
+      if (isNew === undefined) return Number.POSITIVE_INFINITY;
+      bound.dayMoved(isNew.filesGone + isNew.filesChanged);
+      this.#days.set(source, { dayAgo, bound });
+    }
+    return bound.atMost;
   }
 }
 

@@ -270,10 +270,7 @@ export class Origin {
     const own = this.#own.get(source);
     if (own === undefined) return;
     own.torn.close();
-    await this.#turns.take(source, () => {
-      const { path, brakePercent } = own.setting;
-      return own.torn.cutOut({ source, path, brakePercent });
-    });
+    await this.#turns.take(source, () => own.torn.cutOut({ source, path: own.setting.path }));
   }
 
   /**
@@ -296,7 +293,7 @@ export class Origin {
 
   #begin(source: SourceId, setting: SourceSetting): Own {
     const { log, signal } = this.#options;
-    const torn = new TornFiles({ ...this.#options, heads: this.#heads, massChanges: this.#massChanges }, () => {
+    const torn = new TornFiles({ ...this.#options, heads: this.#heads }, () => {
       this.cutOutTorn(source).catch((error: unknown) => {
         log.error(
           { code: 'RECUT_FAILED', source, err: error },

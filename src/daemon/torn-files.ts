@@ -6,13 +6,15 @@
  * leaves only if its bytes say so: that the scan cache knows other content is no reason to give up a file that lies
  * there untouched.
  *
+ * The brake on mass changes looks in the next run, which knows what only got another name (mass-changes.ts).
+ *
  * Driven by the parts that read live files; the cutting is driven by the origin, in the source's turn.
  */
 import type { Logger } from 'pino';
 import type { Entry } from '../catalog/entry.js';
 import { ifReadable, readSnapshot } from '../catalog/read-object.js';
 import { decodeRecord } from '../catalog/record.js';
-import { type Recut, recut } from '../catalog/recut.js';
+import { recut } from '../catalog/recut.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { readSourceFile } from '../catalog/source-file.js';
@@ -24,7 +26,6 @@ import type { ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { OwnSource } from './live-parcels.js';
-import type { MassChanges } from './mass-changes.js';
 import type { OnceCopied } from './once-copied.js';
 import type { OwnHeads } from './own-heads.js';
 
@@ -45,15 +46,9 @@ export interface TornFilesOptions {
   readonly known: Pick<Known, 'isClaimed'>;
   readonly cache: ScanCache;
   readonly onceCopied: OnceCopied;
-  readonly massChanges: Pick<MassChanges, 'look'>;
   readonly signer: Signer;
   readonly log: Logger;
   readonly signal: AbortSignal;
-}
-
-/** A source whose snapshots are to be cut again. */
-export interface SourceToRecut extends OwnSource {
-  readonly brakePercent: number;
 }
 
 interface TornFile {
@@ -97,7 +92,7 @@ export class TornFiles {
   /**
    * Cuts files that nobody can give any longer, and that nobody ever had, out of every listed snapshot that has them.
    */
-  async cutOut(own: SourceToRecut): Promise<void> {
+  async cutOut(own: OwnSource): Promise<void> {
     const { heads, catalog, objects, signer, log } = this.#options;
     const told = [...this.#told].filter(([parcel]) => !this.#isClaimed(parcel));
     this.#told.clear();
@@ -124,8 +119,6 @@ export class TornFiles {
         signer,
       });
       replaced.set(id, { id: next.snapshot, timeMs, complete: !isPartial(await readSnapshot(objects, next.snapshot)) });
-      // The next run is compared with what this cut leaves, and would never see what the cut takes out.
-      if (index === snapshots.length - 1) await this.#lookForMassChange(own, { before: id, after: next, timeMs });
     }
     if (replaced.size === 0) return;
     await catalog.objects.flush();
@@ -221,18 +214,6 @@ export class TornFiles {
     };
     const searched = await ifReadable(search());
     return searched === undefined ? 'unknown' : searched.parcel;
-  }
-
-  /** Called before a head lists it: what left the newest snapshot is looked at as if a run had found it gone. */
-  async #lookForMassChange(
-    { source, brakePercent }: SourceToRecut,
-    { before, after, timeMs }: { readonly before: ObjectId; readonly after: Recut; readonly timeMs: number },
-  ): Promise<void> {
-    const { heads, objects, massChanges, signal } = this.#options;
-    const { files: filesBefore } = await readSnapshot(objects, before);
-    const change = { filesBefore, filesGone: after.missed, filesChanged: 0, brakePercent };
-    const run = { snapshot: after.snapshot, timeMs, wanted: heads.wanted(source), ...change };
-    await massChanges.look(source, run, signal);
   }
 
   /** True even if the copy failed an audit: another host's word that a copy is bad cuts nothing out. */

@@ -101,6 +101,57 @@ test('moved within a day, and then encrypted little by little', async t => {
   t.regex(brakes.on(aSource) ?? '', /little by little/);
 });
 
+test('after most got another name, a run that changes little reads little, and what is then lost is noticed', async t => {
+  const { run, source, brakes, catalog } = await aBrakedSource(t);
+  for (let n = 0; n < 7; n += 1) renameSync(source.path(`folder${n}`), source.path(`moved${n}`));
+  await run(0, 1);
+  const changes = new MassChanges({ brakes, objects: source.objects, log: pino({ level: 'silent' }) });
+  const [first, second] = catalog.get(aSource)?.head.snapshots ?? [];
+  const readsOf = async (filesChanged: number): Promise<number> => {
+    const { reads } = source.objects;
+    const at = { snapshot: second?.id as ObjectId, timeMs: second?.timeMs ?? 0, filesBefore: FILES, filesGone: 0 };
+    const wanted = first === undefined ? [] : [first];
+    const view = { ...at, filesChanged, brakePercent: 50, wanted };
+    await changes.look(aSource, view, new AbortController().signal);
+    return source.objects.reads - reads;
+  };
+  const compared = await readsOf(1);
+  t.true(compared > 20);
+  // 149 files that leave lose themselves and as many others at most.
+  for (let files = 1; files <= 75; files += 15) t.is(await readsOf(15), 2, `${files}`);
+  t.is(await readsOf(1), compared, 'so much changed that it may be too much');
+  for (let n = 0; n < 7; n += 1) rmSync(source.path(`moved${n}`), { recursive: true });
+  t.true(await run(0, 1));
+  t.regex(brakes.on(aSource) ?? '', /^of 301 files 300 left/);
+});
+
+test('copies of one content may go one after the other, but not the last', async t => {
+  const { run, source, brakes } = await aBrakedSource(t);
+  source.write(Object.fromEntries(Array.from({ length: 400 }, (_, n) => [`same/${n}`, 'the same'])));
+  t.false(await run(0, 1, { afterMs: 25 * HOUR_MS }));
+  t.false(await run(0, 1, { afterMs: 25 * HOUR_MS }));
+  for (let n = 0; n < 399; n += 1) rmSync(source.path(`same/${n}`));
+  t.false(await run(0, 1));
+  t.false(await run(0, 1));
+  rmSync(source.path('same/399'));
+  t.true(await run(0, 1));
+  t.regex(brakes.on(aSource) ?? '', /^of 700 files 400 left and 1 changed since .*, little by little/);
+});
+
+test('files that came within the day and went in small steps are noticed once the day began with them', async t => {
+  const { run, source, brakes } = await aBrakedSource(t);
+  const many = (n: number): string => `many/${n}`;
+  source.write(Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [many(n), `many ${n}`])));
+  t.false(await run(0, 1));
+  let gone = 0;
+  for (const until of [400, 750, 900]) {
+    for (; gone < until; gone += 1) rmSync(source.path(many(gone)));
+    t.false(await run(0, 1), `${until}`);
+  }
+  t.true(await run(0, 1, { afterMs: 21 * HOUR_MS }));
+  t.regex(brakes.on(aSource) ?? '', /^of 1300 files 900 left/);
+});
+
 test('where the last snapshot cannot be read, what left by its path counts as lost', async t => {
   const { source, brakes, catalog } = await aBrakedSource(t);
   const log = pino({ level: 'silent' });
@@ -108,9 +159,9 @@ test('where the last snapshot cannot be read, what left by its path counts as lo
   const [first] = catalog.get(aSource)?.head.snapshots ?? [];
   const { snapshot } = await source.take();
   source.objects.lose(first?.id as ObjectId);
-  const run = { snapshot, timeMs: Date.now(), filesBefore: FILES, filesGone: 200, filesChanged: 0, brakePercent: 50 };
+  const run = { snapshot, timeMs: Date.now(), filesBefore: FILES, filesGone: 200, filesChanged: 0 };
   const wanted = first === undefined ? [] : [first];
-  t.true(await changes.look(aSource, { ...run, wanted }, new AbortController().signal));
+  t.true(await changes.look(aSource, { ...run, brakePercent: 50, wanted }, new AbortController().signal));
   t.regex(brakes.on(aSource) ?? '', /^of 300 files 200 left/);
 });
 
@@ -150,11 +201,11 @@ test('runs are compared with the day before only when their sum is too much', as
     await changes.look(aSource, view, new AbortController().signal);
     return source.objects.reads - reads;
   };
-  t.true((await look(10)) > 1, 'nothing is known at the start');
-  t.is(await look(0), 0);
-  for (let runs = 0; runs < 14; runs += 1) t.is(await look(10), 1, `${runs}`);
-  t.true((await look(10)) > 1);
-  t.is(await look(10), 1);
+  t.true((await look(10)) > 2, 'nothing is known at the start');
+  t.is(await look(0), 1, 'the last snapshot says whether it was cut again');
+  for (let runs = 0; runs < 14; runs += 1) t.is(await look(10), 2, `${runs}`);
+  t.true((await look(10)) > 2);
+  t.is(await look(10), 2);
 });
 
 test('where the older snapshot cannot be read nothing is pulled, and the next run looks again', async t => {

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { PARCEL_FILE_BYTES } from '../../src/catalog/cut.js';
@@ -169,9 +169,13 @@ test('what is copied is noted again after a disk that would not take it, and let
   t.is(readFileSync(file, 'utf8'), noted);
 });
 
-test('files that leave a snapshot because nobody had a copy yet pull the brake, as if a run had found them gone', async t => {
+/** Photos that nobody has yet leave their folder, and are cut out of the snapshot. @returns how often the brake is pulled by the next run */
+async function cutOutAndRun(
+  t: ExecutionContext,
+  { isMoved, isLost = false }: { readonly isMoved: boolean; readonly isLost?: boolean },
+) {
   const source = new ScratchSource(t);
-  for (let n = 0; n < 150; n += 1) source.write({ [`photo${n}`]: `photo ${n}` });
+  for (let n = 0; n < 150; n += 1) source.write({ [`photos/photo${n}`]: `photo ${n}` });
   source.write({ 'other.txt': 'other' });
   const pulled: object[] = [];
   const brakes = {
@@ -181,19 +185,51 @@ test('files that leave a snapshot because nobody had a copy yet pull the brake, 
     sinceMs: () => undefined,
     pull: async (_: unknown, change: object) => void pulled.push(change),
   };
-  const { list, origin, newest } = await anOrigin(t, source, { brakes: brakes as never });
+  const retainer = { judge: async () => ({ stopped: undefined, snapshots: [] }) };
+  const made = await anOrigin(t, source, { brakes: brakes as never, retainer: retainer as never });
+  const { list, origin, newest, now } = made;
   await source.take();
   await list();
   const schedule = { kind: 'every', everyMs: 365 * 86_400_000 };
   origin.configure([
     { name: 'photos', path: source.root, schedule, jitterMs: 0, exclude: [], hooks: {}, brakePercent: 50 } as never,
   ]);
-  for (let n = 0; n < 150; n += 1) {
-    const found = await findEntry(source.objects, source.last as never, Buffer.from(`photo${n}`));
-    origin.torn({ source: aSource, parcel: found?.parcel as ParcelId, path: Buffer.from(`photo${n}`) });
-    unlinkSync(source.path(`photo${n}`));
+  const taken = source.last as NonNullable<typeof source.last>;
+  const parcelOf = async (n: number) =>
+    (await findEntry(source.objects, taken, Buffer.from(`photos/photo${n}`)))?.parcel as ParcelId;
+  const parcels = await Promise.all(Array.from({ length: 150 }, (_, n) => parcelOf(n)));
+  if (isMoved) renameSync(source.path('photos'), source.path('pictures'));
+  else rmSync(source.path('photos'), { recursive: true });
+  // In two cuts, as they are asked for.
+  for (const [begin, end] of [
+    [0, 80],
+    [80, 150],
+  ] as const) {
+    for (let n = begin; n < end; n += 1)
+      origin.torn({ source: aSource, parcel: parcels[n] as ParcelId, path: Buffer.from(`photos/photo${n}`) });
+    await origin.cutOutTorn(aSource);
   }
-  await origin.cutOutTorn(aSource);
+  t.deepEqual(await source.paths(newest()), ['other.txt', 'photos']);
+  t.deepEqual(pulled, [], 'nobody knows yet what became of them');
+  if (isLost) source.objects.lose(taken);
+  now.ms += 3_600_000;
+  await origin.backup(aSource, { acceptChanges: false });
+  return { source, pulled, newest };
+}
+
+test('files that were cut out because nobody had a copy yet count in the next run, and pull the brake if they are gone', async t => {
+  const { source, pulled, newest } = await cutOutAndRun(t, { isMoved: false });
   t.deepEqual(await source.paths(newest()), ['other.txt']);
   t.like(pulled, [{ snapshot: newest(), filesBefore: 151, filesGone: 150 }]);
+});
+
+test('files that were cut out because nobody had a copy yet pull no brake if they only got another name', async t => {
+  const { source, pulled, newest } = await cutOutAndRun(t, { isMoved: true });
+  t.is((await source.paths(newest())).length, 152);
+  t.deepEqual(pulled, []);
+});
+
+test('files that were cut out count as gone where the snapshot that had them is lost', async t => {
+  const { pulled } = await cutOutAndRun(t, { isMoved: true, isLost: true });
+  t.like(pulled, [{ filesBefore: 151, filesGone: 150 }]);
 });
