@@ -94,19 +94,17 @@ export class Origin {
   readonly #turns = new Turns<SourceId>();
   readonly #heads: OwnHeads;
   readonly #unlisting: Unlisting;
-  readonly #massChanges: MassChanges;
   readonly #runs: SnapshotRuns;
 
   constructor(options: OriginOptions) {
     this.#options = options;
     this.#heads = new OwnHeads(options);
     this.#unlisting = new Unlisting({ ...options, heads: this.#heads });
-    this.#massChanges = new MassChanges(options);
     this.#runs = new SnapshotRuns({
       ...options,
       heads: this.#heads,
       unlisting: this.#unlisting,
-      massChanges: this.#massChanges,
+      massChanges: new MassChanges(options),
     });
   }
 

@@ -65,6 +65,8 @@ export class TreeKeeper {
   readonly #trees = new Map<string, Tree>();
   /** What each dated tree was made from: the held parcels of its snapshot. */
   readonly #madeOf = new Map<string, string>();
+  /** Stores on file systems without hard links, about which the log has been told. */
+  readonly #linkless = new Set<StoreId>();
   /** One turn a store: a disk that hangs must not hold up the others' trees. */
   readonly #turns = new Turns<StoreId>();
   #timer: NodeJS.Timeout | undefined;
@@ -209,8 +211,19 @@ export class TreeKeeper {
         { code: 'TREE_WRITTEN', source, store: store.id, snapshot: listed.id, ...report },
         'tree brought up to date',
       );
+      if (report.noHardLinks) this.#tellLinkless(store);
       return;
     }
+  }
+
+  /** Once a start: it stays so. */
+  #tellLinkless(store: Store): void {
+    if (this.#linkless.has(store.id)) return;
+    this.#linkless.add(store.id);
+    this.#log.warn(
+      { code: 'TREE_WITHOUT_LINKS', store: store.id, path: store.path },
+      'the file system of a store has no hard links, so its trees have folders and no files: the copies are whole in .blobs, the .unplaced file beside each tree names them, and restore --from-store works as with any store',
+    );
   }
 
   async #keepDated(store: Store): Promise<void> {

@@ -49,6 +49,8 @@ export interface TreeReport {
   readonly absent: number;
   /** Things that somebody else put there, left where they are. */
   readonly left: number;
+  /** This file system has no hard links, so no file that has bytes could be placed. */
+  readonly noHardLinks?: true;
 }
 
 type Unplaced =
@@ -182,6 +184,7 @@ class TreeWalk {
   #unplaced = 0;
   #absent = 0;
   #left = 0;
+  #noHardLinks = false;
 
   constructor(root: Buffer, place: TreePlace, lists: Lists) {
     this.#root = root;
@@ -190,7 +193,8 @@ class TreeWalk {
   }
 
   get report(): TreeReport {
-    return { placed: this.#placed, unplaced: this.#unplaced, absent: this.#absent, left: this.#left };
+    const counts = { placed: this.#placed, unplaced: this.#unplaced, absent: this.#absent, left: this.#left };
+    return { ...counts, ...(this.#noHardLinks && { noHardLinks: true }) };
   }
 
   async begin(): Promise<void> {
@@ -271,6 +275,7 @@ class TreeWalk {
       case 'unplaced':
         if (this.#lists.needsLinks && outcome.why === 'no-hard-links') throw noHardLinks(this.#place.storePath);
         this.#unplaced += 1;
+        this.#noHardLinks ||= outcome.why === 'no-hard-links';
         await this.#lists.unplaced.add(unplacedLine(first.entry.blob, outcome.why, first.entry.path));
         return;
     }

@@ -1,11 +1,12 @@
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
+import type { ListedSnapshot } from '../../src/catalog/head.js';
 import { walkParcels } from '../../src/catalog/walk.js';
 import { type ObjectId, type ParcelId, parseStoreId, splitSourceId } from '../../src/core/ids.js';
 import { TreeKeeper } from '../../src/daemon/tree-keeper.js';
 import type { DatedTree } from '../../src/store/dated-trees.js';
 import type { Store } from '../../src/store/store.js';
-import type { TreeView } from '../../src/store/tree-view.js';
+import type { TreeReport, TreeView } from '../../src/store/tree-view.js';
 import { aSource, ScratchSource } from '../catalog/scratch-source.js';
 import { until } from '../helpers/until.js';
 
@@ -24,6 +25,11 @@ class House {
   wanted: readonly ObjectId[];
   isUnsettled = false;
   isHeadKnown = true;
+  /** Protected. */
+  listed: readonly ListedSnapshot[] = [];
+  /** What an update of a tree says besides. */
+  told: Partial<TreeReport> = {};
+  readonly logged: string[] = [];
   /** Mounted before it. */
   others: Store[] = [];
   seq = 1;
@@ -39,10 +45,11 @@ class House {
       catalog: this.#catalog(),
       objects: source.objects,
       known: { holders: (id: ParcelId) => (this.held.has(id) ? [{ store: STORE }] : []) },
-      roster: { named: (host: string) => (host === 'imac' ? { host: origin } : undefined) },
+      protections: { of: async () => ({ copiesWanted: 1, under: 0 }) },
+      roster: { named: (host: string) => (host === 'imac' ? { host: origin } : undefined), nameOf: () => 'imac' },
       clock: { nowMs: () => 0 },
       timing: () => ({ treeQuietMs: 0, treeEveryMs: 0 }),
-      log: pino({ level: 'silent' }),
+      log: pino({ level: 'warn' }, { write: (line: string) => void this.logged.push(JSON.parse(line).code) }),
       signal: ended.signal,
     } as unknown as ConstructorParameters<typeof TreeKeeper>[0]);
     t.teardown(async () => {
@@ -74,7 +81,7 @@ class House {
         for await (const { path, kind } of files) if (kind === 'file') paths.push(path.toString());
         this.written.push(paths);
         signal?.throwIfAborted();
-        return { placed: paths.length, unplaced: 0, absent: 0, left: 0 };
+        return { placed: paths.length, unplaced: 0, absent: 0, left: 0, ...this.told };
       },
       removeTree: async ({ snapshot }: DatedTree) => {
         this.dated.splice(0, this.dated.length, ...this.dated.filter(tree => tree.snapshot !== snapshot));
@@ -88,7 +95,7 @@ class House {
     return {
       sources: () => [aSource],
       forgottenSources: () => new Set(),
-      get: () => (house.isHeadKnown ? { hash: `head ${house.wanted}`, head: { snapshots: [] } } : undefined),
+      get: () => (house.isHeadKnown ? { hash: `head ${house.wanted}`, head: { snapshots: house.listed } } : undefined),
       wantedSnapshots: () => house.wanted,
       get isUnsettled() {
         return house.isUnsettled;
@@ -222,4 +229,20 @@ test('a store has a hundred dated trees at the most', async t => {
   house.dated.push({ ...house.tree, datedMs: 100_000, snapshot: other });
   await t.throwsAsync(house.make(), { code: 'TREES_TOO_MANY' });
   t.is(house.dated.length, 100);
+});
+
+test('that a store can have no files in its trees, for want of hard links, is told once', async t => {
+  const house = await House.begin(t);
+  house.listed = [{ id: house.tree.snapshot, timeMs: 0, complete: true, firstSeq: 1 }];
+  house.keeper.start();
+  await until('the tree is written', () => house.written.length > 0);
+  t.deepEqual(house.logged, []);
+  house.told = { placed: 0, unplaced: 2, noHardLinks: true };
+  for (let times = 0; times < 3; times += 1) {
+    const from = house.written.length;
+    house.seq += 1;
+    await until('it is written again', () => house.written.length > from);
+    await house.looksAgain();
+  }
+  t.deepEqual(house.logged, ['TREE_WITHOUT_LINKS']);
 });
