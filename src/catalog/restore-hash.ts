@@ -5,7 +5,7 @@
  * does not mean that the target cannot be written. So the error has a class of its own, which stops no restore
  * (restore-failure.ts).
  */
-import { closeSync, constants, openSync, read } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, read, readSync } from 'node:fs';
 import { createHasher, type Hasher } from '../core/hash.js';
 import { hexOf } from '../core/ids.js';
 import { pathlessMessageOf } from './restore-failure.js';
@@ -44,10 +44,14 @@ export async function hashInto(hasher: Hasher, path: Buffer, signal: AbortSignal
   const fd = guarded(() => openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
   let bytes = 0;
   try {
-    const buffer = Buffer.allocUnsafe(READ_BYTES);
+    // A small file is read at once: by the thread pool, and into a buffer for a large one, it would cost ten times as
+    // much. One byte more than it has shows its end, or that it grows.
+    const size = guarded(() => fstatSync(fd)).size;
+    const isSmall = size < READ_BYTES;
+    const buffer = Buffer.allocUnsafe(isSmall ? size + 1 : READ_BYTES);
     for (;;) {
       signal.throwIfAborted();
-      const got = await readFrom(fd, buffer).catch(unreadable);
+      const got = isSmall ? guarded(() => readSync(fd, buffer)) : await readFrom(fd, buffer).catch(unreadable);
       if (got === 0) return bytes;
       hasher.update(buffer.subarray(0, got));
       bytes += got;
