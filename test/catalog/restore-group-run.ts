@@ -14,6 +14,7 @@ const { Blobs, entryOf, fileOf, placed, restore } = await import('./restore-fixt
 const list = placed([
   entryOf('', { kind: 'directory', uid, gid: own }),
   fileOf('foreign', 'x', { uid, gid: foreign }),
+  fileOf('late', 'late', { uid, gid: own }),
   entryOf('link', { kind: 'symlink', target: Buffer.from('shared'), uid, gid: other }),
   fileOf('shared', 'x', { uid, gid: other, mode: 0o2660 }),
   entryOf('team', { kind: 'directory', uid, gid: other, mode: 0o2770 }),
@@ -23,10 +24,10 @@ const told = ({ problems }: Awaited<ReturnType<typeof restore>>): string[][] =>
   problems.map(problem => [problem.path.toString(), problem.kind === 'not-set' ? problem.what : problem.kind]);
 const blobs = new Blobs().add('x');
 const rehearsed = await restore({ target, list, blobs, dryRun: true });
-const restored = await restore({ target, list, blobs, verify: true });
+const begun = await restore({ target, list, blobs });
+const restored = await restore({ target, list, blobs: new Blobs().add('late'), verify: true });
 const groups = ['foreign', 'link', 'shared', 'team', 'theirs'].map(name => lstatSync(`${target}/${name}`).gid);
 const modes = ['shared', 'team'].map(name => lstatSync(`${target}/${name}`).mode & 0o7777);
 const { report } = restored;
-process.stdout.write(
-  `${JSON.stringify({ report, rehearsed: told(rehearsed), told: told(restored), groups, modes })}\n`,
-);
+const runs = { rehearsed: told(rehearsed), begun: told(begun), told: told(restored) };
+process.stdout.write(`${JSON.stringify({ report, ...runs, groups, modes })}\n`);

@@ -1,6 +1,8 @@
 import { cpSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
+import type { ListedSnapshot } from '../../src/catalog/head.js';
+import { readSnapshot } from '../../src/catalog/read-object.js';
 import type { ObjectId } from '../../src/core/ids.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { Brakes } from '../../src/daemon/brakes.js';
@@ -152,18 +154,21 @@ test('files that came within the day and went in small steps are noticed once th
   t.regex(brakes.on(aSource) ?? '', /^of 1300 files 900 left/);
 });
 
-test('where the last snapshot cannot be read, what left by its path counts as lost', async t => {
-  const { source, brakes, catalog } = await aBrakedSource(t);
-  const log = pino({ level: 'silent' });
-  const changes = new MassChanges({ brakes, objects: source.objects, log });
-  const [first] = catalog.get(aSource)?.head.snapshots ?? [];
-  const { snapshot } = await source.take();
-  source.objects.lose(first?.id as ObjectId);
-  const run = { snapshot, timeMs: Date.now(), filesBefore: FILES, filesGone: 200, filesChanged: 0 };
-  const wanted = first === undefined ? [] : [first];
-  t.true(await changes.look(aSource, { ...run, brakePercent: 50, wanted }, new AbortController().signal));
-  t.regex(brakes.on(aSource) ?? '', /^of 300 files 200 left/);
-});
+for (const part of ['itself', 'pages'] as const)
+  test(`where the last snapshot cannot be read (${part}), what left by its path counts as lost`, async t => {
+    const { source, brakes, catalog } = await aBrakedSource(t);
+    const log = pino({ level: 'silent' });
+    const changes = new MassChanges({ brakes, objects: source.objects, log });
+    const [first] = catalog.get(aSource)?.head.snapshots ?? [];
+    renameSync(source.path('folder0'), source.path('moved'));
+    const { snapshot } = await source.take();
+    const { pages } = await readSnapshot(source.objects, first?.id as ObjectId);
+    for (const id of part === 'itself' ? [first?.id as ObjectId] : pages) source.objects.lose(id);
+    const run = { snapshot, timeMs: Date.now(), filesBefore: FILES, filesGone: 200, filesChanged: 0 };
+    const wanted = first === undefined ? [] : [first];
+    t.true(await changes.look(aSource, { ...run, brakePercent: 50, wanted }, new AbortController().signal));
+    t.regex(brakes.on(aSource) ?? '', /^of 300 files 200 left/);
+  });
 
 test('the same few files over and over are ordinary work, and so is as much in several days', async t => {
   const { run, brakes, alarms } = await aBrakedSource(t);
@@ -223,5 +228,23 @@ test('where the older snapshot cannot be read nothing is pulled, and the next ru
   t.is(brakes.on(aSource), undefined);
   await source.objects.put(bytes);
   await changes.look(aSource, view, new AbortController().signal);
+  t.regex(brakes.on(aSource) ?? '', /140 changed/);
+});
+
+test('where what was a day ago before cannot be read any more, the next day is compared anew', async t => {
+  const { run, source, brakes, catalog } = await aBrakedSource(t);
+  await run(0, 1);
+  await run(0, 140);
+  const changes = new MassChanges({ brakes, objects: source.objects, log: pino({ level: 'silent' }) });
+  const listed = catalog.get(aSource)?.head.snapshots ?? [];
+  const look = (at: number) => {
+    const { id: snapshot, timeMs } = listed[at] as ListedSnapshot;
+    const view = { filesBefore: FILES, filesGone: 0, filesChanged: 1, brakePercent: 40 };
+    const wanted = listed.slice(at - 1, at);
+    return changes.look(aSource, { snapshot, timeMs, ...view, wanted }, new AbortController().signal);
+  };
+  t.false(await look(1));
+  source.objects.lose(listed[0]?.id as ObjectId);
+  t.true(await look(2));
   t.regex(brakes.on(aSource) ?? '', /140 changed/);
 });
