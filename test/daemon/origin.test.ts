@@ -60,6 +60,29 @@ test('an origin that is stopped waits for the run of a source that the policy ha
   t.is(await stopped, 1);
 });
 
+test('of runs that are asked for at once one is under way, and each makes its snapshot', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  const told: string[] = [];
+  const { origin, list, catalog } = await anOrigin(t, source, {
+    beginScan: () => {
+      told.push('begins');
+      return () => told.push('ended');
+    },
+    retainer: { judge: async () => ({ stopped: undefined, snapshots: [] }) } as never,
+  });
+  await source.take();
+  await list();
+  await Promise.all([1, 2, 3].map(() => origin.backup(aSource, { acceptChanges: false })));
+  t.deepEqual(told, ['begins', 'ended', 'begins', 'ended', 'begins', 'ended']);
+  const times = catalog.get(aSource)?.head.snapshots.map(({ timeMs }) => timeMs) ?? [];
+  t.is(new Set(times).size, 4, 'each has a time of its own');
+  t.deepEqual(
+    times,
+    [...times].sort((a, b) => a - b),
+  );
+});
+
 test('a scan of a source is told before it begins, and when it has ended, well or not', async t => {
   const source = new ScratchSource(t);
   source.write({ 'file.txt': 'one' });
