@@ -20,6 +20,7 @@ interface Case {
   readonly target: string;
   /** The restore by a user without root, from a disk that this user may read. */
   restore(...more: readonly string[]): Promise<Ended>;
+  restoreAsRoot(...more: readonly string[]): Promise<Ended>;
 }
 
 /** @param owner of all that is in the snapshot */
@@ -36,7 +37,12 @@ async function snapshotOf(t: ExecutionContext, { owner }: { readonly owner: numb
   own(house.path('mine'), other);
   const target = house.path('mine', 'out');
   const words = ['restore', '--from-store', disk, '--target', target];
-  return { root: source.root, target, restore: (...more) => cluster([...words, ...more], { by }) };
+  return {
+    root: source.root,
+    target,
+    restore: (...more) => cluster([...words, ...more], { by }),
+    restoreAsRoot: (...more) => cluster([...words, ...more]),
+  };
 }
 
 const own = (folder: string, owner: number | undefined): void => {
@@ -47,7 +53,7 @@ const linesAbout = (word: string, { err }: Ended): string[] => err.split('\n').f
 
 test('a restore without root warns once about all files of other users, and exits with 3', async t => {
   if (other === undefined) return skip(t, 'only root can run it as somebody else');
-  const { root, target, restore } = await snapshotOf(t, { owner: 0 });
+  const { root, target, restore, restoreAsRoot } = await snapshotOf(t, { owner: 0 });
   const dry = await restore('--dry-run');
   t.is(dry.code, 3, dry.err);
   t.false(existsSync(target));
@@ -74,6 +80,11 @@ test('a restore without root warns once about all files of other users, and exit
   t.is(problems.length, FILES + 1, 'each is a record for scripts');
   t.like(problems[0], { kind: 'not-set', what: 'owner' });
   t.like(recordsOf(scripted.out).at(-1), { failed: 0, not_set: FILES + 1 });
+
+  const whole = await restoreAsRoot('--overwrite', '--verify');
+  t.deepEqual([whole.code, whole.err], [0, ''], 'as the hint says');
+  const below = compareTrees(root, target).filter(one => !one.startsWith('"": '));
+  t.deepEqual(below, [], 'all but the folder that was there');
 });
 
 test('a restore without root of what is the own user warns about nothing', async t => {
