@@ -94,7 +94,6 @@ export class MassChanges {
 
   /** A person has looked and accepts this snapshot and all before it. */
   async accept(source: SourceId, timeMs: number): Promise<void> {
-    this.#days.delete(source);
     await this.#brakes.release(source, timeMs);
   }
 
@@ -160,10 +159,7 @@ export class MassChanges {
 
   async #lookAtDay(source: SourceId, run: RunToLookAt, signal: AbortSignal): Promise<boolean> {
     const { snapshot, timeMs, brakePercent } = run;
-    if (this.#brakes.on(source) !== undefined) {
-      this.#days.delete(source);
-      return false;
-    }
+    if (this.#brakes.on(source) !== undefined) return false;
     const dayAgo = aDayBefore(run, this.#brakes.acceptedMs(source));
     if (dayAgo === undefined) return false;
     try {
@@ -196,7 +192,6 @@ export class MassChanges {
     if (day === undefined) return Number.POSITIVE_INFINITY;
     const { bound } = day;
     if (day.dayAgo !== dayAgo) {
-      this.#days.delete(source);
       const pair = { before: dayAgo, after: day.dayAgo };
       const isNew = await ifReadable(filesLost(this.#objects, pair, signal));
       if (isNew === undefined) return Number.POSITIVE_INFINITY;
