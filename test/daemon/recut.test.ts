@@ -5,6 +5,7 @@ import { PARCEL_FILE_BYTES } from '../../src/catalog/cut.js';
 import { readSnapshot } from '../../src/catalog/read-object.js';
 import { readSourceFile } from '../../src/catalog/source-file.js';
 import { findEntry } from '../../src/catalog/walk.js';
+import { hashHex } from '../../src/core/hash.js';
 import { logStart } from '../../src/core/holdings-log.js';
 import { type BlobId, type ParcelId, parseHostId, parseStoreId } from '../../src/core/ids.js';
 import { anyTimeMs, aSource, ScratchSource } from '../catalog/scratch-source.js';
@@ -70,6 +71,38 @@ test('a file that cannot be read any more and whose bytes others hold is no dele
   held.clear();
   await tear('kept.txt');
   t.deepEqual(await source.paths(newest()), ['other.txt']);
+});
+
+test('where a part of a snapshot cannot be read, nothing is cut out that somebody may have of it', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'kept.txt': 'held by others', 'other.txt': 'one' });
+  const { list, tear, newest } = await anOrigin(t, source);
+  const { snapshot } = await source.take();
+  await list();
+  source.write({ 'other.txt': 'another' });
+  await source.take({ nowMs: anyTimeMs + 1_000 });
+  await list();
+  unlinkSync(source.path('kept.txt'));
+  for (const page of (await readSnapshot(source.objects, snapshot)).pages) source.objects.lose(page);
+  await tear('kept.txt');
+  t.is(newest(), source.last);
+});
+
+test('where nobody has the bytes that several snapshots have of a file, each has those of the last one before', async t => {
+  const source = new ScratchSource(t);
+  const { list, tear, catalog } = await anOrigin(t, source);
+  const states = [{ 'file.txt': 'first', 'other.txt': 'one' }, { 'file.txt': 'torn' }, { 'other.txt': 'another' }];
+  for (const [number, files] of states.entries()) {
+    source.write(files);
+    await source.take({ nowMs: anyTimeMs + number * 1_000, cache: undefined });
+    await list();
+  }
+  source.write({ 'file.txt': 'later' });
+  await tear('file.txt');
+  const [, ...cut] = catalog.get(aSource)?.head.snapshots ?? [];
+  t.is(cut.length, 2);
+  for (const { id } of cut)
+    t.like(await source.entry('file.txt', id), { blob: hashHex(Buffer.from('first')), stale: true });
 });
 
 /** A snapshot of which somebody has each parcel, and one after it that shares the parcel of `kept.txt` and that nobody has in full. */
