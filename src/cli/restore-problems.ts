@@ -37,7 +37,7 @@ export class RestoreProblems {
   }
 
   /** Whether more could be set by root than by this caller. */
-  get needRoot(): boolean {
+  get needsRoot(): boolean {
     return this.#lacksOwners && process.getuid?.() !== 0;
   }
 

@@ -254,7 +254,7 @@ async function tell(
     const whole = failed === 0 ? '; the content is complete' : '';
     context.note(`${countText(notSet, 'thing')} ${could} be set as ${were}${whole}`);
   }
-  if (problems.needRoot)
+  if (problems.needsRoot)
     context.note(
       `Owners come back when root does it (sudo)${options.dryRun ? '' : ': into another folder, or here with --overwrite'}.`,
     );
