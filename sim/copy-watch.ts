@@ -5,9 +5,9 @@
  * It sees what is durable on all disks, which no host does. It counts like `World.copies`, by the newest configuration:
  * copies of active, trusted members, once per domain, and none at the origin.
  */
-import type { Member } from '../src/core/cluster-config.js';
 import type { HostId, ParcelId } from '../src/core/ids.js';
 import type { ParcelModel } from './catalog-model.js';
+import { countingDomains } from './counting-domains.js';
 import type { Happening } from './happening.js';
 import type { SimHost } from './sim-host.js';
 import type { World } from './world.js';
@@ -26,8 +26,6 @@ export class CopyWatch {
   readonly #watched = new Map<ParcelId, Watched>();
   /** How many parcels have 0, 1, 2 … copies. */
   readonly #withCopies: number[] = [];
-  /** The members by which copies are counted. */
-  #members: readonly Member[] | undefined;
   /** The domains of the hosts whose copies count. */
   #domains: ReadonlyMap<HostId, string> = new Map();
   #short = 0;
@@ -105,14 +103,9 @@ export class CopyWatch {
   /** A changed configuration is no happening, so the hosts that count may have changed since the last look. */
   #keepUp(): void {
     if (this.#world.hosts.length === 0) return;
-    const { members } = this.#world.config;
-    if (members === this.#members) return;
-    this.#members = members;
-    this.#domains = new Map(
-      members.flatMap(({ host, state, trust, domain }) =>
-        state === 'active' && trust === 'trusted' ? [[host, domain]] : [],
-      ),
-    );
+    const domains = countingDomains(this.#world.config);
+    if (domains === this.#domains) return;
+    this.#domains = domains;
     const changed: Watched[] = [];
     for (const watched of this.#watched.values()) {
       const copies = this.#copiesOf(watched);

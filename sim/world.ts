@@ -24,6 +24,7 @@ import type { ParcelRef } from '../src/core/parcel.js';
 import { CatalogModel, nameOf, type ParcelModel } from './catalog-model.js';
 import { ChanceStreams } from './chance-streams.js';
 import { adminsOf, areForked, goesBefore, isAdmin, revokedIn } from './config-chain.js';
+import { countingDomains } from './counting-domains.js';
 import { type Counts, noCounts } from './counts.js';
 import { EventQueue } from './event-queue.js';
 import { FinishedMoves } from './finished-moves.js';
@@ -510,12 +511,11 @@ export class World implements Surroundings {
    */
   copies(parcel: ParcelId, config: ClusterConfig = this.config, except?: StoreDisk): number {
     const origin = this.catalog.parcel(parcel)?.origin;
+    const domainOf = countingDomains(config);
     const domains = new Set<string>();
-    for (const host of this.hosts) {
-      if (host.lost || host.id === origin) continue;
-      if (!host.stores.some(store => store !== except && store.keeps(parcel))) continue;
-      const member = config.members.find(({ host: id }) => id === host.id);
-      if (member?.state === 'active' && member.trust === 'trusted') domains.add(member.domain);
+    for (const { id, lost, stores } of this.hosts) {
+      const domain = lost || id === origin ? undefined : domainOf.get(id);
+      if (domain !== undefined && stores.some(store => store !== except && store.keeps(parcel))) domains.add(domain);
     }
     return domains.size;
   }

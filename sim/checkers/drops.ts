@@ -3,17 +3,21 @@
  * from what (I3), and that no nonce is used twice (I4). Also counts void attempts and those that yielded.
  *
  * A full check compares the attempts it has seen with those that the machines have, and each parcel's last drop with
- * the copies that were shown for it.
+ * the copies that were shown for it and with those that are left.
  *
  * It sees the disks. A copy is a parcel that is PRESENT by the durable log with its bytes intact, whether its host is
- * up or not. Copies that a fault took or spoiled after the last of the committed attempts was entered lower the number
- * that a drop must leave. That number, and which copies count, follow from the configuration that the host of that
- * attempt and all its granters used.
+ * up or not: a granter may stop at any moment. Copies that a fault took or spoiled, or that expired, after the last of
+ * the committed attempts was entered lower the number that a drop must leave. That number, and which copies count,
+ * follow from the configuration that the host of that attempt and all its granters used.
+ *
+ * I1 speaks of wanted parcels, and nothing else is ever dropped: what nobody wants expires. So every drop is judged,
+ * whichever head lists the parcel or whichever hold keeps it, and also where only the dropper still wanted it.
  */
 import type { ClusterConfig } from '../../src/core/cluster-config.js';
 import type { DropProof } from '../../src/core/drop-proof.js';
 import type { Effect } from '../../src/core/effects.js';
 import type { HostId, Nonce, ParcelId, StoreId } from '../../src/core/ids.js';
+import { countingDomains } from '../counting-domains.js';
 import type { Happening } from '../happening.js';
 import type { Running, SimHost } from '../sim-host.js';
 import type { StoreDisk } from '../store-disk.js';
@@ -58,6 +62,12 @@ interface Removal {
   readonly configs: readonly ClusterConfig[];
 }
 
+/** What the last drop of a parcel had to leave, by each configuration that counted for it. */
+interface Due {
+  readonly enteredAt: number;
+  readonly due: readonly { readonly config: ClusterConfig; readonly before: number; readonly copies: number }[];
+}
+
 export class DropChecker implements Checker {
   readonly #world: World;
   readonly #attempts = new Map<Nonce, Attempt>();
@@ -73,6 +83,7 @@ export class DropChecker implements Checker {
   readonly #losses = new Map<ParcelId, number[]>();
   /** When the last of a parcel's committed attempts was entered, and under which configurations. */
   readonly #lastEntry = new Map<ParcelId, Pick<Removal, 'enteredAt' | 'configs'>>();
+  readonly #due = new Map<ParcelId, Due>();
   /** Of the committed attempts on a parcel, the one that was entered last. */
   readonly #lastCommitted = new Map<ParcelId, Attempt>();
   /**
@@ -267,14 +278,14 @@ export class DropChecker implements Checker {
       throw new Violation('I2', `${nameOf(by)} drops ${short(parcel)} though an answer came by a newer configuration`);
     const domains = new Set<string>();
     for (const grant of given) {
-      const member = config.members.find(({ host }) => host === grant.by);
-      if (member?.state === 'active' && grant.by !== by.host.id) domains.add(member.domain);
+      const domain = grant.by === by.host.id ? undefined : this.#domainOf(grant.by, parcel, config);
+      if (domain !== undefined) domains.add(domain);
     }
     // The copy that stays in another store of the host was read for the attempt, and counts for the host itself.
     const stays = by.host.stores.find(({ id }) => id === attempt.proves);
-    const self = config.members.find(({ host }) => host === by.host.id);
-    const isSecond = attempt.proves !== store && stays?.present.has(parcel) && self?.state === 'active';
-    if (isSecond) domains.add(self.domain);
+    const ownDomain = this.#domainOf(by.host.id, parcel, config);
+    const isSecond = attempt.proves !== store && stays?.present.has(parcel) && ownDomain !== undefined;
+    if (isSecond) domains.add(ownDomain);
     const source = this.#world.catalog.parcel(parcel)?.source;
     const copiesWanted = config.sources.find(policy => policy.source === source)?.copies ?? Number.POSITIVE_INFINITY;
     // For a host's second copy, as many hosts have the parcel after as before: I1 checks that.
@@ -335,22 +346,26 @@ export class DropChecker implements Checker {
     const { enteredAt } = last;
     this.#lastEntry.set(parcel, last);
     const wasRight = store.files.get(parcel)?.content === parcel;
-    if (!wasRight || !this.#isWanted(parcel)) return;
-    const losses = (this.#losses.get(parcel) ?? []).filter(at => at >= enteredAt).length;
-    for (const config of new Set(last.configs)) {
-      const after = this.#world.copies(parcel, config);
+    if (!wasRight) return;
+    const due = [...new Set(last.configs)].map(config => {
       const before = this.#countWith(host, parcel, config);
-      const copiesWanted = this.#copiesWanted(parcel, config);
-      if (after >= Math.min(copiesWanted, before) - losses) continue;
-      const left = `${after} copies are left of ${before}, and ${copiesWanted} are wanted (version ${config.version})`;
-      throw new Violation('I1', `h${host.number} dropped ${short(parcel)}: ${left}`);
-    }
+      return { config, before, copies: Math.min(this.#copiesWanted(parcel, config), before) };
+    });
+    this.#due.set(parcel, { enteredAt, due });
+    const lacking = this.#shortOf(parcel, { enteredAt, due });
+    if (lacking === undefined) return;
+    const left = `${lacking.after} copies are left of ${lacking.before}, and ${this.#copiesWanted(parcel, lacking.config)} are wanted`;
+    throw new Violation('I1', `h${host.number} dropped ${short(parcel)}: ${left} (version ${lacking.config.version})`);
   }
 
-  #isWanted(parcel: ParcelId): boolean {
-    const source = this.#world.catalog.parcel(parcel)?.source;
-    if (source === undefined) return false;
-    return this.#world.newestHead(source)?.snapshots.some(({ refs }) => refs.has(parcel)) === true;
+  /** Where fewer copies are left than the last drop had to leave, though nothing else has taken any since. */
+  #shortOf(parcel: ParcelId, { enteredAt, due }: Due): (Due['due'][number] & { readonly after: number }) | undefined {
+    const losses = (this.#losses.get(parcel) ?? []).filter(at => at >= enteredAt).length;
+    for (const each of due) {
+      const after = this.#world.copies(parcel, each.config);
+      if (after < each.copies - losses) return { ...each, after };
+    }
+    return undefined;
   }
 
   #copiesWanted(parcel: ParcelId, config: ClusterConfig): number {
@@ -360,20 +375,19 @@ export class DropChecker implements Checker {
 
   /** The number of copies while this host's still counted. */
   #countWith(host: SimHost, parcel: ParcelId, config: ClusterConfig): number {
-    const member = config.members.find(({ host: id }) => id === host.id);
-    const origin = this.#world.catalog.parcel(parcel)?.origin;
+    const own = this.#domainOf(host.id, parcel, config);
     const after = this.#world.copies(parcel, config);
-    if (member?.state !== 'active' || host.id === origin) return after;
+    if (own === undefined) return after;
     const isTaken = this.#world.hosts.some(
-      other =>
-        !other.lost &&
-        other.id !== origin &&
-        other.stores.some(store => store.keeps(parcel)) &&
-        config.members.some(({ host: id, domain, state }) => {
-          return id === other.id && domain === member.domain && state === 'active';
-        }),
+      ({ id, lost, stores }) =>
+        !lost && this.#domainOf(id, parcel, config) === own && stores.some(store => store.keeps(parcel)),
     );
     return isTaken ? after : after + 1;
+  }
+
+  /** Undefined where no copy of the parcel would count: not at an active, trusted member, or at the parcel's origin. */
+  #domainOf(id: HostId, parcel: ParcelId, config: ClusterConfig): string | undefined {
+    return id === this.#world.catalog.parcel(parcel)?.origin ? undefined : countingDomains(config).get(id);
   }
 
   // ------------------------------------------------------------------------------------------------------------- in full
@@ -400,6 +414,14 @@ export class DropChecker implements Checker {
     }
     for (const [parcel, { enteredAt, proof }] of this.#lastCommitted)
       for (const granter of proof?.granters ?? []) this.#stillHolds(granter, parcel, enteredAt);
+    for (const [parcel, due] of this.#due) {
+      const lacking = this.#shortOf(parcel, due);
+      if (lacking === undefined) continue;
+      throw new Violation(
+        'I1',
+        `${short(parcel)} has ${lacking.after} copies, and its last drop had to leave ${lacking.copies}`,
+      );
+    }
   }
 
   /** None of the hosts that granted to the last of all attempts can have dropped its copy since. */

@@ -16,8 +16,14 @@ const ORIGIN: HostId = parseHostId('4'.repeat(32));
 const SOURCE = sourceIdOf(ORIGIN, 'files');
 const CONFIG = configOf(2);
 
-function configOf(copies: number, version = 5) {
-  const members = [0, 1, 2].map(number => ({ host: idOf(number), domain: idOf(number), state: 'active' }));
+/** @param untrusted the number of a host that is */
+function configOf(copies: number, { version = 5, untrusted }: { version?: number; untrusted?: number } = {}) {
+  const members = [0, 1, 2].map(number => ({
+    host: idOf(number),
+    domain: idOf(number),
+    state: 'active',
+    trust: number === untrusted ? 'untrusted' : 'trusted',
+  }));
   return { version, members, sources: [{ source: SOURCE, copies }] };
 }
 
@@ -39,15 +45,19 @@ function hostOf(number: number) {
 }
 
 /** Host 0 is to let its copy go by the grants of hosts 1 and 2; what a test changes of that is what it is about. */
-function droppingOf() {
+function droppingOf({ config = CONFIG, origin = ORIGIN } = {}) {
   const hosts = [hostOf(0), hostOf(1), hostOf(2)] as const;
   const [dropper, ...holders] = hosts;
+  for (const { disk } of hosts) disk.config = config;
   const world = {
     hosts,
     counts: noCounts(),
-    catalog: { parcel: () => ({ source: SOURCE, origin: ORIGIN }) },
-    newestHead: () => ({ snapshots: [{ refs: new Map([[PARCEL, {}]]) }] }),
-    copies: () => hosts.filter(({ store }) => store.present.has(PARCEL)).length,
+    catalog: { parcel: () => ({ source: SOURCE, origin }) },
+    copies: (_: unknown, { members }: typeof CONFIG) =>
+      hosts.filter(({ id, store }) => {
+        const isTrusted = members.some(({ host, trust }) => host === id && trust === 'trusted');
+        return isTrusted && store.present.has(PARCEL);
+      }).length,
   };
   const checker = new DropChecker(world as unknown as World);
   const see = (happening: object): void => checker.see(happening as Happening);
@@ -97,8 +107,8 @@ function droppingOf() {
 }
 
 /** … up to where it may commit. */
-function granted() {
-  const dropping = droppingOf();
+function granted(options: Parameters<typeof droppingOf>[0] = {}) {
+  const dropping = droppingOf(options);
   dropping.enters();
   dropping.asks();
   for (const holder of dropping.hosts.slice(1)) dropping.grants(holder as never);
@@ -167,10 +177,24 @@ test('… and by that of a host that granted for it (I1)', t => {
   t.throws(() => removes(), { message: /^I1: h0 dropped 22222222: 2 copies are left of 3, and 3 are wanted/ });
 });
 
-test('a removal that nobody asked for is judged by what is in use there (I1)', t => {
+test('a removal that nobody asked for is judged by what is in use there, whatever any head lists (I1)', t => {
   const { hosts, removes } = droppingOf();
   t.notThrows(() => removes(hosts[2]));
   t.throws(() => removes(), { message: /^I1: h0 dropped 22222222: 1 copies are left of 2, and 2 are wanted/ });
+});
+
+test('what goes from a host that may hold no copies takes none away (I1)', t => {
+  t.notThrows(() => droppingOf({ config: configOf(3, { untrusted: 0 }) }).removes());
+  t.throws(() => droppingOf({ config: configOf(3, { untrusted: 1 }) }).removes(), {
+    message: /^I1: h0 dropped 22222222: 1 copies are left of 2, and 3 are wanted/,
+  });
+});
+
+test('grants of a host that may hold no copies, and of the origin, do not count (I2)', t => {
+  t.notThrows(() => granted({ config: configOf(2, { untrusted: 0 }) }).commits());
+  const message = /^I2: h0 drops 22222222 on 1 grants for its attempt, and 2 are wanted/;
+  t.throws(() => granted({ config: configOf(2, { untrusted: 1 }) }).commits(), { message });
+  t.throws(() => granted({ origin: idOf(2) }).commits(), { message });
 });
 
 test('an attempt that nobody saw entered is seen in full (I2)', t => {
@@ -195,6 +219,16 @@ test('… and who granted to the last drop and has its copy no more, unless a fa
   t.notThrows(() => checker.full());
   hosts[2].store.present.clear();
   t.throws(() => checker.full(), { message: /^I2: 22222222 granted 22222222 for the last drop of it/ });
+});
+
+test('… and how many copies are left since the last drop (I1)', t => {
+  const { checker, removes, goes, hosts } = droppingOf();
+  removes();
+  t.notThrows(() => checker.full());
+  goes(hosts[1]);
+  t.notThrows(() => checker.full());
+  hosts[2].store.present.clear();
+  t.throws(() => checker.full(), { message: 'I1: 22222222 has 0 copies, and its last drop had to leave 2' });
 });
 
 test('a copy that goes without a drop is seen in full (I1)', t => {
