@@ -5,6 +5,7 @@
 import { backUp, sourcesOf } from './backing-up.js';
 import type { Checker } from './checkers/checker.js';
 import { CopyChecker } from './checkers/copies.js';
+import { CountChecker } from './checkers/counted.js';
 import { DropChecker } from './checkers/drops.js';
 import { FetcherChecker } from './checkers/fetchers.js';
 import { HeadChecker } from './checkers/heads.js';
@@ -68,6 +69,7 @@ export function runSeed(
     new CopyChecker(),
     new DropChecker(world),
     new HeadChecker(world),
+    new CountChecker(world),
     new WordChecker(world),
     new FetcherChecker(world),
   ];

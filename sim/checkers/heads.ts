@@ -1,17 +1,9 @@
 /**
- * Heads: checks that the heads and configurations a host has acted on never go back, that expiry takes only what
- * nothing keeps (I7), and that a copy counts for a head only on its holder's durable word (I13).
+ * Heads: checks that the heads and configurations a host has acted on never go back, and that expiry takes only what
+ * nothing keeps (I7).
  */
 import type { Effect, Input } from '../../src/core/effects.js';
-import { compareEpochs, type Epoch, type LogOp, type LogSegment } from '../../src/core/holdings-log.js';
-import {
-  type HostId,
-  type ObjectId,
-  type ParcelId,
-  type SourceId,
-  type StoreId,
-  splitSourceId,
-} from '../../src/core/ids.js';
+import { type ObjectId, type ParcelId, type SourceId, splitSourceId } from '../../src/core/ids.js';
 import { goesBefore } from '../config-chain.js';
 import type { Happening } from '../happening.js';
 import type { SignedConfig } from '../host-disk.js';
@@ -19,9 +11,6 @@ import type { Running, SimHost } from '../sim-host.js';
 import { Violation } from '../violation.js';
 import type { World } from '../world.js';
 import type { Checker } from './checker.js';
-
-/** At most this many of one step's parcels are counted again. */
-const COUNTED_MAX = 3;
 
 /** What the checker remembers of a host's life, and the machine may forget only together with its disk. */
 interface Remembered {
@@ -39,13 +28,6 @@ interface Remembered {
 export class HeadChecker implements Checker {
   readonly #world: World;
   readonly #hosts = new Map<SimHost, Remembered>();
-  readonly #epochs = new WeakMap<Running, Map<StoreId, Epoch>>();
-  /**
-   * For each source, the newest head that each host has ever durably held and announced; and which hosts ever held each
-   * parcel.
-   */
-  readonly #said = new Map<SourceId, Map<HostId, number>>();
-  readonly #heldBy = new Map<ParcelId, Set<HostId>>();
 
   constructor(world: World) {
     this.#world = world;
@@ -56,14 +38,8 @@ export class HeadChecker implements Checker {
       case 'told':
         this.#told(happening.by, happening.input);
         return;
-      case 'stepped':
-        this.#stepped(happening.by, happening.input);
-        return;
       case 'effect':
         if (happening.effect.do === 'expire') this.#expires(happening.by, happening.effect);
-        return;
-      case 'durable':
-        this.#durable(happening);
         return;
       case 'started':
         this.#startedAgain(happening.by);
@@ -75,6 +51,8 @@ export class HeadChecker implements Checker {
       case 'disk-replaced':
         this.#replaced(happening.host);
         return;
+      case 'stepped':
+      case 'durable':
       case 'read':
       case 'serves':
       case 'taking-in':
@@ -186,7 +164,7 @@ export class HeadChecker implements Checker {
       throw new Violation('I7', `${what}, unwanted for ${by.runMs - sinceRunMs} ms only`);
   }
 
-  /** Checks the heads and configuration that the host has acted on, and the heads that its stores announce. */
+  /** Checks the heads and configuration that the host has acted on. */
   #hasNotGoneBack(host: SimHost): void {
     const { disk, number, running } = host;
     const { config, headSeq } = this.#of(host);
@@ -197,12 +175,6 @@ export class HeadChecker implements Checker {
       const knownSeq = running?.machine.known.head(source)?.seq ?? durableSeq;
       if (durableSeq < seq || knownSeq < seq)
         throw new Violation('I7', `h${number} has gone back to head ${durableSeq} of ${source} after ${seq}`);
-    }
-    for (const { heads } of host.stores) {
-      for (const [source, seq] of heads) {
-        if ((disk.heads.get(source)?.seq ?? 0) < seq)
-          throw new Violation('I13', `h${number} says that it holds head ${seq} of ${source}, and does not`);
-      }
     }
   }
 
@@ -221,90 +193,11 @@ export class HeadChecker implements Checker {
     }
   }
 
-  // ----------------------------------------------------------------------------------------------------------------- I13
-
-  #durable({ host, op }: Extract<Happening, { is: 'durable' }>): void {
-    if (op.op === 'head') {
-      const durableSeq = host.disk.heads.get(op.source)?.seq ?? 0;
-      const said = this.#said.get(op.source) ?? new Map<HostId, number>();
-      this.#said.set(op.source, said);
-      said.set(host.id, Math.max(said.get(host.id) ?? 0, Math.min(op.seq, durableSeq)));
-    } else if (op.op === 'add') {
-      const holders = this.#heldBy.get(op.parcel) ?? new Set<HostId>();
-      this.#heldBy.set(op.parcel, holders.add(host.id));
-    }
-  }
-
-  #stepped(by: Running, input: Input): void {
-    const told = toldOf(input);
-    if (told !== undefined) this.#checkEpoch(by, told);
-    const parcels =
-      told !== undefined
-        ? told.ops.slice(-COUNTED_MAX).flatMap(op => (op.op === 'head' ? [] : [op.parcel]))
-        : input.is === 'wanted'
-          ? input.add.slice(0, COUNTED_MAX).map(({ id }) => id)
-          : [];
-    for (const parcel of parcels) this.#checkCount(by, parcel);
-  }
-
-  #checkEpoch(by: Running, { host, store }: Told): void {
-    const epochs = this.#epochs.get(by) ?? new Map<StoreId, Epoch>();
-    this.#epochs.set(by, epochs);
-    for (const { host: of, position } of by.machine.known.positions()) {
-      if (of !== host || position.store !== store) continue;
-      const before = epochs.get(store);
-      if (before !== undefined && compareEpochs(position.epoch, before) < 0)
-        throw new Violation('I13', `h${by.host.number} counts by a log that its writer had given up`);
-      epochs.set(store, position.epoch);
-    }
-  }
-
-  #checkCount(by: Running, parcel: ParcelId): void {
-    const source = this.#world.catalog.parcel(parcel)?.source;
-    const head = source === undefined ? undefined : by.machine.known.head(source);
-    if (source === undefined || head === undefined) return;
-    const counted = by.machine.known.copies(parcel, head.seq);
-    if (counted === 0) return;
-    const domains = new Set<string>();
-    for (const [host, seq] of this.#said.get(source) ?? []) {
-      if (seq < head.seq || this.#heldBy.get(parcel)?.has(host) !== true) continue;
-      const member = by.host.disk.config.members.find(({ host: id }) => id === host);
-      if (member !== undefined) domains.add(member.domain);
-    }
-    if (counted > domains.size) {
-      throw new Violation(
-        'I13',
-        `h${by.host.number} counts ${counted} copies of ${parcel.slice(0, 8)} for head ${head.seq}, and ${domains.size} holders have said so`,
-      );
-    }
-  }
-
   full(): void {
     for (const host of this.#world.hosts) {
       if (host.lost) continue;
       this.#hasNotGoneBack(host);
       this.#wantsWhatIsListed(host);
-      const { running } = host;
-      if (running === undefined) continue;
-      for (const { parcel } of this.#world.listed()) this.#checkCount(running, parcel.ref.id);
     }
   }
 }
-
-/** Whose log an input reports on, and the operations. */
-interface Told {
-  readonly host: HostId;
-  readonly store: StoreId;
-  readonly ops: readonly LogOp[];
-}
-
-function toldOf(input: Input): Told | undefined {
-  if (input.is === 'checkpoint') {
-    const { checkpoint, ops } = input.piece;
-    return { host: checkpoint.host, store: checkpoint.at.store, ops };
-  }
-  if (input.is === 'log') return toldBy(input.segment);
-  return input.is === 'heard' && input.message.kind === 'log' ? toldBy(input.message.segment) : undefined;
-}
-
-const toldBy = ({ host, end, ops }: LogSegment): Told => ({ host, store: end.store, ops });

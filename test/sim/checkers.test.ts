@@ -1,5 +1,6 @@
 /** Checkers: each sees what it is there for, from happenings that are made up. */
 import test from 'ava';
+import { CountChecker } from '../../sim/checkers/counted.js';
 import { FetcherChecker } from '../../sim/checkers/fetchers.js';
 import { HeadChecker } from '../../sim/checkers/heads.js';
 import { WordChecker } from '../../sim/checkers/words.js';
@@ -170,12 +171,12 @@ test('in full is seen what is told or believed of a log that has it not, and wha
 });
 
 /** A host that has acted on head 2 and configuration 2; what its disk says since. */
-function actedOn({ headSeq = 2, version = 2, said = 2, unwanted = false } = {}): HeadChecker {
+function actedOn({ headSeq = 2, version = 2, unwanted = false } = {}): HeadChecker {
   const first = { version: 1, parent: undefined, hash: '1', signer: 'h1', admins: [], members: [] };
   const second = { ...first, version: 2, parent: first };
   const snapshots = [{ refs: new Map([[PARCEL, {}]]) }];
   const disk = { config: second, heads: new Map([[SOURCE, { seq: 2, snapshots }]]), unwanted: new Map() };
-  const host = { number: 1, lost: false, disk, stores: [{ heads: new Map([[SOURCE, said]]) }], running: undefined };
+  const host = { number: 1, lost: false, disk, stores: [], running: undefined };
   const checker = new HeadChecker({ hosts: [host], catalog: { heads: () => [] } } as unknown as World);
   const head = { source: SOURCE, seq: 2, hash: 'x' };
   checked(checker, [
@@ -194,5 +195,88 @@ test('in full is seen what has gone back on a disk, and what is on its way out t
   t.throws(() => actedOn({ headSeq: 1 }).full(), { message: /^I7: h1 has gone back to head 1 / });
   t.throws(() => actedOn({ version: 1 }).full(), { message: /^I7: h1 has gone back to configuration 1/ });
   t.throws(() => actedOn({ unwanted: true }).full(), { message: /^I7: h1 takes 22222222 for unwanted, which head 2/ });
-  t.throws(() => actedOn({ said: 3 }).full(), { message: /^I13: h1 says that it holds head 3 / });
+});
+
+const HEAD = { op: 'head', source: SOURCE, seq: 2 } as const;
+const ADD = { op: 'add', parcel: PARCEL } as const;
+const DEL = { op: 'del', parcel: PARCEL } as const;
+
+/** A host counts one copy for head 2, of a peer whose stores have these logs; of each it has read so many operations. */
+function counting({
+  logs,
+  read = logs.map(ops => ops.length),
+  trust = 'trusted',
+  origin = ORIGIN,
+}: {
+  logs: readonly (readonly object[])[];
+  read?: readonly number[];
+  trust?: string;
+  origin?: HostId;
+}) {
+  const places = new Map(logs.map((ops, store) => [`digest of ${store}`, { log: { ops }, seq: read[store] }]));
+  const positions = [...places].map(([digest, { seq }]) => ({
+    host: PEER,
+    position: { store: STORE, epoch: EPOCH, seq, digest },
+  }));
+  const known = { head: () => ({ seq: 2 }), copies: () => 1, positions: () => positions };
+  const disk = {
+    config: { members: [{ host: PEER, state: 'active', trust, domain: PEER }] },
+    heads: new Map([[SOURCE, { seq: 2, snapshots: [{ refs: new Map([[PARCEL, {}]]) }] }]]),
+  };
+  const host = { number: 1, lost: false, disk, stores: [{ heads: new Map([[SOURCE, 2]]) }] };
+  const by = { host, machine: { known } };
+  const checker = new CountChecker({
+    hosts: [{ ...host, running: by }],
+    catalog: { parcel: () => ({ source: SOURCE, origin }) },
+    listed: () => [{ parcel: { ref: { id: PARCEL } } }],
+    logs: { placeOf: (digest: string) => places.get(digest) },
+  } as unknown as World);
+  return {
+    disk,
+    full: (): void => checker.full(),
+    says: (seq: number): void => checked(checker, [{ is: 'durable', host, op: { ...HEAD, seq } }]),
+    hears: (op: object): void => {
+      const segment = { host: PEER, end: { store: STORE }, ops: [op] };
+      checked(checker, [{ is: 'stepped', by, input: { is: 'log', segment } }]);
+    },
+    follows: (): void => checked(checker, [{ is: 'stepped', by, input: { is: 'wanted', source: SOURCE } }]),
+  };
+}
+
+const UNFOUNDED = { message: 'I13: h1 counts 1 copies of 22222222 for head 2, and 0 holders have said so' };
+
+test('a copy that counts is one of which its own store says both: that it is there, and the head (I13)', t => {
+  t.notThrows(() => counting({ logs: [[HEAD, ADD]] }).full());
+  t.throws(() => counting({ logs: [[HEAD], [ADD]] }).full(), UNFOUNDED);
+  t.throws(() => counting({ logs: [[{ ...HEAD, seq: 1 }, ADD]] }).full(), UNFOUNDED);
+  t.throws(() => counting({ logs: [[HEAD, ADD]], trust: 'untrusted' }).full(), UNFOUNDED);
+  t.throws(() => counting({ logs: [[HEAD, ADD]], origin: PEER }).full(), UNFOUNDED);
+});
+
+test('… as far as its log has been read (I13)', t => {
+  const logs = [[HEAD, ADD, DEL, ADD]];
+  for (const read of [2, 4]) t.notThrows(() => counting({ logs, read: [read] }).full());
+  for (const read of [1, 3]) t.throws(() => counting({ logs, read: [read] }).full(), UNFOUNDED);
+});
+
+test('… and that is looked for with what comes of a log, and with each new head (I13)', t => {
+  const [right, wrong] = [counting({ logs: [[HEAD, ADD]] }), counting({ logs: [[HEAD], [ADD]] })];
+  for (const op of [HEAD, ADD]) {
+    t.notThrows(() => right.hears(op));
+    t.throws(() => wrong.hears(op), UNFOUNDED);
+  }
+  t.notThrows(() => right.follows());
+  t.throws(() => wrong.follows(), UNFOUNDED);
+  // By an older head than is in force here nothing more counts.
+  t.notThrows(() => wrong.hears({ ...HEAD, seq: 1 }));
+});
+
+test('a store that says it has a head, and whose host has it not, is seen as soon as it says so, and in full (I13)', t => {
+  const { says, full, disk } = counting({ logs: [[HEAD, ADD]] });
+  const because = (seq: number) => ({ message: `I13: h1 says that it holds head ${seq} of ${SOURCE}, and does not` });
+  t.notThrows(() => says(2));
+  t.throws(() => says(3), because(3));
+  t.notThrows(() => full());
+  disk.heads.clear();
+  t.throws(() => full(), because(2));
 });
