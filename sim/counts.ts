@@ -9,6 +9,8 @@ export interface Counts extends Record<CrashName, number> {
   yields: number;
   /** Moves that ended with the needed parcel in the room that they had made. */
   relocations: number;
+  /** Moves of which the offering host began to drop everything at once when the other host had it. */
+  handedOver: number;
   withdrawnClaims: number;
   /** Attempts to drop that ended without a commit. */
   voidAttempts: number;
@@ -78,6 +80,7 @@ export interface Counts extends Record<CrashName, number> {
 export const noCounts = (): Counts => ({
   yields: 0,
   relocations: 0,
+  handedOver: 0,
   withdrawnClaims: 0,
   voidAttempts: 0,
   drops: 0,
@@ -132,6 +135,7 @@ export const COUNTS_DUE = {
   least: {
     yields: 50,
     relocations: 30,
+    handedOver: 40,
     withdrawnClaims: 50,
     voidAttempts: 50,
     noRoom: 20,

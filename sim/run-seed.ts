@@ -9,6 +9,7 @@ import { CountChecker } from './checkers/counted.js';
 import { DropChecker } from './checkers/drops.js';
 import { FetcherChecker } from './checkers/fetchers.js';
 import { HeadChecker } from './checkers/heads.js';
+import { MoveChecker } from './checkers/moves.js';
 import { WordChecker } from './checkers/words.js';
 import type { Counts } from './counts.js';
 import type { Happening } from './happening.js';
@@ -72,6 +73,7 @@ export function runSeed(
     new CountChecker(world),
     new WordChecker(world),
     new FetcherChecker(world),
+    new MoveChecker(world),
   ];
   const hash = new StateHash(world);
   const checkEach = (check: (checker: Checker) => void): void => {
