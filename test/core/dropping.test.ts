@@ -336,6 +336,7 @@ function droppingOf(
   const draining = new Set<StoreId>();
   const rowOf = (n: number): Row => table.rowOf(parseParcelId(n.toString(16).padStart(64, '0')));
   let nonces = 0;
+  let isOtherFirst = false;
   const clock = { nowMs: 0 };
   const dropping = new Dropping({
     self,
@@ -343,7 +344,7 @@ function droppingOf(
     placement: { domainOf: host => host },
     others: {
       grantersOf: row => (table.isHeldBy(row, slots.other) && !silent.has(row) ? [other] : []),
-      dropsBefore: () => false,
+      dropsBefore: () => isOtherFirst,
     },
     wanted: { copiesWanted: () => copiesWanted, originOf: () => origin, originsOf: () => [origin] },
     chance: new Chance([1, 2, 3]),
@@ -411,6 +412,10 @@ function droppingOf(
     },
     drains(id: StoreId): void {
       draining.add(id);
+    },
+    /** The other host has the higher right to drop. */
+    otherGoesFirst(): void {
+      isOtherFirst = true;
     },
     /** Another host wants our grant for a parcel. */
     asks(n: number, from: HostId): void {
@@ -598,6 +603,25 @@ test('an own read that takes longer than it may ends the attempt', t => {
   clock.nowMs = DEFAULT_TIMING.attemptMs + Math.ceil(MIB / 20_000);
   dropping.consider(row);
   t.true(effects.some(effect => effect.do === 'cancel-attempt'));
+});
+
+test('who has given way begins again when it has read for the other, and not before', t => {
+  const { dropping, clock, effects, attempts, other, otherGoesFirst, asks } = droppingOf(1);
+  const [{ row }] = attempts as [(typeof attempts)[0]];
+  t.is(dropping.size, 1);
+  otherGoesFirst();
+  asks(0, other);
+  clock.nowMs = HOUR_MS;
+  dropping.consider(row);
+  t.is(dropping.size, 0);
+  const possession = parsePossession('a'.repeat(64));
+  dropping.possessionRead({ is: 'possession-read', nowMs: clock.nowMs, ask: 1, possession });
+  t.like(
+    effects.findLast(effect => effect.do === 'answer-grant'),
+    { to: other, answer: { answer: 'grant' } },
+  );
+  dropping.consider(row);
+  t.is(dropping.size, 1);
 });
 
 test('a grant is read from the store that keeps the copy, and not from one that is to be emptied', t => {
