@@ -605,6 +605,21 @@ test('an own read that takes longer than it may ends the attempt', t => {
   t.true(effects.some(effect => effect.do === 'cancel-attempt'));
 });
 
+test('a store that is to be emptied grants nothing, also when that is said while it reads', t => {
+  for (const isSaidFirst of [true, false]) {
+    const { dropping, effects, other, store, drains, asks } = droppingOf(1, { copiesWanted: 2 });
+    if (isSaidFirst) drains(store);
+    asks(0, other);
+    if (!isSaidFirst) drains(store);
+    const possession = parsePossession('a'.repeat(64));
+    dropping.possessionRead({ is: 'possession-read', nowMs: 0, ask: 1, possession });
+    t.like(
+      effects.findLast(effect => effect.do === 'answer-grant'),
+      { to: other, answer: { answer: 'deny', because: 'draining' } },
+    );
+  }
+});
+
 test('who has given way begins again when it has read for the other, and not before', t => {
   const { dropping, clock, effects, attempts, other, otherGoesFirst, asks } = droppingOf(1);
   const [{ row }] = attempts as [(typeof attempts)[0]];

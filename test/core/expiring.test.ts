@@ -202,7 +202,7 @@ test('of its own source an origin is heeded, whatever its standing', t => {
   t.is(world.trueHolders(parcel).length, 2);
 });
 
-test('what is wanted again before its time is up stays', t => {
+test('what is wanted again before its time is up stays, and has all of its time again after that', t => {
   const world = new SmallWorld([{}, {}, {}, {}], GRACE);
   const [origin] = world.hosts as [SmallHost];
   world.run(2_000);
@@ -214,6 +214,11 @@ test('what is wanted again before its time is up stays', t => {
   world.list(origin, before);
   world.run(4 * HOUR_MS);
   t.is(world.trueHolders(parcel).length, 2);
+  world.forget(origin, [parcel]);
+  world.run(2.9 * HOUR_MS);
+  t.is(world.trueHolders(parcel).length, 2);
+  world.run(0.5 * HOUR_MS);
+  t.is(world.trueHolders(parcel).length, 0);
 });
 
 test('since when nobody wants a parcel outlasts a start, whatever is heard of it before its store is mounted', t => {
