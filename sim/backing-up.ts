@@ -1,8 +1,8 @@
 /** Backing up: the sources of a run, and the snapshots that their origins take, in good hands or in an attacker's. */
-import type { SourceId } from '../src/core/ids.js';
+import type { ParcelId, SourceId } from '../src/core/ids.js';
 import { sourceIdOf } from '../src/core/ids.js';
 import type { ParcelRef } from '../src/core/parcel.js';
-import { between } from './draw.js';
+import { between, oneIn, pick } from './draw.js';
 import type { Fault } from './fault.js';
 import type { RunOptions } from './run-options.js';
 import type { World } from './world.js';
@@ -24,6 +24,7 @@ export function backUp(world: World, options: RunOptions, source: SourceId, { di
   const size = (): number => between(chance, 1, options.parcelBytesMax);
   const holdMs = options.paceMs * between(chance, 0, HOLD_HEARTBEATS);
   const keptSnapshots = between(chance, 0, 2);
+  const { againOneIn } = options;
   world.snapshot(origin, source, listed => {
     const before = [...(listed.at(-1)?.refs.values() ?? [])];
     const wanted = Math.max(1, Math.floor(options.parcels / options.sources));
@@ -34,9 +35,21 @@ export function backUp(world: World, options: RunOptions, source: SourceId, { di
       if (fate === 3) now.push(world.catalog.rename(source, ref));
       else now.push(fate < 3 ? world.catalog.cut(source, size(), ref) : ref);
     }
+    if (againOneIn !== undefined) {
+      const gone = goneFrom(world, source, new Set(now.map(({ id }) => id)));
+      if (gone.length > 0 && oneIn(chance, againOneIn)) now.push(pick(chance, gone));
+    }
     while (now.length < wanted) now.push(world.catalog.cut(source, size()));
     return [...listed.slice(Math.max(0, listed.length - keptSnapshots)), world.catalog.snapshot(source, now, holdMs)];
   });
+}
+
+/** Every parcel that the source ever listed, but for these. */
+function goneFrom(world: World, source: SourceId, but: ReadonlySet<ParcelId>): ParcelRef[] {
+  const gone = new Map<ParcelId, ParcelRef>();
+  for (const { snapshots } of world.catalog.heads(source))
+    for (const { refs } of snapshots) for (const [id, ref] of refs) if (!but.has(id)) gone.set(id, ref);
+  return [...gone.values()];
 }
 
 /** An origin that was taken over lists none of its earlier snapshots. */

@@ -16,6 +16,8 @@ export interface Counts extends Record<CrashName, number> {
   voidAttempts: number;
   drops: number;
   expiries: number;
+  /** Parcels that were wanted again at a host before their time there was up. */
+  wantedAgain: number;
   grants: number;
   denials: number;
   /** Writes that found no room. */
@@ -85,6 +87,7 @@ export const noCounts = (): Counts => ({
   voidAttempts: 0,
   drops: 0,
   expiries: 0,
+  wantedAgain: 0,
   grants: 0,
   denials: 0,
   noRoom: 0,
@@ -138,6 +141,7 @@ export const COUNTS_DUE = {
     handedOver: 40,
     withdrawnClaims: 50,
     voidAttempts: 50,
+    wantedAgain: 400,
     noRoom: 20,
     newEpochs: 10,
     checkpointsRead: 500,

@@ -24,6 +24,11 @@ export interface RunOptions {
   readonly parcels: number;
   readonly sources: number;
   readonly copies: number;
+  /**
+   * One snapshot in this many lists a parcel again that was listed before, and not by the last one: what was deleted or
+   * changed is as it was again. Absent: none does.
+   */
+  readonly againOneIn?: number;
   readonly parcelBytesMax: number;
   readonly lentBytes: number;
   /** Of each host, each way; absent: so fast that a parcel arrives almost at once. */
@@ -51,6 +56,7 @@ const SLOW_PERCENT = { least: 5, most: 50 };
 const SLOW_ONE_IN = 3;
 /** Operations between two checkpoints: a store's log has some dozens of operations in a run. */
 const CHECKPOINT_OPS = { least: 4, most: 64 };
+const AGAIN_ONE_IN = 2;
 const PAUSE_MS = { least: 100, most: 2 * 24 * 3_600_000 };
 /**
  * A pause may last this many times as long as the phase would otherwise: more than two days in runs of the slowest
@@ -134,6 +140,7 @@ export function drawRun(seed: number, { favours = [] }: DrawOptions = {}): RunOp
     parcels,
     sources: between(chance, 1, 2),
     copies,
+    ...(oneIn(streams.of('again'), 2) ? { againOneIn: AGAIN_ONE_IN } : {}),
     parcelBytesMax,
     lentBytes: drawRoom(chance, { parcels, parcelBytesMax, copies, hosts }),
     ...drawLinks(streams.of('links'), { parcelBytesMax, paceMs }),

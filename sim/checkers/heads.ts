@@ -129,7 +129,7 @@ export class HeadChecker implements Checker {
     for (const { id } of model?.snapshots ?? [])
       if (!seenRunMs.has(id)) seenRunMs.set(id, { atRunMs: by.runMs, source });
     for (const parcel of remove) unwantedSinceRunMs.set(parcel, by.runMs);
-    for (const { id } of add) unwantedSinceRunMs.delete(id);
+    for (const { id } of add) if (unwantedSinceRunMs.delete(id)) this.#world.counts.wantedAgain += 1;
   }
 
   #expires(by: Running, { warrant }: Extract<Effect, { do: 'expire' }>): void {
