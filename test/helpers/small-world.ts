@@ -1,7 +1,12 @@
 /**
  * Small world: a few host machines in virtual time, with perfect disks and a network that only delays messages. For
  * laws of the core that need more than one machine.
+ *
+ * The simulator's world (sim/world.ts) drives the same machines, but there nobody can step in: its services answer each
+ * effect by themselves, with delays and failures that are drawn anew whenever a draw is added. Here a test can tell a
+ * machine anything, have a disk or a host do what it says, and know to the second when something is due.
  */
+import { EventQueue } from '../../sim/event-queue.js';
 import { Chance } from '../../src/core/chance.js';
 import { type ClusterConfig, DEFAULT_TIMING, type Member, type Timing } from '../../src/core/cluster-config.js';
 import type { Effect, Input } from '../../src/core/effects.js';
@@ -127,7 +132,7 @@ export class SmallWorld {
   readonly #asked = new Map<number, SmallHost>();
   readonly #offered = new Map<number, { readonly host: SmallHost; readonly offer: number }>();
   readonly #everBackedUp = new Map<ParcelId, { readonly bytes: number; readonly source: SourceId }>();
-  readonly #events: { readonly atMs: number; readonly run: () => void }[] = [];
+  readonly #queue = new EventQueue();
   #order = 0;
 
   constructor(
@@ -293,12 +298,9 @@ export class SmallWorld {
 
   run(forMs: number): void {
     const endMs = this.nowMs + forMs;
-    for (;;) {
-      const next = this.#events.at(-1);
-      if (next === undefined || next.atMs > endMs) break;
-      this.#events.pop();
-      this.nowMs = next.atMs;
-      next.run();
+    while (this.#queue.nextMs <= endMs) {
+      this.nowMs = this.#queue.nextMs;
+      this.#queue.pop()?.();
     }
     this.nowMs = endMs;
   }
@@ -321,17 +323,7 @@ export class SmallWorld {
   }
 
   #after(delayMs: number, run: () => void): void {
-    this.#order += 1;
-    const atMs = this.nowMs + delayMs;
-    // The next event is last; of events at the same time, the one that was added first.
-    let low = 0;
-    let high = this.#events.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#events[middle]?.atMs ?? 0) > atMs) low = middle + 1;
-      else high = middle;
-    }
-    this.#events.splice(low, 0, { atMs, run });
+    this.#queue.push(this.nowMs + delayMs, run);
   }
 
   #delayMs(): number {
