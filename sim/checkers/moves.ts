@@ -52,7 +52,7 @@ export class MoveChecker implements Checker {
       case 'stepped': {
         const moves = this.#moves.get(happening.by);
         if (moves !== undefined) this.#stepped(happening.by, moves);
-        this.#begun.clear();
+        if (this.#begun.size > 0) this.#begun.clear();
         return;
       }
       case 'stopped':
