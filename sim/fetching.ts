@@ -290,6 +290,7 @@ export class Fetching {
       this.#wasted(fetch, cameBytes, 'bad-bytes');
       return;
     }
+    const isStillMounted = this.#stores.whileMounted(fetch.store);
     const file = { content, bytes, shared: this.#world.catalog.parcel(parcel)?.shared };
     if (!this.#fits(store, file)) {
       this.#world.counts.noRoom += 1;
@@ -299,7 +300,7 @@ export class Fetching {
     this.#world.after(this.#stores.writeMs(store), () =>
       this.#of.enter(() => {
         if (this.#of.dies('fetch', 'begun')) return;
-        if (this.#stores.mounted(fetch.store) !== store) {
+        if (!isStillMounted()) {
           this.#wasted(fetch, cameBytes, 'disk');
           return;
         }

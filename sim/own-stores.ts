@@ -38,6 +38,7 @@ export class OwnStores {
   readonly #world: Surroundings;
   readonly #chance: Chance;
   readonly #toldSeq = new Map<StoreId, number>();
+  readonly #mountings = new Map<StoreId, object>();
   readonly #doubts = new StoreRests(DOUBT_RESTS);
   readonly #rescans = new StoreRests(RESCAN_RESTS);
   /** By store, the rescan that runs: one of an earlier mounting ends by itself. */
@@ -56,6 +57,15 @@ export class OwnStores {
 
   mounted(id: StoreId): StoreDisk | undefined {
     return this.#toldSeq.has(id) ? this.#of.host.stores.find(store => store.id === id) : undefined;
+  }
+
+  /**
+   * True as long as the store stays mounted: what was begun in it before it went may not end in it when it is back, for
+   * a service opens it anew.
+   */
+  whileMounted(id: StoreId): () => boolean {
+    const mounting = this.#mountings.get(id);
+    return () => mounting !== undefined && this.#mountings.get(id) === mounting;
   }
 
   *stores(): IterableIterator<StoreDisk> {
@@ -201,6 +211,7 @@ export class OwnStores {
   /** @returns whether the store was mounted. */
   #unmount(store: StoreDisk): boolean {
     if (!this.#toldSeq.delete(store.id)) return false;
+    this.#mountings.delete(store.id);
     settleUnderWay(this.#world, this.#of.host, store, this.#chance);
     this.#of.tell({ is: 'store-gone', store: store.id });
     return true;
@@ -282,6 +293,7 @@ export class OwnStores {
       for (const parcel of [...store.files.keys()]) if (!store.present.has(parcel)) store.remove(parcel);
     disk.index.set(store.id, store.log.positionAt(store.log.seq));
     this.#toldSeq.set(store.id, store.log.seq);
+    this.#mountings.set(store.id, {});
     const { pieces, segment } = store.log.telling(0);
     for (const piece of pieces) this.#of.tell({ is: 'checkpoint', piece });
     this.#of.tell({ is: 'log', segment });

@@ -58,7 +58,6 @@ interface Move {
   renewClaimMs: number;
 }
 
-/** What relocating must know of its machine. */
 /** What pursuing does for it. */
 export interface Taking {
   /** Begins to fetch the parcel whatever its copies. @returns false when there is no room for it, or it cannot be had. */
@@ -71,6 +70,7 @@ export interface Taking {
   claims(row: Row): boolean;
 }
 
+/** What relocating must know of its machine. */
 export interface RelocatingContext {
   readonly self: HostId;
   readonly table: ParcelTable;
@@ -82,7 +82,7 @@ export interface RelocatingContext {
   readonly holdings: Pick<Holdings, 'slotsOf'>;
   readonly placement: Pick<Placement, 'storeCounts'>;
   readonly here: Pick<HeldHere, 'rowsIn' | 'isHeld'>;
-  readonly room: Pick<Room, 'roomiest' | 'reserveIfFree' | 'release'>;
+  readonly room: Pick<Room, 'byFreeRoom' | 'reserveIfFree' | 'release'>;
   readonly voice: Pick<Voice, 'claim' | 'withdraw'>;
   readonly pursuing: () => Taking;
   readonly emit: (effect: Effect) => void;
@@ -101,7 +101,7 @@ export class Relocating {
   readonly #incoming = new Map<number, readonly Row[]>();
   /** Rows taken over from other hosts, and until when the other host, not this one, is to drop its copy. */
   readonly #taken = new Map<Row, number>();
-  #families: { readonly store: StoreId; readonly list: readonly Family<Row>[] } | undefined;
+  readonly #families = new Map<StoreId, readonly Family<Row>[]>();
   #nextOffer = 1;
   /** When another host gained the room that a move of ours was to make: its next heartbeat will say so. */
   #roomElsewhereMs = Number.NEGATIVE_INFINITY;
@@ -112,7 +112,7 @@ export class Relocating {
 
   /** Our copies have changed. */
   holdingsChanged(): void {
-    this.#families = undefined;
+    this.#families.clear();
   }
 
   get size(): number {
@@ -173,29 +173,32 @@ export class Relocating {
     else this.#begin(row, move);
   }
 
+  /** Out of the store that needs the least more room, if it has what may go, else out of another one. */
   #chooseMove(row: Row): (ChosenMove<Row, HostId> & { readonly store: StoreId }) | undefined {
     const { table, others, wanted, room } = this.#of;
-    const place = room.roomiest();
-    if (place === undefined) return undefined;
-    const chosen = chooseMove({
-      needBytes: table.bytes(row) - place.freeBytes,
-      families: this.#familiesIn(place.store),
-      parcelsMax: OFFERED_PARCELS_MAX,
-      takersOf: ({ rows }: Family<Row>) => {
-        const [first] = rows;
-        const mayGo =
-          first !== undefined &&
-          (this.#rests.get(first) ?? 0) <= this.#of.nowMs() &&
-          rows.every(each => wanted.copiesWanted(each) !== undefined && !this.#moving.has(each));
-        return mayGo ? others.takersOf(rows, wanted.originsOf(first)) : [];
-      },
-    });
-    return chosen && { ...chosen, store: place.store };
+    for (const { store, freeBytes } of room.byFreeRoom()) {
+      const chosen = chooseMove({
+        needBytes: table.bytes(row) - freeBytes,
+        families: this.#familiesIn(store),
+        parcelsMax: OFFERED_PARCELS_MAX,
+        takersOf: ({ rows }: Family<Row>) => {
+          const [first] = rows;
+          const mayGo =
+            first !== undefined &&
+            (this.#rests.get(first) ?? 0) <= this.#of.nowMs() &&
+            rows.every(each => wanted.copiesWanted(each) !== undefined && !this.#moving.has(each));
+          return mayGo ? others.takersOf(rows, wanted.originsOf(first)) : [];
+        },
+      });
+      if (chosen !== undefined) return { ...chosen, store };
+    }
+    return undefined;
   }
 
   /** The families in a store, the smallest first. Recomputed when our copies have changed. */
   #familiesIn(store: StoreId): readonly Family<Row>[] {
-    if (this.#families?.store === store) return this.#families.list;
+    const known = this.#families.get(store);
+    if (known !== undefined) return known;
     const byKey = new Map<number, { rows: Row[]; bytes: number }>();
     for (const row of this.#of.here.rowsIn(store)) {
       const key = this.#of.table.familyNumber(row);
@@ -206,7 +209,7 @@ export class Relocating {
     }
     const list = [...byKey.values()].filter(({ rows }) => rows.length <= OFFERED_PARCELS_MAX);
     list.sort((a, b) => a.bytes - b.bytes || (a.rows[0] ?? 0) - (b.rows[0] ?? 0));
-    this.#families = { store, list };
+    this.#families.set(store, list);
     return list;
   }
 

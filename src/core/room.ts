@@ -26,6 +26,11 @@ export interface OwnStore {
   hangsSinceMs: number;
 }
 
+export interface FreeRoom {
+  readonly store: StoreId;
+  readonly freeBytes: number;
+}
+
 export class Room {
   readonly #stores = new Map<StoreId, OwnStore>();
   /** Stores that were mounted since the start and are not now. */
@@ -216,14 +221,22 @@ export class Room {
   }
 
   /** The store with the most free room of those that take new parcels. */
-  roomiest(): { readonly store: StoreId; readonly freeBytes: number } | undefined {
-    let best: { store: StoreId; freeBytes: number } | undefined;
+  roomiest(): FreeRoom | undefined {
+    let best: FreeRoom | undefined;
     for (const own of this.#stores.values()) {
       const freeBytes = this.#freeBytes(own);
       if (!takesNew(own)) continue;
       if (best === undefined || freeBytes > best.freeBytes) best = { store: own.store, freeBytes };
     }
     return best;
+  }
+
+  /** Those that take new parcels, the one with the most free room first. */
+  byFreeRoom(): readonly FreeRoom[] {
+    return [...this.#stores.values()]
+      .filter(takesNew)
+      .map(own => ({ store: own.store, freeBytes: this.#freeBytes(own) }))
+      .sort((a, b) => b.freeBytes - a.freeBytes);
   }
 
   /** @returns false, and reserves nothing, when there is no room, or the store takes no new parcels. */
