@@ -143,11 +143,15 @@ export class OtherHolders {
     );
   }
 
-  /** Domains of other hosts that hold any of the rows. */
+  /**
+   * Domains of other hosts with copies of any of the rows, as far as they count. A store that a host lost, or that is
+   * away, must not keep that host from being given the same again: placement.ts, too, takes it for one that lacks it.
+   */
   #holderDomains(rows: readonly Row[]): ReadonlySet<string> {
     const domains = new Set<string>();
     for (const row of rows) {
       for (const slot of this.#table.holders(row, this.#slots)) {
+        if (!this.#placement.storeCounts(slot)) continue;
         const host = this.#holdings.hostOf(slot);
         const domain = this.#placement.domainOf(host);
         if (host !== this.#self.host && domain !== undefined) domains.add(domain);

@@ -132,6 +132,26 @@ test('several small families make room for what is larger than each of them', t 
   t.is(small.present.size, 2, 'no more than makes room');
 });
 
+test('what a host held in a store that it lost keeps nobody from handing it the same again', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: MIB }, { lentBytes: 10 * GIB }], { copies: 1 });
+  const [origin, large, small] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  world.run(2_000);
+  const photos = world.backUp(
+    origin,
+    Array.from({ length: 4 }, () => ({ bytes: GIB })),
+    'photos',
+  );
+  t.true(world.runUntil(() => small.present.size === 4, HOUR_MS));
+  world.replaceStore(small, MIB);
+  world.resize(large, 10 * GIB);
+  t.true(world.runUntil(() => large.present.size === 4, HOUR_MS));
+  world.resize(small, 6 * GIB);
+  const [big] = world.backUp(origin, [{ bytes: 8 * GIB }], 'films') as [ParcelId];
+  t.true(world.runUntil(() => world.trueHolders(big).length === 1, HOUR_MS));
+  t.true(large.present.has(big));
+  t.true(world.runUntil(() => photos.every(id => world.trueHolders(id).length === 1), HOUR_MS));
+});
+
 test('nothing is taken over from a host that may hold no copies', t => {
   const accepts = (change: object): boolean | undefined => {
     const world = new SmallWorld([{}, {}, {}], { copies: 1 });

@@ -56,7 +56,7 @@ export interface WorldOptions {
 
 export class SmallHost {
   readonly id: HostId;
-  readonly store: StoreId;
+  store: StoreId;
   machine: Machine;
   readonly member: Member;
   readonly ops: LogOp[] = [];
@@ -86,6 +86,15 @@ export class SmallHost {
     this.machine = machine;
     this.store = store;
     this.position = logStart(store, { counter: 1, random: '00'.repeat(8) });
+  }
+
+  /** Its store is lost with all that it holds, and an empty one takes its place. */
+  loseStore(empty: StoreId): void {
+    this.store = empty;
+    this.ops.length = 0;
+    this.present.clear();
+    this.usedBytes = 0;
+    this.position = logStart(empty, { counter: 1, random: '00'.repeat(8) });
   }
 
   /** Appends to the log, as a store does. */
@@ -255,6 +264,13 @@ export class SmallWorld {
 
   sourcePolicies(): ClusterConfig['sources'] {
     return this.#config.sources;
+  }
+
+  /** Its disk breaks while it runs, and a person gives it another one, which lends this much. */
+  replaceStore(host: SmallHost, lentBytes: number): void {
+    this.tell(host, { is: 'store-gone', nowMs: this.nowMs, store: host.store });
+    host.loseStore(parseStoreId(name(`store after ${host.store}`).slice(0, 32)));
+    this.mount(host, lentBytes);
   }
 
   /** Its store lends this much from now on. */
