@@ -61,6 +61,7 @@ export class Service implements Running {
   readonly #serving: Serving;
   readonly #removing: Removing;
   readonly #takingBack: TakingBack;
+  snapshotsDue = 0;
   readonly #startedMs: number;
   readonly #ranBeforeMs: number;
   readonly #queue: Unstamped[] = [];

@@ -5,7 +5,7 @@
 import type { Member } from '../src/core/cluster-config.js';
 import type { ParcelId } from '../src/core/ids.js';
 import { HOLD_HEARTBEATS } from './backing-up.js';
-import { everybodyHasTheConfig, nothingIsPending, viewsAgree } from './checks.js';
+import { everybodyHasTheConfig, everySnapshotIsTaken, nothingIsPending, viewsAgree } from './checks.js';
 import type { Injector } from './inject.js';
 import { whoCanMakeRoom } from './making-room.js';
 import type { RunOptions } from './run-options.js';
@@ -80,6 +80,7 @@ export function settle(world: World, { paceMs, timing }: RunOptions): void {
   const holdMs = HOLD_HEARTBEATS * paceMs;
   const untilMs = world.nowMs + deadMs + returnMs + gcGraceMs + holdMs + PATIENCE_MS + PATIENCE_HEARTBEATS * paceMs;
   const checks: readonly Check[] = [
+    everySnapshotIsTaken,
     everyParcelHasItsCopies,
     // A parcel that nobody can give is asked for now and then, for ever.
     of => (canAllBeHad(of) ? nothingIsPending(of) : undefined),

@@ -131,6 +131,8 @@ export interface Running {
   readonly nowMs: number;
   /** The service's running time over all its starts. */
   readonly runMs: number;
+  /** Snapshots that it was asked for and has not signed yet. When it ends, they are never taken. */
+  snapshotsDue: number;
   tell(input: Unstamped): void;
   /** Runs something in the service: later while it is paused, never once it has ended. */
   enter(run: () => void): void;

@@ -122,8 +122,6 @@ export class World implements Surroundings {
   readonly witnesses: Witness[] = [];
   /** Events so far. */
   events = 0;
-  /** Snapshots that were requested and are not signed yet. */
-  snapshotsDue = 0;
   readonly #queue = new EventQueue();
   readonly #always: Check[] = [];
   readonly #timing: Timing;
@@ -480,10 +478,10 @@ export class World implements Surroundings {
   snapshot(origin: SimHost, source: SourceId, edit: SnapshotEdit): void {
     const { running } = origin;
     if (running === undefined) return;
-    this.snapshotsDue += 1;
+    running.snapshotsDue += 1;
     running.enter(() =>
       running.backUp(source, listed => {
-        this.snapshotsDue -= 1;
+        running.snapshotsDue -= 1;
         return edit(listed);
       }),
     );
