@@ -15,7 +15,10 @@ export function sourcesOf({ sources }: RunOptions, world: World): SourceId[] {
   return world.hosts.slice(0, sources).map(({ id }) => sourceIdOf(id, 'files'));
 }
 
-/** The next snapshot of a source: some parcels have changed, some are renamed, some are gone, some are new; old snapshots leave the list. */
+/**
+ * The next snapshot of a source: some parcels have changed, some are renamed, some are gone, some are new, and one that
+ * was gone may be back; old snapshots leave the list.
+ */
 export function backUp(world: World, options: RunOptions, source: SourceId, { dice }: Pick<Fault, 'dice'>): void {
   const origin = world.hosts.find(({ id, isClone }) => !isClone && source.startsWith(id));
   if (origin === undefined) return;

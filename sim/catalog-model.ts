@@ -35,7 +35,10 @@ export interface HeadModel {
   readonly snapshots: readonly SnapshotModel[];
 }
 
-/** The part that parcels of a family have in common, like a file that no snapshot changed: a store keeps it once. It may be all of them. */
+/**
+ * The part that parcels of a family have in common, like a file that no snapshot changed: a store keeps it once. It may
+ * be all of a parcel.
+ */
 export interface SharedPart {
   readonly key: Key;
   readonly bytes: number;

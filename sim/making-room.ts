@@ -1,7 +1,7 @@
 /**
  * Making room: could one of the hosts that lack a parcel make room for it by handing families to another host
- * (src/core/relocating.ts)? As seen by an observer who knows all disks, and bounded like the hosts' own search: one move of one or several
- * whole families from one store to one store of another host. Chains of moves are not looked for.
+ * (src/core/relocating.ts)? As seen by an observer who knows all disks, and bounded like the hosts' own search: one move
+ * of one or several whole families from one store to one store of another host. Chains of moves are not looked for.
  */
 import type { Member } from '../src/core/cluster-config.js';
 import type { ParcelId } from '../src/core/ids.js';

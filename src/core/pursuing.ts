@@ -3,7 +3,7 @@
  * claims, how much and in which order, which source it fetches from, and what follows when a fetch fails.
  *
  * A look decides whether to grab (grab.ts). A parcel that may be grabbed waits until the budget allows a claim
- * (claim-budget.ts), the most important first (claim-order.ts). If no better-ranked host has announced a claim, this
+ * (claimed-bytes.ts), the most important first (claim-order.ts). If no better-ranked host has announced a claim, this
  * host announces its own, looks once more, and fetches from the source that is expected to give most (fetching.ts).
  * What our own stores have all of, such as a renamed folder, comes over no link, and is not looked at once more if it
  * may be taken. Room is reserved from before the claim until the fetch has ended (I6).
@@ -11,8 +11,8 @@
  * Driven by the machine.
  */
 import type { Chance } from './chance.js';
-import { ClaimBudget } from './claim-budget.js';
 import { importanceOf, isLeft } from './claim-order.js';
+import { ClaimedBytes } from './claimed-bytes.js';
 import type { Claims } from './claims.js';
 import type { ClusterConfig, Member } from './cluster-config.js';
 import type { Effect, FetchFailure, Input } from './effects.js';
@@ -44,11 +44,6 @@ import type { Wanted } from './wanted.js';
  * us, depends on it.
  */
 const PACE_NEWS = 2;
-/**
- * Bytes that are claimed to be copied from one of our stores to another: what disks give each other in some ten
- * seconds. The last claim may exceed it; what needs no bytes is claimed whatever there is.
- */
-const CLAIMED_HERE_BYTES_MAX = 1024 * 1024 * 1024;
 /** A fetch that has received less than this share may be given up for a better one. */
 const BEGUN_SHARE = 0.25;
 
@@ -102,18 +97,11 @@ export class Pursuing {
   readonly #givers: Givers;
   readonly #looks: GrabLooks;
   readonly #pursuits = new Map<Row, Pursuit>();
-  /** Bytes reserved for all pursuits, except those that our own stores have. */
-  #pursuedBytes = 0;
-  /** Bytes reserved for those. */
-  #hereBytes = 0;
+  readonly #claimed: ClaimedBytes;
   readonly #fetching: Fetching;
   readonly #failures = new FetchFailures();
   readonly #fitting: Fitting;
   readonly #ready = new Ready();
-  /** What may still be claimed; undefined when it must be counted again. */
-  #budget: { readonly of: ClaimBudget; readonly pacesVersion: number } | undefined;
-  /** Reserved bytes per source: what the budget is computed from. */
-  readonly #pursuedFrom = new Map<HostId, number>();
   /** Rises when a pursuit begins or ends. */
   #version = 0;
   /** Rises when a pursuit is cleared, or a cleared one is looked at: then another source may be able to give it. */
@@ -141,6 +129,11 @@ export class Pursuing {
       saidOf: host => this.#hosts.paceBytesPerS(host),
       saidVersion: () => this.#hosts.sourcesVersion,
       fastest: () => this.#hosts.fastestBytesPerS,
+    });
+    this.#claimed = new ClaimedBytes({
+      self: context.self,
+      paces: this.#paces,
+      claimWaitMs: () => this.#configured().timing.claimWaitMs,
     });
     this.#givers = new Givers({ ...context, paces: this.#paces });
     this.#fetching = new Fetching({ ...context, paces: this.#paces, givers: this.#givers });
@@ -343,7 +336,7 @@ export class Pursuing {
 
   /** Bytes that are claimed and not here yet. */
   get #claimedBytes(): number {
-    return this.#pursuedBytes - this.#fetching.doneBytes;
+    return this.#claimed.linkedBytes - this.#fetching.doneBytes;
   }
 
   // ----------------------------------------------------------------------------------------------------------- claims
@@ -355,8 +348,7 @@ export class Pursuing {
     if (completeAtMs > this.#nowMs) return;
     this.#claimsDueMs = Number.POSITIVE_INFINITY;
     const mayTake = (source: HostId, importance: number): boolean => {
-      if (source === this.#of.self) return this.#hereBytes < CLAIMED_HERE_BYTES_MAX;
-      if (!this.#claimBudget().allows(source)) return false;
+      if (!this.#claimed.allows(source)) return false;
       const leftUntilMs = isLeft(importance) ? this.#paces.leftUntilMs(source, this.#nowMs) : Number.NEGATIVE_INFINITY;
       if (leftUntilMs < this.#nowMs) return true;
       this.#claimsDueMs = Math.min(this.#claimsDueMs, leftUntilMs);
@@ -373,19 +365,6 @@ export class Pursuing {
   /** Rises when another row may become claimable. */
   get #claimsVersion(): number {
     return this.#version + this.#ready.version + this.#paces.version;
-  }
-
-  #claimBudget(): ClaimBudget {
-    const pacesVersion = this.#paces.version;
-    if (this.#budget?.pacesVersion !== pacesVersion) {
-      const of = new ClaimBudget({
-        claimed: this.#pursuedFrom,
-        paces: this.#paces,
-        claimWaitMs: this.#configured().timing.claimWaitMs,
-      });
-      this.#budget = { of, pacesVersion };
-    }
-    return this.#budget.of;
   }
 
   /** Claims the row, unless something has changed since it became ready. */
@@ -450,8 +429,7 @@ export class Pursuing {
     this.#room.reserve(place.store, place.needBytes);
     this.#pursuits.set(row, pursuit);
     this.#version += 1;
-    if (source !== this.#of.self) this.#budget?.of.spend(source, place.needBytes);
-    this.#pursued(source, place.needBytes);
+    this.#claimed.add(source, place.needBytes);
     if (atOnce) {
       this.#clearedVersion += 1;
       this.#sayClaimUnlessDone(pursuit);
@@ -634,23 +612,11 @@ export class Pursuing {
 
   #forget(pursuit: Pursuit): void {
     if (this.#pursuits.delete(pursuit.row)) {
-      this.#pursued(pursuit.source, -pursuit.reservedBytes);
+      this.#claimed.remove(pursuit.source, pursuit.reservedBytes);
       this.#version += 1;
-      this.#budget = undefined;
     }
     this.#fitting.forgetMeasure(pursuit.row);
     this.#fetching.end(pursuit);
-  }
-
-  #pursued(source: HostId, bytes: number): void {
-    if (source === this.#of.self) {
-      this.#hereBytes += bytes;
-      return;
-    }
-    this.#pursuedBytes += bytes;
-    const fromThere = (this.#pursuedFrom.get(source) ?? 0) + bytes;
-    if (fromThere > 0) this.#pursuedFrom.set(source, fromThere);
-    else this.#pursuedFrom.delete(source);
   }
 
   /** Claims whose fetch has not begun are made again where they fit; a begun fetch has `FETCH_HANGS_MS`. */

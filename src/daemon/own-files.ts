@@ -24,7 +24,10 @@ export interface OwnFilesOptions {
 }
 
 /** True when the other stores hold all of these. */
-export function holdAll(stores: Iterable<Giver>, { but, blobs }: { but: StoreId; blobs: readonly BlobRef[] }): boolean {
+export function holdAll(
+  stores: Iterable<Giver>,
+  { but, blobs }: { readonly but: StoreId; readonly blobs: readonly BlobRef[] },
+): boolean {
   const others = [...stores].filter(({ id }) => id !== but);
   return blobs.every(({ blob }) => others.some(store => store.holds(blob)));
 }
@@ -46,7 +49,12 @@ export async function takeOwnFiles(
 
 async function takeOne(
   ref: BlobRef,
-  { into, giver, onFound, onUnread }: Pick<OwnFilesOptions, 'into' | 'onFound' | 'onUnread'> & { giver: Giver },
+  {
+    into,
+    giver,
+    onFound,
+    onUnread,
+  }: Pick<OwnFilesOptions, 'into' | 'onFound' | 'onUnread'> & { readonly giver: Giver },
   signal: AbortSignal,
 ): Promise<boolean> {
   const stored = await giver.openBlob(ref.blob as BlobId);
