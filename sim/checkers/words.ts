@@ -97,8 +97,12 @@ export class WordChecker implements Checker {
     this.#lent.set(store, input.lentBytes);
   }
 
-  /** No store promises more than it lends; and a store that was cut below what it holds promises nothing more. */
+  /**
+   * No store promises more than it lends; and a store that was cut below what it holds promises nothing more. A service
+   * that ended within the step keeps no promise, and no longer says what it had on its way.
+   */
   #promises(by: Running): void {
+    if (by.host.running !== by) return;
     for (const store of by.mountedStores()) {
       const reserved = by.machine.known.reservedBytes(store.id);
       if (reserved < 0) throw new Violation('I6', `h${by.host.number} has given back more room than it kept`);

@@ -18,16 +18,28 @@ const checked = (checker: { see(happening: Happening): void }, happenings: reado
   for (const happening of happenings) checker.see(happening as Happening);
 };
 
-function promises({ promised, lent, wasCut = false }: { promised: readonly number[]; lent: number; wasCut?: boolean }) {
+function promises({
+  promised,
+  lent,
+  wasCut = false,
+  hasEnded = false,
+}: {
+  readonly promised: readonly number[];
+  readonly lent: number;
+  readonly wasCut?: boolean;
+  readonly hasEnded?: boolean;
+}) {
   const checker = new WordChecker({ hosts: [] } as unknown as World);
   const store = { id: STORE };
   let reserved = 0;
+  const host = { number: 1, stores: [store], running: undefined as object | undefined };
   const by = {
-    host: { number: 1, stores: [store] },
+    host,
     machine: { known: { reservedBytes: () => reserved } },
     mountedStores: () => [store],
     promisedBytes: () => reserved,
   };
+  if (!hasEnded) host.running = by;
   for (const lentBytes of wasCut ? [2 * lent, lent] : [lent])
     checked(checker, [{ is: 'told', by, input: { is: 'store', store: STORE, lentBytes } }]);
   for (const bytes of promised) {
@@ -39,6 +51,10 @@ function promises({ promised, lent, wasCut = false }: { promised: readonly numbe
 test('a store that is promised beyond what it lends is seen (I6)', t => {
   t.notThrows(() => promises({ promised: [100], lent: 100 }));
   t.throws(() => promises({ promised: [101], lent: 100 }), { message: /^I6: h1 promises 101 bytes of 100/ });
+});
+
+test('a service that ended in the step is held to no promise (I6)', t => {
+  t.notThrows(() => promises({ promised: [101], lent: 100, hasEnded: true }));
 });
 
 test('what was cut below what it had promised may keep that, and promises nothing more (I6)', t => {
