@@ -1,10 +1,10 @@
 /**
- * Audit, scrub and drill: a copy that rots where nobody looks is found because its own host reads it, another host asks for it, or
- * a person does, and made again.
+ * Audit, scrub and drill: a copy that rots where nobody looks is found because its own host reads it, another host asks
+ * for it, or a person does, and made again.
  */
 import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { hashHex } from '../../src/core/hash.js';
 import { compareTrees } from '../helpers/compare-trees.js';
 import { contentsOf, countCopies, type StorePlace } from '../helpers/count-copies.js';
@@ -15,6 +15,13 @@ import { makePlainTree } from './plain-tree.js';
 const SCRUB = '10s';
 /** A walk, and making the copy again; the rest is for a busy machine. */
 const FOUND_MS_MAX = 120_000;
+
+/** Of the same size and time as before: nothing but reading it tells. */
+function overwrite(blob: string): void {
+  const { atime, mtime, size } = statSync(blob);
+  writeFileSync(blob, Buffer.alloc(size, 0x5a));
+  utimesSync(blob, atime, mtime);
+}
 
 test.serial('rot that nothing else would find is found, and right copies are made again', async t => {
   const cluster = new RealCluster(t);
@@ -74,7 +81,6 @@ test.serial(
     await cluster.until('the first cycle to end', async () => (await scrubOf())?.endedMs !== undefined, {
       withinMs: FOUND_MS_MAX,
     });
-    // Of the same size and time as before: nothing but reading it tells.
     const blob = hashHex(readFileSync(join(source, 'files/folder 0/file 7')));
     const path = join(store, '.blobs', blob.slice(0, 2), blob);
     const { atime, mtime, size } = statSync(path);
@@ -89,7 +95,8 @@ test.serial(
   },
 );
 
-test.serial('a scrub finds rot now, and a drill says what a restore would find', async t => {
+/** Everything of `a` is on both. */
+async function protectedOnBAndC(t: ExecutionContext) {
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   makePlainTree(source, { files: 60, name: 'files' });
@@ -105,8 +112,32 @@ test.serial('a scrub finds rot now, and a drill says what a restore would find',
   });
   await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
   const contents = [...(await contentsOf(source)).keys()];
+  return { a, b, c, stores, contents };
+}
+
+test.serial('a scrub finds rot now', async t => {
+  const { a, b, c, stores, contents } = await protectedOnBAndC(t);
   t.regex(await b.ok('scrub'), /in 1 store: all as they should be/);
   t.regex(await a.ok('scrub'), /0 parcels, 0 B, in 0 stores/);
+  const [, { path }] = stores as [StorePlace, StorePlace];
+  const scrubAfterRot = () => {
+    for (const content of contents.slice(0, 2)) overwrite(join(path, '.blobs', content.slice(0, 2), content));
+    return c.run('scrub');
+  };
+  let found = await scrubAfterRot();
+  // A minute after its start the service scrubs by itself, once for as long as this test takes. Then it was before us,
+  // and had a second to make the copy again.
+  if (found.code === 0 && c.log().some(({ code }) => code === 'PARCEL_CORRUPT')) found = await scrubAfterRot();
+  t.is(found.code, 1, found.out);
+  t.regex(found.err, /[12] parcels? had wrong or missing bytes: they no longer count, and are fetched again/);
+  t.true((await c.status()).alarms.some(({ code }) => code === 'COPIES_DAMAGED'));
+  await c.ok('status', '--wait', 'protected', '--timeout', '60s');
+  t.regex(await c.ok('scrub'), /all as they should be/);
+  t.deepEqual((await countCopies(stores)).wrong, []);
+});
+
+test.serial('a drill says what a restore would find', async t => {
+  const { a, b, c, contents } = await protectedOnBAndC(t);
   const tried = await a.records('drill', 'pics', '--files', '7');
   const { bytes, ...summary } = tried.pop() ?? {};
   t.deepEqual(summary, { message_type: 'drill-summary', tried: 7, failed: 0 });
@@ -120,22 +151,6 @@ test.serial('a scrub finds rot now, and a drill says what a restore would find',
   t.true((await c.records('drill', '--files', '500')).length <= contents.length + 1);
   t.is((await a.run('drill', 'pics', '--files', '0')).code, 2);
   t.is((await a.run('drill', 'nothing')).code, 1);
-
-  // Of the same size and time as before: nothing but reading it tells.
-  const [, { path }] = stores as [StorePlace, StorePlace];
-  for (const content of contents.slice(0, 2)) {
-    const blob = join(path, '.blobs', content.slice(0, 2), content);
-    const { atime, mtime, size } = statSync(blob);
-    writeFileSync(blob, Buffer.alloc(size, 0x5a));
-    utimesSync(blob, atime, mtime);
-  }
-  const found = await c.run('scrub');
-  t.is(found.code, 1, found.out);
-  t.regex(found.err, /[12] parcels? had wrong or missing bytes: they no longer count, and are fetched again/);
-  t.true((await c.status()).alarms.some(({ code }) => code === 'COPIES_DAMAGED'));
-  await c.ok('status', '--wait', 'protected', '--timeout', '60s');
-  t.regex(await c.ok('scrub'), /all as they should be/);
-  t.deepEqual((await countCopies(stores)).wrong, []);
 
   // With nobody there who has it, a restore would fail, though the origin has every file and its name: so does the drill.
   await b.stop();
