@@ -84,7 +84,7 @@ export function makeCopies(options: CopiesOptions, teardown: Teardown): Copies {
     recipes,
     family: parcel => machine.known.family(parcel),
     fits: ref => machine.known.fits(ref),
-    doubt: copy => doubted.look(copy),
+    doubt: blob => doubted.lookFor(blob),
     tell,
     log,
   });
@@ -134,7 +134,7 @@ export function makeCopies(options: CopiesOptions, teardown: Teardown): Copies {
   teardown.defer(() => auditor.stop());
   const relocator = new Relocator({ net, roster, tell, log });
   teardown.defer(() => relocator.stop());
-  const doubted = new DoubtedCopies({ reader: dropper, nonce: freshNonce });
+  const doubted = new DoubtedCopies({ reader: dropper, stores, nonce: freshNonce, log });
   teardown.defer(() => doubted.stop());
   const server = new FetchServer({ net, known: machine.known, stores, roster, live, recipes, doubted, clock, log });
   return {

@@ -22,6 +22,7 @@ import type { Net } from '../net/net.js';
 import { orAborted } from '../platform/or-aborted.js';
 import type { Store } from '../store/store.js';
 import { fetchByChunks } from './chunk-fetch.js';
+import type { DoubtedBlob } from './doubted-copies.js';
 import type { Unstamped } from './driver.js';
 import { Landing, LandingRoom } from './landing.js';
 import { bytesToWrite } from './measure.js';
@@ -73,7 +74,7 @@ export class Fetcher {
   readonly #family: (parcel: ParcelId) => Iterable<ParcelId>;
   readonly #tell: (input: Unstamped) => void;
   readonly #fits: (ref: ParcelRef) => boolean;
-  readonly #doubt: (copy: { readonly parcel: ParcelId; readonly store: StoreId }) => void;
+  readonly #doubt: (blob: DoubtedBlob) => void;
   readonly #log: Logger;
   readonly #sessions: FetchSessions;
   readonly #landingRoom = new LandingRoom();
@@ -103,8 +104,8 @@ export class Fetcher {
     readonly family: (parcel: ParcelId) => Iterable<ParcelId>;
     /** False when a page contradicts this reference to the parcel. */
     readonly fits: (ref: ParcelRef) => boolean;
-    /** Called when a store of this host could not give a blob of this copy, as it should. */
-    readonly doubt: (copy: { readonly parcel: ParcelId; readonly store: StoreId }) => void;
+    /** Called when a store of this host could not give a blob that it holds. */
+    readonly doubt: (blob: DoubtedBlob) => void;
     readonly tell: (input: Unstamped) => void;
     readonly log: Logger;
   }) {
@@ -144,8 +145,9 @@ export class Fetcher {
     const { fetch, parcel, from } = effect;
     try {
       const store = this.#stores.mounted(effect.store);
-      const peer = this.#roster.peerOf(from);
-      if (store === undefined || (peer === undefined && from !== this.#roster.self)) {
+      const isOurs = from === this.#roster.self;
+      const peer = isOurs ? undefined : this.#roster.peerOf(from);
+      if (store === undefined || (peer === undefined && !isOurs)) {
         this.#tell({ is: 'fetch-failed', fetch, because: 'cancelled', retryAfterMs: 0 });
         return;
       }
@@ -208,7 +210,7 @@ export class Fetcher {
           stores: this.#stores.answering(),
           missing: lacking,
           onFound: progress.found,
-          onUnread: (giver, error) => this.#unread(parcel, giver, error),
+          onUnread: (giver, blob, error) => this.#unread({ parcel, blob, giver }, error),
         },
         signal,
       );
@@ -233,14 +235,16 @@ export class Fetcher {
     }
   }
 
-  /** A store here holds a blob, and could not give it: its copies that may list the blob are looked at. */
-  #unread(parcel: ParcelId, giver: StoreId, error: unknown): void {
+  /** A store here holds a blob, and could not give it: the copy that lists the blob there is looked at. */
+  #unread(
+    { parcel, blob, giver }: { readonly parcel: ParcelId; readonly blob: BlobId; readonly giver: StoreId },
+    error: unknown,
+  ): void {
     this.#log.warn(
       { code: 'OWN_FILE_UNREAD', parcel, store: giver, err: error },
       'a store of this host could not give a file to another one; it is fetched from elsewhere, and the copy is read again',
     );
-    for (const held of [parcel, ...this.#family(parcel)])
-      if (this.#stores.mounted(giver)?.isPresent(held) === true) this.#doubt({ parcel: held, store: giver });
+    this.#doubt({ blob, store: giver, likely: [parcel, ...this.#family(parcel)] });
   }
 
   /**

@@ -20,7 +20,7 @@ export interface OwnFilesOptions {
   readonly missing: readonly BlobRef[];
   readonly onFound: (bytes: number) => void;
   /** Called when the store could not give a blob that it holds; `error` says why. */
-  readonly onUnread: (store: StoreId, error: unknown) => void;
+  readonly onUnread: (store: StoreId, blob: BlobId, error: unknown) => void;
 }
 
 /** True when the other stores hold all of these. */
@@ -57,7 +57,8 @@ async function takeOne(
   }: Pick<OwnFilesOptions, 'into' | 'onFound' | 'onUnread'> & { readonly giver: Giver },
   signal: AbortSignal,
 ): Promise<boolean> {
-  const stored = await giver.openBlob(ref.blob as BlobId);
+  const blob = ref.blob as BlobId;
+  const stored = await giver.openBlob(blob);
   if (stored === undefined) return false;
   await into.discardPartial(ref, signal);
   const incoming = await into.receive(ref);
@@ -67,7 +68,7 @@ async function takeOne(
       const piece = await orAborted(pieces.next(), signal).catch((error: unknown) => ({ error }));
       if ('error' in piece) {
         signal.throwIfAborted();
-        onUnread(giver.id, piece.error);
+        onUnread(giver.id, blob, piece.error);
         await incoming.abort();
         return false;
       }
@@ -78,13 +79,16 @@ async function takeOne(
   } catch (error) {
     await incoming.abort();
     throw error;
+  } finally {
+    // Its file is closed; not waited for, because a disk that hangs would hold up the end of the fetch.
+    pieces.return(undefined).catch(() => {}); // nothing more is wanted of it, and its errors were reported
   }
   try {
     await incoming.finish();
     return true;
   } catch (error) {
     if ((error as { readonly code?: unknown }).code !== 'BLOB_MISMATCH') throw error;
-    onUnread(giver.id, error);
+    onUnread(giver.id, blob, error);
     return false;
   }
 }

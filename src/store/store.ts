@@ -364,6 +364,14 @@ export class Store {
     return this.#corrupt.possess(parcel, ask);
   }
 
+  /**
+   * A PRESENT parcel that lists the blob: one of the likely ones, else any. Undefined when there is none, and when none
+   * of the likely ones does and all would be too many to read. @throws what the disk says
+   */
+  listerOf(blob: BlobId, likely: Iterable<ParcelId>): Promise<ParcelId | undefined> {
+    return this.#corrupt.listerOf(blob, likely);
+  }
+
   /** True for blobs of PRESENT parcels. */
   holds(blob: string): boolean {
     return this.#parts.blobs.lookup(blob) !== undefined;

@@ -1,8 +1,9 @@
 /** Doubted copies: how often, and until when, a copy of ours is looked at. */
 import test from 'ava';
-import { parseNonce, parseParcelId, parseStoreId } from '../../src/core/ids.js';
+import { type BlobId, type ParcelId, parseNonce, parseParcelId, parseStoreId } from '../../src/core/ids.js';
 import { DoubtedCopies } from '../../src/daemon/doubted-copies.js';
 import { until } from '../helpers/until.js';
+import { SILENT } from '../store/real-store.js';
 
 const parcel = parseParcelId('55'.repeat(32));
 const other = parseParcelId('66'.repeat(32));
@@ -19,7 +20,9 @@ test('a copy is looked at once at a time, and again when something is told of it
           reads.push({ parcel: read.parcel, needed, end });
         }),
     },
+    stores: { mounted: () => undefined },
     nonce: () => parseNonce('0e'.repeat(16)),
+    log: SILENT,
   });
   for (const one of [parcel, parcel, other, parcel]) doubted.look({ parcel: one, store });
   t.deepEqual(
@@ -35,4 +38,41 @@ test('a copy is looked at once at a time, and again when something is told of it
   t.true(reads.every(({ needed }) => needed.aborted));
   doubted.look({ parcel, store });
   t.is(reads.length, 3);
+});
+
+test('the copy that lists a doubtful blob is looked for, one at a time in each store, and is then read', async t => {
+  const read: string[] = [];
+  const asked: string[] = [];
+  const answers: ((parcel: ParcelId | undefined) => void)[] = [];
+  const listerOf = (blob: string) => {
+    asked.push(blob);
+    return new Promise<ParcelId | undefined>((resolve, reject) =>
+      answers.push(found => (found === undefined ? reject(new Error('the disk says no')) : resolve(found))),
+    );
+  };
+  const doubted = new DoubtedCopies({
+    reader: {
+      possess: async ({ parcel: one }) => {
+        read.push(one);
+        return new Map();
+      },
+    },
+    stores: { mounted: id => (id === store ? { listerOf } : undefined) },
+    nonce: () => parseNonce('0e'.repeat(16)),
+    log: SILENT,
+  });
+  const elsewhere = parseStoreId('88'.repeat(16));
+  for (const blob of ['a', 'b'] as BlobId[]) doubted.lookFor({ blob, store, likely: [] });
+  doubted.lookFor({ blob: 'c' as BlobId, store: elsewhere, likely: [] });
+  t.deepEqual(asked, ['a']);
+  answers[0]?.(other);
+  await until('its copy to be read', () => read.length === 1);
+  t.deepEqual(read, [other]);
+  await until('the next one', () => {
+    doubted.lookFor({ blob: 'b' as BlobId, store, likely: [] });
+    return asked.length === 2;
+  });
+  answers[1]?.(undefined);
+  await doubted.stop();
+  t.deepEqual(read, [other]);
 });

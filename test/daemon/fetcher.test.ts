@@ -11,6 +11,7 @@ import type { Unstamped } from '../../src/daemon/driver.js';
 import { Fetcher } from '../../src/daemon/fetcher.js';
 import { LiveParcels } from '../../src/daemon/live-parcels.js';
 import { measure } from '../../src/daemon/measure.js';
+import { Roster } from '../../src/daemon/roster.js';
 import { serveFetch } from '../../src/net/fetch-protocol.js';
 import type { Store } from '../../src/store/store.js';
 import { aSource, ScratchSource } from '../catalog/scratch-source.js';
@@ -86,6 +87,13 @@ async function aFetch(
   const told: Unstamped[] = [];
   const doubted: object[] = [];
   const self = parseHostId('3'.repeat(32));
+  const from = parseHostId('1'.repeat(32));
+  const roster = new Roster({ self, publicKeyOf: () => new Uint8Array(32) });
+  const member = { name: 'm', domain: 'd', state: 'active', trust: 'trusted', roaming: false } as const;
+  roster.update([
+    { ...member, host: self, peer: a.net.peer },
+    { ...member, host: from, peer: b.net.peer },
+  ]);
   const fetcher = new Fetcher({
     net: a.net,
     stores: {
@@ -96,8 +104,8 @@ async function aFetch(
       tellOps: async (_store: unknown, told_: (segment: object) => Unstamped) => void told.push(told_({})),
     },
     objects: { from: () => source.objects, get: (id: ParcelId) => source.objects.get(id) },
-    roster: { self, peerOf: (host: string) => (host === self ? undefined : b.net.peer) },
-    doubt: (copy: object) => void doubted.push(copy),
+    roster,
+    doubt: (blob: object) => void doubted.push(blob),
     fits: () => true,
     family: () => [],
     recipes: {},
@@ -105,7 +113,6 @@ async function aFetch(
     log: pino({ level: 'silent' }),
   } as unknown as ConstructorParameters<typeof Fetcher>[0]);
   t.teardown(() => fetcher.stop());
-  const from = parseHostId('1'.repeat(32));
   const start = (n: number, roomBytes = bytes, { giver = from, into = '2'.repeat(32) } = {}): void =>
     fetcher.start({
       do: 'fetch',
@@ -276,7 +283,7 @@ test('a file that the other store has with other bytes is not copied; the copy i
   writeFileSync(inGiver, Buffer.alloc(first.bytes));
   t.like((await fetch({ giver: self, into: store.id })).at(-1), { is: 'fetch-failed', because: 'gone' });
   t.false(store.isPresent(parcel));
-  t.deepEqual(doubted, [{ parcel, store: giver.id }]);
+  t.deepEqual(doubted, [{ blob: first.blob, store: giver.id, likely: [parcel] }]);
   t.is(asked(), 0);
   t.like((await fetch({ into: store.id })).at(-1), { is: 'fetched', receivedBytes: first.bytes });
   t.true(store.isPresent(parcel));
@@ -287,7 +294,7 @@ test('a file that the other store cannot read is had from the peer that is asked
   rmSync(inGiver);
   t.like((await fetch({ into: store.id })).at(-1), { is: 'fetched', receivedBytes: first.bytes });
   t.true(store.isPresent(parcel));
-  t.deepEqual(doubted, [{ parcel, store: giver.id }]);
+  t.deepEqual(doubted, [{ blob: first.blob, store: giver.id, likely: [parcel] }]);
 });
 
 test('how much a store lacks is measured, and whether the other stores have it', async t => {

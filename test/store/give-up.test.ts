@@ -5,7 +5,7 @@
 import { open, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { parseNonce } from '../../src/core/ids.js';
+import { type BlobId, parseNonce } from '../../src/core/ids.js';
 import type { Store } from '../../src/store/store.js';
 import { answerReads, unreadableAt } from '../helpers/reading-thread.js';
 import { blobOf, contentOf, grab, parcelOf, proofFor, receive, warrantFor } from '../helpers/test-parcels.js';
@@ -274,6 +274,22 @@ test.serial('a wrong blob comes again although another parcel lists it that coul
   );
   await grab(store, OLD);
   t.is((await store.possess(OLD.id, ASK)).kind, 'whole');
+});
+
+test.serial('of a blob, a present parcel that lists it is found: a likely one, else any', async t => {
+  const { store } = await begin(t);
+  await grab(store, NEXT);
+  const [shared, old, nowhere] = ['shared', 'old', 'nowhere'].map(name => blobOf(name).blob) as [
+    BlobId,
+    BlobId,
+    BlobId,
+  ];
+  t.is(await store.listerOf(shared, [NEXT.id]), NEXT.id);
+  t.is(await store.listerOf(shared, [OLD.id]), OLD.id);
+  t.is(await store.listerOf(old, [NEXT.id, parcelOf('third').id]), OLD.id);
+  t.is(await store.listerOf(nowhere, [OLD.id]), undefined);
+  await store.drop(proofFor(store.id, OLD.id));
+  t.is(await store.listerOf(old, [OLD.id]), undefined);
 });
 
 test.serial('of a parcel whose record is lost the del is taken, and the next opening gives up its blobs', async t => {
