@@ -23,7 +23,7 @@ import {
   unpackOutcomes,
 } from './small-files-message.js';
 import { type Urgency, UrgentFirst } from './urgent-first.js';
-import { WorkerThread } from './worker-thread.js';
+import { type WorkerSession, WorkerThread } from './worker-thread.js';
 
 export type { ReadFile } from './small-files-message.js';
 
@@ -101,8 +101,9 @@ class FileThread {
   /** Never throws: an error goes to the callers. */
   async #carryOut(some: readonly Waiting[]): Promise<void> {
     if (some.length === 0) return;
-    const session = this.#thread.open();
+    let session: WorkerSession<OrderMessage, OutcomeMessage> | undefined;
     try {
+      session = this.#thread.open();
       const orders = some.map(({ order }) => order);
       const message = packOrders(orders, this.#spare);
       this.#spare = undefined;
@@ -120,7 +121,7 @@ class FileThread {
         asked.reject(error);
       }
     } finally {
-      session.close();
+      session?.close();
     }
   }
 }

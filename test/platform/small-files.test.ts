@@ -1,7 +1,9 @@
 /** Small files: what node:fs would have said, for many at once, and in order. */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
+import threads from 'node:worker_threads';
 import test from 'ava';
 import { setApart } from '../../src/platform/disk.js';
 import {
@@ -30,6 +32,26 @@ test('files are written, moved and read as they are, many at once and in their o
     if (read instanceof Error) throw read;
     t.deepEqual(Buffer.from(read.content), files[n]?.content);
   }
+});
+
+test.serial('when a thread cannot be started, its callers hear of it, and the next ones have another', async t => {
+  const folder = temporaryFolder(t);
+  setApart(folder);
+  const path = join(folder, 'file');
+  writeFileSync(path, 'content');
+  const { Worker } = threads;
+  threads.Worker = function none() {
+    throw new Error('no thread can be started');
+  } as never;
+  syncBuiltinESMExports();
+  try {
+    const message = 'no thread can be started';
+    await Promise.all([1, 2].map(() => t.throwsAsync(readSmallFile(path, 100), { message })));
+  } finally {
+    threads.Worker = Worker;
+    syncBuiltinESMExports();
+  }
+  t.is(Buffer.from((await readSmallFile(path, 100)).content).toString(), 'content');
 });
 
 test('a thread gives a sign of life with each file, for many on a slow disk may take as long as one on a disk that hangs', async t => {
