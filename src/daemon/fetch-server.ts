@@ -20,6 +20,7 @@ import type { BlobId, ParcelId, PeerName, StoreId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import { decideServe, SERVED_MAX } from '../core/serve.js';
 import {
+  BUSY_RETRY_MS,
   type FetchAnswer,
   type FetchedBlob,
   type FetchRequest,
@@ -57,8 +58,6 @@ interface Fetching {
 const HEARD_MS = 10_000;
 /** Runs of blobs that are read ahead of their turn: a pack is at most 256 KiB. */
 const RUNS_AHEAD = 3;
-/** When a surplus fetcher may ask again, in ms. */
-const BUSY_RETRY_MS = 2_000;
 
 /** A disk of this host does not give a blob that this host holds. */
 class HeldUnreadable extends Error {}

@@ -45,7 +45,9 @@ const NEXT_WANT_STALL_MS = 10_000;
 const LIMITED_WANT = limited(Want, { blobs: BLOBS_PER_FETCH_MAX, ranges: RANGES_PER_FETCH_MAX });
 export const LIMITED_PART = limited(Part, { pack: { sizesBytes: BLOBS_PER_FETCH_MAX } });
 
-/** No peer is believed to be busy for longer than this, in ms: this build says two seconds. */
+/** When a peer that is told `busy` may ask again, in ms. */
+export const BUSY_RETRY_MS = 2_000;
+/** No peer is believed to be busy for longer than this, in ms. */
 const BUSY_MS_MAX = 60_000;
 
 /** Why a peer fetches: a server that must choose serves a restore before a repair before a grab. */
@@ -122,6 +124,8 @@ export interface Providing extends Required<Urgency> {
 /** Answers each blob that is asked for exactly once, in any order. */
 export type FetchProvider = (request: FetchRequest, from: PeerName, how: Providing) => Promise<FetchAnswer>;
 
+const BUSY: FetchBusy = { kind: 'busy', retryAfterMs: BUSY_RETRY_MS };
+
 /**
  * @param isGone distinguishes the error of a `content` that says "the bytes under this id are no longer here" from all
  * others, which reset the stream.
@@ -140,18 +144,17 @@ export async function serveFetch(net: Net, provide: FetchProvider, isGone: (erro
       for await (const wire of wants) {
         const request = reading('fetch request', () => requestFrom(wire));
         const place = places.take(from, { isUrgent: isForPerson(request) });
-        if (place === undefined) throw new Error('refused: too many fetches of one peer');
         try {
-          const { isUrgent } = place;
+          const isUrgent = place?.isUrgent === true;
           const batch = new MessageBatch<Part>(stream, Part, { signal, isUrgent });
           const paced = pacedBy(net.paces.upload, { peer: from, isUrgent, signal });
-          const answer = await provide(request, from, { signal, isUrgent });
+          const answer = place === undefined ? BUSY : await provide(request, from, { signal, isUrgent });
           const sent = sendAnswer(answer, { request, batch, isGone, paced });
           await ('ended' in answer ? orAborted(sent, answer.ended) : sent);
           await batch.write({ end: {} });
           await batch.flush();
         } finally {
-          place.leave();
+          place?.leave();
         }
       }
     },
