@@ -117,7 +117,7 @@ export class Fetching {
         continue;
       }
       if (source.from === self) {
-        if (here >= (fitting.lacksNothing(pursuit.row) ? FETCHES_LINKED_MAX : FETCHES_HERE_MAX)) continue;
+        if (here >= (fitting.lacksNothing(pursuit) ? FETCHES_LINKED_MAX : FETCHES_HERE_MAX)) continue;
         here += 1;
         this.#begin(pursuit, self);
         continue;

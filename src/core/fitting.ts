@@ -99,10 +99,10 @@ export class Fitting {
     return this.#measuring.size > 0;
   }
 
-  /** When last measured, its store had all of the row: a copy takes no bytes. */
-  lacksNothing(row: Row): boolean {
+  /** When last measured, this store had all of the row: a copy there takes no bytes. */
+  lacksNothing({ row, store }: { readonly row: Row; readonly store: StoreId }): boolean {
     const measured = this.#measured.get(row);
-    return measured?.missingBytes === 0 && this.isAtHand(row);
+    return measured?.store === store && measured.missingBytes === 0 && this.isAtHand(row);
   }
 
   /** When last measured, our stores had all of the row. */

@@ -464,7 +464,7 @@ export class Pursuing {
 
   /** What needs no bytes is a copy before anybody could heed the claim. */
   #sayClaimUnlessDone(pursuit: Pursuit): void {
-    if (!this.#fitting.lacksNothing(pursuit.row)) this.#sayClaim(pursuit);
+    if (!this.#fitting.lacksNothing(pursuit)) this.#sayClaim(pursuit);
   }
 
   #sayClaim(pursuit: Pursuit): void {

@@ -37,7 +37,7 @@ function aFitting() {
     const id = parseParcelId(i.toString(16).padStart(64, '0'));
     return table.describe({ id, key: parseKey(i.toString(16).padStart(32, '0')), bytes: (100 - i) * MIB }, 0);
   });
-  return { fitting, rows, marked, lend, state };
+  return { fitting, rows, marked, lend, state, store };
 }
 
 test('room that is free brings up what it is enough for, and nothing larger is looked at', t => {
@@ -77,4 +77,22 @@ test('room is lacking for what a store could take if it held less, and not for w
   fitting.lacksNoMore(middling);
   lend(100 * MIB, { usedBytes: 98 * MIB });
   t.true(fitting.lacksRoom);
+});
+
+test('what a store has of a parcel says nothing of what another one would have to take', t => {
+  const { fitting, rows, lend, store } = aFitting();
+  lend(1_000 * MIB);
+  const [row = -1] = rows;
+  const other = parseStoreId('3'.repeat(32));
+  t.false(fitting.lacksNothing({ row, store }));
+  fitting.measured({
+    is: 'measured',
+    nowMs: 0,
+    parcel: parseParcelId('0'.repeat(64)),
+    store,
+    missingBytes: 0,
+    atHand: true,
+  });
+  t.true(fitting.lacksNothing({ row, store }));
+  t.false(fitting.lacksNothing({ row, store: other }));
 });
