@@ -1,18 +1,27 @@
 /**
  * Rehearse: what would a restore do with each entry in the present target? It only looks, and writes nothing.
  *
- * It goes by stats: no content is read, so a file of the right size and time counts as right. Only a real restore finds
- * out which names the target takes for one.
+ * It goes by stats and attributes: no content is read, so a file of the right size and time counts as right. Only a real
+ * restore finds out which names the target takes for one.
  *
  * Driven by restore-tree.ts, for `--dry-run`.
  */
 import { type BigIntStats, lstatSync } from 'node:fs';
 import type { Entry } from './entry.js';
 import { isUnder } from './path-order.js';
-import { NAME_TAKEN } from './restore-existing.js';
+import type { PlacedBelow } from './placed-entries.js';
+import { KEEPS_ITS_OWN, NAME_TAKEN } from './restore-existing.js';
 import { pathlessMessageOf } from './restore-failure.js';
 import { NO_FOLDER_IN_PLACE } from './restore-folders.js';
-import { sameTime } from './restore-metadata.js';
+import {
+  hasAttributesOf,
+  hasMetadataOf,
+  type NotSet,
+  sameTime,
+  unlike,
+  unsettable,
+  unsettableOf,
+} from './restore-metadata.js';
 import { NO_FOLDER_ABOVE, NoFolder, type RestorePlaces } from './restore-places.js';
 import { FOLDER_IN_PLACE, isSymlinkTo, SOMETHING_IN_PLACE } from './restore-symlink.js';
 import { UNMAKEABLE } from './restore-tally.js';
@@ -23,16 +32,22 @@ export const LINKS_KEPT_MAX = 65_536;
 
 export type Rehearsed =
   /** `bytes` of content; 0 for another name of a file. */
-  | { readonly act: 'write'; readonly bytes: number }
+  | ({ readonly act: 'write'; readonly bytes: number } & Unset)
   /** It is there and right, or is to be left as it is. */
-  | { readonly act: 'keep' }
+  | ({ readonly act: 'keep' } & Unset)
   /** A folder that is there. */
-  | { readonly act: 'enter' }
+  | ({ readonly act: 'enter' } & Unset)
   | { readonly act: 'fail'; readonly because: string };
+
+/** What would not be as in the snapshot, as far as that is known before. */
+interface Unset {
+  readonly unset: readonly NotSet[];
+}
 
 export interface RehearsalContext {
   readonly existing: ExistingFiles;
   readonly state: TargetLook['state'];
+  readonly ownsFolder: boolean;
   /** `undefined`: there is no target yet. */
   readonly places: RestorePlaces | undefined;
 }
@@ -51,30 +66,33 @@ export class Rehearsal {
    * Entries come in the order in which they would be written, a folder's content right after it. `path`: relative to
    * the target.
    */
-  next(entry: Entry, path: Buffer): Rehearsed {
+  next({ entry, path, isStandIn = false }: PlacedBelow): Rehearsed {
     if (this.#closed !== undefined && isUnder(path, this.#closed.path)) {
       return { act: 'fail', because: this.#closed.because };
     }
     try {
-      return this.#next(entry, path);
+      return this.#next(entry, { path, isStandIn });
     } catch (error) {
       if (entry.kind === 'directory') this.#closed = { path, because: 'the folder it lies in could not be made' };
       return { act: 'fail', because: pathlessMessageOf(error) };
     }
   }
 
-  #next(entry: Entry, path: Buffer): Rehearsed {
+  #next(entry: Entry, { path, isStandIn }: Required<Pick<PlacedBelow, 'path' | 'isStandIn'>>): Rehearsed {
     const { existing, state } = this.#of;
     const found = this.#found(path);
     switch (entry.kind) {
       case 'directory':
-        if (found?.there.isDirectory()) return { act: 'enter' };
-        if (found === undefined || existing === 'overwrite') return { act: 'write', bytes: 0 };
+        // What only stands in for a folder's entry says nothing about a folder that is there.
+        if (found?.there.isDirectory())
+          return { act: 'enter', unset: isStandIn ? [] : unsettableOf(found.there, entry) };
+        if (found === undefined || existing === 'overwrite')
+          return { act: 'write', bytes: 0, unset: unsettable(entry) };
         this.#closed = { path, because: NO_FOLDER_ABOVE };
         return { act: 'fail', because: NO_FOLDER_IN_PLACE };
       case 'file':
       case 'symlink': {
-        if (found !== undefined && existing === 'keep') return { act: 'keep' };
+        if (found !== undefined && existing === 'keep') return { act: 'keep', unset: [] };
         if (found?.there.isDirectory()) return { act: 'fail', because: FOLDER_IN_PLACE };
         const isRight = found !== undefined && state !== 'fresh' && looksRight(entry, found);
         // Times may be coarser than the snapshot's. A resumed restore then compares the bytes, which are not read here.
@@ -83,11 +101,24 @@ export class Rehearsal {
           return { act: 'fail', because: entry.kind === 'file' ? NAME_TAKEN : SOMETHING_IN_PLACE };
         const isLinked = this.#isLinked(entry);
         const isKept = existing === 'refuse' ? mayBeRight : isRight;
-        return isKept ? { act: 'keep' } : { act: 'write', bytes: isLinked ? 0 : entry.size };
+        if (found !== undefined && isKept && (existing === 'refuse' || hasMetadata(entry, found)))
+          return { act: 'keep', unset: this.#leftUnset(entry, found) };
+        // Another name of a file has that file's owner and mode.
+        return isLinked
+          ? { act: 'write', bytes: 0, unset: [] }
+          : { act: 'write', bytes: entry.size, unset: unsettable(entry) };
       }
       default:
         return { act: 'fail', because: UNMAKEABLE };
     }
+  }
+
+  #leftUnset(entry: Entry, { there, place }: Found): readonly NotSet[] {
+    const { existing, ownsFolder } = this.#of;
+    if (entry.kind === 'symlink') return unsettableOf(there, entry);
+    if (existing === 'overwrite' || ownsFolder) return unlike(there, place, entry);
+    const isLike = sameTime(there.mtimeNs, entry.mtimeNs) && hasMetadata(entry, { there, place });
+    return isLike ? [] : [KEEPS_ITS_OWN];
   }
 
   #found(path: Buffer): Found | undefined {
@@ -116,6 +147,11 @@ interface Found {
   readonly place: Buffer;
   readonly there: BigIntStats;
 }
+
+/** Only a file with other metadata is written again: all else is set without that. */
+const hasMetadata = (entry: Entry, { there, place }: Found): boolean =>
+  entry.kind !== 'file' ||
+  (hasMetadataOf(there, entry) && (entry.link === undefined || there.nlink > 1n) && hasAttributesOf(place, entry));
 
 const hasSizeOf = ({ kind, size }: Entry, there: BigIntStats): boolean =>
   kind === 'file' && there.isFile() && there.size === BigInt(size);

@@ -25,6 +25,12 @@ export interface ExistingContext {
 export const NAME_TAKEN =
   'something else already has its name in the target (this file system may take two names for one)';
 
+/** Of a file that has the right bytes and is not the restore's. */
+export const KEEPS_ITS_OWN: NotSet = {
+  what: 'mode and time',
+  because: 'a file with these bytes was there already, and keeps its own',
+};
+
 export const alreadyThere: Outcome = { kind: 'failed', because: NAME_TAKEN, retry: false };
 
 export class ExistingLook {
@@ -85,10 +91,7 @@ export class ExistingLook {
     if (unlinked !== undefined) onNotSet(file, unlinked);
     if (ownsFolder) this.#tellUnset(file, there);
     else if (!(looksRight && hasMetadataOf(there, entry) && hasAttributesOf(place, entry)))
-      onNotSet(file, {
-        what: 'mode and time',
-        because: 'a file with these bytes was there already, and keeps its own',
-      });
+      onNotSet(file, KEEPS_ITS_OWN);
     return { kind: 'kept' };
   }
 

@@ -29,6 +29,14 @@ export interface RestoreFoldersContext {
   readonly tally: RestoreTally;
 }
 
+/** Whether the target itself gets this entry's metadata. */
+export const setsTarget = (
+  { isNew, ownsFolder }: Pick<RestoreTarget, 'isNew' | 'ownsFolder'>,
+  { isStandIn }: PlacedEntry,
+): boolean =>
+  // A stand-in says nothing about the folder; an earlier run may have known better.
+  isStandIn === true ? isNew : ownsFolder;
+
 export class RestoreFolders {
   readonly #of: RestoreFoldersContext;
 
@@ -86,9 +94,8 @@ export class RestoreFolders {
    */
   closeTarget(root: PlacedEntry | undefined): void {
     const { target } = this.#of;
-    // A stand-in says nothing about the folder; an earlier run may have known better.
-    const isSet = root?.isStandIn ? target.isNew : target.ownsFolder;
-    if (root !== undefined && isSet) this.#of.tally.guarded(root.entry, () => this.#set(ITSELF, root.entry));
+    if (root !== undefined && setsTarget(target, root))
+      this.#of.tally.guarded(root.entry, () => this.#set(ITSELF, root.entry));
     // The folder was made for a single file, so it gets the mode that mkdir would give it.
     else if (root === undefined && target.isNew) chmodSync(target.folder.self, 0o777 & ~process.umask());
     else target.giveBack();

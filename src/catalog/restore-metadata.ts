@@ -71,6 +71,13 @@ export function unsettable(entry: Entry): NotSet[] {
   return modeToSet({ uid, gid }, entry) === entry.mode ? [owner] : [owner, BITS_LEFT_OUT];
 }
 
+/** As `unsettable`, for a folder or symlink that is there already and gets the entry's metadata. */
+export function unsettableOf(there: BigIntStats, entry: Entry): NotSet[] {
+  const { uid, gid } = ownerOf(there);
+  if (isRoot() || uid === process.geteuid?.()) return unsettable(entry);
+  return isOwnedAs({ uid, gid }, entry) ? [] : [OF_ANOTHER_USER];
+}
+
 /** Without the bits that are left out on purpose, for this owner. */
 export function modeToSet(owner: Owner, { uid, gid, mode }: Entry): number {
   const withUid = owner.uid === uid ? mode : mode & ~SETUID;
@@ -82,6 +89,13 @@ export function modeToSet(owner: Owner, { uid, gid, mode }: Entry): number {
  * times are kept coarsely.
  */
 export function leftUnset(there: BigIntStats, place: Buffer, entry: Entry): NotSet[] {
+  const faults = unlike(there, place, entry);
+  if (!sameTime(there.mtimeNs, entry.mtimeNs)) faults.push(...setTime(place, entry));
+  return faults;
+}
+
+/** As `leftUnset`, but for the time; sets nothing. */
+export function unlike(there: BigIntStats, place: Buffer, entry: Entry): NotSet[] {
   const faults: NotSet[] = [];
   const because = 'it could not be set when the file was restored';
   if (!isOwnedAs(ownerOf(there), entry))
@@ -89,7 +103,6 @@ export function leftUnset(there: BigIntStats, place: Buffer, entry: Entry): NotS
   if (!hasAttributesOf(place, entry)) faults.push({ what: 'attributes', because });
   if (modeOf(there) !== modeToSet(ownerOf(there), entry)) faults.push({ what: 'mode', because });
   else if (modeOf(there) !== entry.mode) faults.push(BITS_LEFT_OUT);
-  if (!sameTime(there.mtimeNs, entry.mtimeNs)) faults.push(...setTime(place, entry));
   return faults;
 }
 

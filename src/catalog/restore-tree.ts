@@ -26,7 +26,7 @@ import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '
 import { pathlessMessageOf, rethrow } from './restore-failure.js';
 import { FileWriter } from './restore-files.js';
 import { RestoreFlush } from './restore-flush.js';
-import { RestoreFolders } from './restore-folders.js';
+import { RestoreFolders, setsTarget } from './restore-folders.js';
 import { foldsNames } from './restore-folding.js';
 import { unsettable } from './restore-metadata.js';
 import type { OpenFolder } from './restore-names.js';
@@ -88,7 +88,7 @@ export async function restoreTree(request: RestoreRequest): Promise<RestoreRepor
 /** The first pass as a dry run. */
 async function rehearse(request: RestoreRequest): Promise<RestoreReport> {
   const { target, mark, entries, existing, signal } = request;
-  const { exists, state } = lookAtTarget(request);
+  const { exists, state, ownsFolder } = lookAtTarget(request);
   const tally = new RestoreTally(request);
   const folder = exists
     ? hasDescriptorPaths()
@@ -96,17 +96,24 @@ async function rehearse(request: RestoreRequest): Promise<RestoreReport> {
       : namedFolder(Buffer.from(target))
     : undefined;
   const places = folder && new RestorePlaces(folder);
-  const rehearsal = new Rehearsal({ existing, state, places });
+  const rehearsal = new Rehearsal({ existing, state, ownsFolder, places });
   // A rehearsal writes nothing, so it cannot find out which names the target takes for one.
   const placed = new PlacedEntries({ entries, under: mark.under, namesTriedIn: undefined, tally, signal });
   try {
-    for await (const { entry, path } of placed.each({ report: true })) {
-      if (path.length === 0) continue;
-      const rehearsed = rehearsal.next(entry, path);
-      if (rehearsed.act === 'fail') tally.fail(entry.path, rehearsed.because, { retry: false });
-      else if (rehearsed.act === 'keep') tally.count('kept');
+    for await (const one of placed.each({ report: true })) {
+      const { entry, path } = one;
+      if (path.length === 0) {
+        if (setsTarget({ isNew: !exists, ownsFolder }, one)) tally.faults(entry, unsettable(entry));
+        continue;
+      }
+      const rehearsed = rehearsal.next(one);
+      if (rehearsed.act === 'fail') {
+        tally.fail(entry.path, rehearsed.because, { retry: false });
+        continue;
+      }
+      tally.faults(entry, rehearsed.unset);
+      if (rehearsed.act === 'keep') tally.count('kept');
       else if (rehearsed.act === 'write') {
-        tally.faults(entry, unsettable(entry));
         if (entry.kind === 'file') tally.countFile(rehearsed.bytes);
         else tally.count(entry.kind === 'directory' ? 'folders' : 'symlinks');
       }

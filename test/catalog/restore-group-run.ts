@@ -30,4 +30,27 @@ const groups = ['foreign', 'link', 'shared', 'team', 'theirs'].map(name => lstat
 const modes = ['shared', 'team'].map(name => lstatSync(`${target}/${name}`).mode & 0o7777);
 const { report } = restored;
 const runs = { rehearsed: told(rehearsed), begun: told(begun), told: told(restored) };
-process.stdout.write(`${JSON.stringify({ report, ...runs, groups, modes })}\n`);
+
+const overwrite = { target, list, blobs: new Blobs().add('x').add('late'), existing: 'overwrite' } as const;
+const stranger = { uid: uid - 1, gid: own };
+const linked = { ...stranger, link: '0'.repeat(16) };
+const strangers = {
+  target: `${target}/strangers`,
+  list: placed([
+    entryOf('', { kind: 'directory', ...stranger }),
+    fileOf('a', 'x', linked),
+    fileOf('b', 'x', linked),
+    entryOf('folder', { kind: 'directory', ...stranger }),
+    entryOf('folder/link', { kind: 'symlink', target: Buffer.from('shared'), ...stranger }),
+  ]),
+  blobs,
+};
+// Of the two names either may be the one that is told of.
+const places = (one: Awaited<ReturnType<typeof restore>>): string[] =>
+  told(one).map(([path, what]) => `${path === 'b' ? 'a' : path}: ${what}`);
+const pairs: unknown[] = [];
+for (const request of [overwrite, strangers, { ...strangers, existing: 'overwrite' as const }]) {
+  const before = await restore({ ...request, dryRun: true });
+  pairs.push([before, await restore(request)].map(one => [one.report.notSet, ...places(one).sort()]));
+}
+process.stdout.write(`${JSON.stringify({ report, ...runs, groups, modes, pairs })}\n`);

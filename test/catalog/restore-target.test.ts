@@ -207,7 +207,7 @@ test('who is not root gets the group of what was theirs back, if it is one of th
   // The program's own files may lie where only root reads.
   if (/EACCES|ERR_MODULE_NOT_FOUND/.test(stderr)) return skip(t, 'others may not read this folder');
   t.is(status, 0, stderr);
-  const { report, rehearsed, begun, told, groups, modes } = JSON.parse(stdout);
+  const { report, rehearsed, begun, told, groups, modes, pairs } = JSON.parse(stdout);
   t.deepEqual(groups, [NOBODY, 100, 100, 100, NOBODY]);
   t.deepEqual(modes, [0o2660, 0o2770]);
   const unset = [
@@ -218,6 +218,10 @@ test('who is not root gets the group of what was theirs back, if it is one of th
   t.deepEqual(begun.sort(), [unset[0], ['late', 'failed'], unset[1]]);
   t.deepEqual(told, unset, 'also by the run that goes on');
   t.like(report, { failed: 0, notSet: 2, verified: 6 });
+  for (const [before, after] of pairs) {
+    t.true(before[0] > 0);
+    t.deepEqual(before, after, 'and so it does when everything is there already, and of the target itself');
+  }
 });
 
 /** Somebody who may write into the target moves a folder away, and puts a symlink in its place, right before a call. */
