@@ -10,6 +10,12 @@
  * in the kernel, 19 % in V8's built-ins, 12 % in its compiler, 4 % in ciphers, 2 % in BLAKE3. For a GiB of a mixed
  * home, a process has some 11,000 yamux frames and 900 gossip messages. So neither frames nor window updates are the
  * cost, and larger ones would save little.
+ *
+ * Its memory over idle is 120 to 140 MB, 64 of which are V8's: bytes outside its heap that have outlived two scavenges
+ * are freed by its next full collection, and it makes one for every 64 MiB of them, a constant of its own. A collection
+ * every 100 ms brought the peak to 59 MB over idle, and took four times the CPU; one for every 16 or 24 MB brought it to
+ * 72 and 80, for 1.5 times the CPU and pauses of 40 ms. Smaller windows, smaller semi-spaces, a smaller heap growth,
+ * other settings of malloc and scavenges for every 8 MiB changed nothing.
  */
 import '../platform/node-shims.js';
 import { noise } from '@chainsafe/libp2p-noise';
