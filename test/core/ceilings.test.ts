@@ -37,12 +37,34 @@ test('it lasts twice as long each time, until more lies there than was believed 
     return lastMs;
   };
   t.deepEqual([lasts(), lasts(), lasts()], [leastMs, 2 * leastMs, 4 * leastMs]);
-  ceilings.holds(STORE, 1_200);
+  ceilings.holds(STORE, 1_350);
   t.is(lasts(), 8 * leastMs);
-  ceilings.holds(STORE, 1_201);
+  ceilings.holds(STORE, 1_376);
   t.is(lasts(), leastMs);
   for (let i = 0; i < 40; i += 1) t.true(lasts() <= mostMs);
   t.is(lasts(), mostMs);
+});
+
+test('a test that is refused no less than before raises the ceiling towards that, and one that is refused less lowers it', t => {
+  const ceilings = new Ceilings();
+  let nowMs = 5_000;
+  const believedAfter = (heldBytes: number, neededBytes: number) => {
+    // What was begun before is refused with it, and tests nothing.
+    for (let i = 0; i < 2; i += 1) ceilings.refused(STORE, { heldBytes, neededBytes }, nowMs);
+    const believedBytes = ceilings.bytesOf(STORE, heldBytes);
+    nowMs = ceilings.dueMs;
+    ceilings.lift(nowMs);
+    return believedBytes;
+  };
+  t.is(believedAfter(1_000, 400), 1_200);
+  t.is(believedAfter(1_000, 400), 1_300);
+  t.is(believedAfter(1_000, 900), 1_350);
+  t.is(believedAfter(1_300, 100), 1_375);
+  t.is(believedAfter(1_000, 399), 1_199);
+  t.is(believedAfter(1_000, 400), 1_299);
+  for (let i = 0; i < 20; i += 1) t.true(believedAfter(1_000, 400) < 1_399);
+  ceilings.holds(STORE, 1_399);
+  t.is(believedAfter(1_399, 400), 1_599, 'it holds more than was believed to fit');
 });
 
 test('when the time is up one parcel at a time tries what is there, until more lies there than was believed to fit', t => {
