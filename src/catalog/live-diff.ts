@@ -16,7 +16,7 @@ import { type Difference, diffEntries } from './diff.js';
 import type { Entry } from './entry.js';
 import type { ForbiddenFolder } from './forbidden-folder.js';
 import { leftOutBy } from './left-out.js';
-import { type Merged, ScanMerge, type Unread } from './merge-scan.js';
+import { entriesOf, type Merged, ScanMerge } from './merge-scan.js';
 import { isAtOrUnder } from './path-order.js';
 import { readSnapshot } from './read-object.js';
 import { scan } from './scan.js';
@@ -159,6 +159,3 @@ class Look {
     await this.#merge.close();
   }
 }
-
-/** The number of entries, as the tally counts them. */
-const entriesOf = ({ carried }: Unread): number => Math.max(1, carried);

@@ -57,6 +57,9 @@ export interface Unread {
   readonly carried: number;
 }
 
+/** The number of entries, as the tally counts them. */
+export const entriesOf = ({ carried }: Pick<Unread, 'carried'>): number => Math.max(1, carried);
+
 /** Mount points that the scan did not enter: no snapshot of the source has what lies there. */
 export interface Unentered {
   readonly count: number;

@@ -91,15 +91,10 @@ function tellBrake(context: Context, { braked, source, origin }: SnapshotTaken):
   );
 }
 
-/** The snapshot as it is now, and what the run found. Files gone before they were copied show only in `partial`. */
-const takenRecord = (
-  now: SnapshotReport,
-  { unchanged, stale, missed, unentered, braked }: SnapshotTaken,
-): JsonRecord => ({
+/** The snapshot as it is now, also without files that were gone before they were copied, and what the run found. */
+const takenRecord = (now: SnapshotReport, { unchanged, unentered, braked }: SnapshotTaken): JsonRecord => ({
   ...snapshotRecord(now),
   unchanged,
-  stale,
-  missed,
   unentered: unentered.count,
   braked,
 });

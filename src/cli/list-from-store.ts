@@ -14,7 +14,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { findOnStores, openStores } from './on-stores.js';
 import { type SnapshotRow, snapshotTable } from './snapshot-table.js';
 import { searchSnapshots, sourceNamed } from './sources-on-stores.js';
-import { timeRecord } from './text.js';
+import { partialText, timeRecord } from './text.js';
 import { tellLacking } from './unreachable.js';
 
 export interface ListFromStores {
@@ -65,7 +65,8 @@ export async function listSnapshots(context: Context, from: ListFromStores): Pro
     const read = await ifReadable(readSnapshot(stores.objects, id));
     const isWhole = await whole.isWhole(id, context.signal);
     const { name, origin } = source;
-    const state = [...(isHeld ? ['held'] : []), isWhole ? 'whole' : 'not whole'];
+    const partial = read !== undefined && isPartial(read) ? [partialText(read)] : [];
+    const state = [...(isHeld ? ['held'] : []), ...partial, isWhole ? 'whole' : 'not whole'];
     rows.push({ id, timeMs, source: name, origin, files: read?.files, bytes: read?.bytes, state: state.join(', ') });
     if (!context.json) continue;
     await context.record({
@@ -77,6 +78,8 @@ export async function listSnapshots(context: Context, from: ListFromStores): Pro
       files: read?.files ?? null,
       bytes: read?.bytes ?? null,
       partial: read === undefined ? null : isPartial(read),
+      stale: read?.stale ?? null,
+      missed: read?.missed ?? null,
       protected: null,
       held: isHeld,
       whole: isWhole,

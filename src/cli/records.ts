@@ -18,6 +18,8 @@ export const snapshotRecord = (report: SnapshotReport): JsonRecord => ({
   files: report.unreadable === undefined ? report.files : null,
   bytes: report.unreadable === undefined ? report.bytes : null,
   partial: report.partial,
+  stale: report.unreadable === undefined ? report.stale : null,
+  missed: report.unreadable === undefined ? report.missed : null,
   protected: report.protected,
   held: report.held ?? false,
   ...(report.unreadable !== undefined && { unreadable: report.unreadable }),

@@ -8,8 +8,14 @@ export interface Restorable extends Pick<RestoreRequest, 'entries' | 'content'> 
   /** As people name it. */
   readonly source: string;
   readonly sourceId: SourceId;
-  /** `partial`: something could not be read when it was taken. */
-  readonly snapshot: { readonly id: ObjectId; readonly timeMs: number; readonly partial: boolean };
+  /** `partial`: something could not be read when it was taken; `stale` and `missed` are the counts of all of it. */
+  readonly snapshot: {
+    readonly id: ObjectId;
+    readonly timeMs: number;
+    readonly partial: boolean;
+    readonly stale: number;
+    readonly missed: number;
+  };
   readonly under: Buffer;
   /** For the progress only. */
   readonly total: { readonly files: number; readonly bytes: number };

@@ -39,7 +39,7 @@ export async function restorableFrom(context: Context, from: RestoreFromStores):
     signal: context.signal,
     ...(from.dryRun && { onMissing: from.onMissing }),
   });
-  const partial = isPartial(await readSnapshot(stores.objects, snapshot.id));
+  const { stale, missed } = await readSnapshot(stores.objects, snapshot.id);
   const shortfall = await tellIfLong(context, 'counting how much of it is on these disks …', counting);
   if (!isNothing(shortfall)) {
     context.note(`snapshot ${shortId(snapshot.id)} is not whole: ${lackText(shortfall)}`);
@@ -49,7 +49,7 @@ export async function restorableFrom(context: Context, from: RestoreFromStores):
   return {
     source: source.name,
     sourceId: source.id,
-    snapshot: { ...snapshot, partial },
+    snapshot: { ...snapshot, partial: isPartial({ stale, missed }), stale, missed },
     under,
     total: shortfall,
     entries: signal => entriesOf(stores, found, signal),

@@ -16,7 +16,7 @@ import { Progress } from './progress.js';
 import type { Restorable } from './restorable.js';
 import { RestoreProblems } from './restore-problems.js';
 import type { Run } from './run.js';
-import { countText, shortId, sizeText, timeRecord, timeText } from './text.js';
+import { countText, lackingText, shortId, sizeText, timeRecord, timeText } from './text.js';
 import { tellNewer, tellUnreachable } from './unreachable.js';
 
 interface RestoreOptions {
@@ -144,10 +144,16 @@ async function unfinished(context: Context, { spec, target, overwrite }: Named):
   return resolved;
 }
 
-function tellPartial(context: Context, { snapshot }: Restorable): void {
+function tellPartial(context: Context, { snapshot, under }: Restorable): void {
   if (!snapshot.partial) return;
-  const id = shortId(snapshot.id);
-  context.note(`snapshot ${id} is partial: what could not be read when it was taken is as it was before, or left out`);
+  const { id, stale, missed } = snapshot;
+  const isPart = under.length > 0 ? ' of the whole source' : '';
+  const lacks =
+    stale + missed === 0
+      ? 'what could not be read when it was taken is as it was before, or left out'
+      : `${countText(stale + missed, 'entry', 'entries')}${isPart} could not be read when it was taken: ${lackingText(snapshot)}`;
+  const names = missed > 0 ? ". It does not have the names of what was missed; its origin's log has some" : '';
+  context.note(`snapshot ${shortId(id)} is partial: ${lacks}${names}`);
 }
 
 const NAMES_SNAPSHOT = /^[^:]*@/;
@@ -234,6 +240,7 @@ async function tell(
       not_set: notSet,
       verified,
       stale,
+      missed: snapshot.missed,
       resumable,
     });
   }

@@ -7,7 +7,7 @@ import { FROM_STORE } from './from-store-option.js';
 import { snapshotRecord } from './records.js';
 import type { Run } from './run.js';
 import { type SnapshotRow, snapshotTable } from './snapshot-table.js';
-import { shortId } from './text.js';
+import { partialText, shortId } from './text.js';
 
 export const snapshotsCommand = (run: Run): Command =>
   new Command('snapshots')
@@ -44,7 +44,8 @@ function rowOf(report: SnapshotReport): SnapshotRow {
   return report.unreadable === undefined ? row : { ...row, files: undefined, bytes: undefined };
 }
 
-function stateText({ partial, protected: isProtected, held, unreadable }: SnapshotReport): string {
+function stateText(report: SnapshotReport): string {
+  const { partial, protected: isProtected, held, unreadable } = report;
   const copies = unreadable !== undefined ? 'cannot be read' : isProtected ? 'protected' : 'not yet protected';
-  return [...(held ? ['held'] : []), ...(partial ? ['partial'] : []), copies].join(', ');
+  return [...(held ? ['held'] : []), ...(partial ? [partialText(report)] : []), copies].join(', ');
 }

@@ -122,6 +122,12 @@ export const ALARM_CODES = {
     means: "a source's newest snapshot is dated ahead of this host's clock: none is unlisted before that time",
     remedy: 'if the clock is wrong, set it. If it is right, `cluster forget SOURCE --future --yes`',
   },
+  SNAPSHOT_PARTIAL: {
+    means:
+      "a source's newest snapshot lacks files and folders that could not be read, or were gone before anybody had a copy (missed), or has them as they were before (stale)",
+    remedy:
+      "let the service's user read them, or `exclude` them. For what changes too fast, a hook that makes it rest. It ends with a run that reads everything",
+  },
   SOURCE_MISSING: {
     means:
       'the folder of a source is not there or cannot be read, is on another disk, is empty when it was not, or its disk hangs: no snapshot is taken',

@@ -60,13 +60,14 @@ export class NamedSnapshots {
     };
     try {
       const snapshot = await readSnapshot(mending, listed.id);
-      const { files, bytes } = snapshot;
+      const { files, bytes, stale, missed } = snapshot;
       const isSafe = isProtected(await protections.of(source, listed, signal));
-      return { ...named, files, bytes, partial: isPartial(snapshot), protected: isSafe };
+      return { ...named, files, bytes, partial: isPartial(snapshot), stale, missed, protected: isSafe };
     } catch (error) {
       signal.throwIfAborted();
       const unreadable = messageOf(error);
-      return { ...named, files: 0, bytes: 0, partial: !listed.complete, protected: false, unreadable };
+      const unknown = { files: 0, bytes: 0, stale: 0, missed: 0 };
+      return { ...named, ...unknown, partial: !listed.complete, protected: false, unreadable };
     }
   }
 

@@ -35,6 +35,7 @@ import type { OwnSource } from './live-parcels.js';
 import { MassChanges } from './mass-changes.js';
 import type { OnceCopied } from './once-copied.js';
 import { OwnHeads } from './own-heads.js';
+import { PARTIAL } from './partial.js';
 import type { Retainer, Retention } from './retention.js';
 import {
   type RunOptions,
@@ -60,6 +61,7 @@ const ALARMS: readonly AlarmCode[] = [
   'RETENTION_FAILED',
   'SELF_TEST_FAILED',
   'SNAPSHOT_FROM_FUTURE',
+  PARTIAL,
   'SOURCE_MISSING',
   UNENTERED,
 ];
@@ -141,6 +143,7 @@ export class Origin {
       if (!isWatchedAsBefore) this.#watch(own);
       this.#runs.tellDamage(own);
       this.#unlisting.tellFuture(source, setting.name);
+      if (known === undefined) this.#tellPartialLater(source);
       own.due.configure(setting);
       own.copied.begin();
     }
@@ -268,7 +271,10 @@ export class Origin {
     const own = this.#own.get(source);
     if (own === undefined) return;
     own.torn.close();
-    await this.#turns.take(source, () => own.torn.cutOut({ source, path: own.setting.path }));
+    await this.#turns.take(source, async () => {
+      await own.torn.cutOut({ source, path: own.setting.path });
+      await this.#tellPartial(source);
+    });
   }
 
   /**
@@ -301,7 +307,24 @@ export class Origin {
     });
     const due = new DueRuns({ ...this.#options, source, run: () => this.backup(source, { acceptChanges: false }) });
     const copied = new CopiedLooks({ source, look: () => this.noteCopied(source), log, signal });
-    return { setting, source, due, watch: undefined, missing: undefined, torn, copied };
+    return { setting, source, due, watch: undefined, missing: undefined, unread: [], torn, copied };
+  }
+
+  /** At the start: alarms are kept in memory alone. */
+  #tellPartialLater(source: SourceId): void {
+    if (this.#heads.listed(source).at(-1)?.complete !== false) return;
+    this.#turns
+      .take(source, () => this.#tellPartial(source))
+      .catch((error: unknown) => {
+        const text = 'what the newest snapshot lacks could not be looked up; the next run tells of it';
+        this.#options.log.warn({ code: 'PARTIAL_UNTOLD', source, err: error }, text);
+      });
+  }
+
+  /** In the source's turn. One that has left the policy has no alarms. */
+  async #tellPartial(source: SourceId): Promise<void> {
+    const own = this.#own.get(source);
+    if (own !== undefined) await this.#runs.tellPartial(own);
   }
 
   #end({ due, torn, copied, watch }: Own): void {

@@ -344,6 +344,9 @@ export interface SnapshotReport {
   readonly bytes: number;
   /** Something in it is stale (carried over unread) or missed (left out). */
   readonly partial: boolean;
+  /** How many entries are stale, and how many are missed; 0 where it cannot be read. */
+  readonly stale: number;
+  readonly missed: number;
   readonly protected: boolean;
   /** Why neither this host nor any host that is up can read it: a sentence. `files` and `bytes` are 0 then. */
   readonly unreadable?: string;
@@ -354,10 +357,7 @@ export interface SnapshotReport {
 export interface SnapshotTaken extends SnapshotReport {
   /** Nothing differs from the snapshot before. */
   readonly unchanged: boolean;
-  /** Entries carried over from the last snapshot because they could not be read, and entries left out. */
-  readonly stale: number;
-  readonly missed: number;
-  /** Some of these, with the reason; at most 20. */
+  /** Some of what is stale or missed, with the reason; at most 20. */
   readonly unread: readonly { readonly path: Buffer; readonly because: string }[];
   /** Mount points that were not entered: how many, and at most 20 of them. */
   readonly unentered: { readonly count: number; readonly paths: readonly Buffer[] };

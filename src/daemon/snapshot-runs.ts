@@ -6,6 +6,8 @@
 import type { Logger } from 'pino';
 import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
 import type { ListedSnapshot } from '../catalog/head.js';
+import type { Unread } from '../catalog/merge-scan.js';
+import { ifReadable, readSnapshot } from '../catalog/read-object.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
 import type { SourceHistory } from '../catalog/source-history.js';
@@ -23,6 +25,7 @@ import type { Clock } from './clock.js';
 import { holdText } from './hold-text.js';
 import type { MassChanges } from './mass-changes.js';
 import type { OwnHeads } from './own-heads.js';
+import { tellPartial } from './partial.js';
 import { fromFuture } from './retention.js';
 import { refusalText, unlessHanging } from './source-reading.js';
 import type { SourceWatch } from './source-watch.js';
@@ -51,6 +54,8 @@ export interface RunSource {
   readonly setting: SourceSetting;
   /** Why no snapshot can be taken. */
   missing: string | undefined;
+  /** Some of what the last run of this start could not read. */
+  unread: readonly Unread[];
 }
 
 export interface SnapshotRunsOptions {
@@ -124,6 +129,9 @@ export class SnapshotRuns {
     this.#tellScanned(own, begun, scanned);
     const braked = await this.#look(source, begun, { scanned, acceptChanges });
     await this.#list(source, begun, scanned);
+    own.unread = scanned.unread;
+    const { name } = begun.setting;
+    tellPartial(this.#options.alarms, source, { name, newest: scanned, unread: scanned.unread });
     return { ...scanned, timeMs: begun.timeMs, braked };
   }
 
@@ -133,6 +141,16 @@ export class SnapshotRuns {
     const damage = history.damage(source);
     if (damage === undefined) alarms.clear('HEAD_DAMAGED', source);
     else alarms.raise('HEAD_DAMAGED', source, `source ${setting.name}: ${damage.message}`);
+  }
+
+  /** Raises or clears the alarm about what the newest snapshot lacks, where no run has just told it. */
+  async tellPartial({ source, setting, unread }: RunSource): Promise<void> {
+    const { heads, objects, alarms } = this.#options;
+    const last = heads.listed(source).at(-1);
+    if (last === undefined) return;
+    // Where nobody has it any longer the next run says so.
+    const newest = last.complete ? { stale: 0, missed: 0 } : await ifReadable(readSnapshot(objects, last.id));
+    if (newest !== undefined) tellPartial(alarms, source, { name: setting.name, newest, unread });
   }
 
   /** @throws ClusterError HOLDS_FULL */

@@ -81,6 +81,8 @@ export const snapshotOf = (changes: Partial<SnapshotReport> = {}): SnapshotRepor
   files: 3,
   bytes: 4096,
   partial: false,
+  stale: 0,
+  missed: 0,
   protected: true,
   ...changes,
 });

@@ -223,7 +223,7 @@ test('a dry run exits 3 when not everything is available now, as the restore doe
 });
 
 test('a partial snapshot is reported as one, and restoring all of it exits 0', async t => {
-  const snapshot = snapshotOf({ files: 2, bytes: 9, partial: true });
+  const snapshot = snapshotOf({ files: 2, bytes: 9, partial: true, stale: 1, missed: 4 });
   const [root, a, b] = tree as [Entry, Entry, Entry];
   const stateDir = await serve(t, {
     ...served(placed([root, a, { ...b, stale: true }]), new Blobs().add('four').add('five!')),
@@ -233,7 +233,10 @@ test('a partial snapshot is reported as one, and restoring all of it exits 0', a
     cluster(['--state', stateDir, 'restore', 'photos', '--target', join(temporaryFolder(t), 'out'), ...args]);
   const { code, err } = await run();
   t.is(code, 0);
-  t.regex(err, /^snapshot abababab is partial: .*\n1 entry of the snapshot is older than it/);
+  t.regex(
+    err,
+    /^snapshot abababab is partial: 5 entries could not be read when it was taken: 4 not in it \(missed\), 1 in it as before \(stale\)\..*\n1 entry of the snapshot is older than it/,
+  );
   for (const args of [[], ['--dry-run']])
-    t.like(recordsOf((await run('--json', ...args)).out).at(-1), { partial: true, stale: 1, failed: 0 });
+    t.like(recordsOf((await run('--json', ...args)).out).at(-1), { partial: true, stale: 1, missed: 4, failed: 0 });
 });

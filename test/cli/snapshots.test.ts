@@ -27,6 +27,8 @@ test('snapshots prints the fields that scripts rely on', async t => {
       files: 3,
       bytes: 4096,
       partial: false,
+      stale: 0,
+      missed: 0,
       protected: true,
       held: false,
     },
@@ -35,6 +37,24 @@ test('snapshots prints the fields that scripts rely on', async t => {
     (await cluster(['--state', stateDir, 'snapshots'])).out,
     /abababab\t2026-07-01 12:30:15\tall\timac\t3\t4.1 kB\tprotected/,
   );
+});
+
+test('snapshots says how much a partial one lacks', async t => {
+  const lacking = [
+    { stale: 1, missed: 4 },
+    { stale: 0, missed: 2 },
+  ].map(counts => snapshotOf({ partial: true, ...counts }));
+  const unreadable = snapshotOf({ partial: true, unreadable: 'lost', protected: false });
+  const stateDir = await serve(t, { snapshots: async () => [...lacking, unreadable] });
+  const { out } = await cluster(['--state', stateDir, 'snapshots']);
+  t.deepEqual(
+    out.match(/\t[^\t\n]*$/gm)?.slice(1),
+    ['partial (4 missed, 1 stale), protected', 'partial (2 missed), protected', 'partial, cannot be read'].map(
+      state => `\t${state}`,
+    ),
+  );
+  const records = recordsOf((await cluster(['--state', stateDir, 'snapshots', '--json'])).out);
+  t.like(records, [{ stale: 1, missed: 4 }, { missed: 2 }, { stale: null, missed: null }]);
 });
 
 test('forget says which snapshots stay and why, and which do not', async t => {
@@ -213,7 +233,7 @@ test('backup names the folders that it did not enter, which does not make the sn
 });
 
 test('backup --wait follows re-cuts until the snapshot is protected', async t => {
-  const recut = snapshotOf({ id: 'cd'.repeat(32) as ObjectId, partial: true, protected: true });
+  const recut = snapshotOf({ id: 'cd'.repeat(32) as ObjectId, partial: true, stale: 1, missed: 3, protected: true });
   const stateDir = await serve(t, {
     backup: async () => taken({ stale: 1, missed: 2 }),
     protection: (_, signal) =>
@@ -230,7 +250,7 @@ test('backup --wait follows re-cuts until the snapshot is protected', async t =>
   const json = recordsOf((await cluster(['--state', stateDir, 'backup', 'photos', '--wait', '--json'])).out);
   t.like(
     json.filter(({ message_type }) => message_type === 'snapshot'),
-    [{ id: 'cd'.repeat(32), protected: true, unchanged: false, stale: 1, missed: 2 }],
+    [{ id: 'cd'.repeat(32), protected: true, unchanged: false, stale: 1, missed: 3 }],
   );
 });
 

@@ -1,0 +1,75 @@
+import { unlinkSync } from 'node:fs';
+import test from 'ava';
+import { pino } from 'pino';
+import { Alarms } from '../../src/daemon/alarms.js';
+import { PARTIAL, tellPartial } from '../../src/daemon/partial.js';
+import { aSource, ScratchSource } from '../catalog/scratch-source.js';
+import { runWithoutOverride } from '../helpers/without-override.js';
+import { anOrigin } from './an-origin.js';
+
+test('what the newest snapshot lacks is an alarm with counts and some of the paths, until it lacks nothing', t => {
+  const alarms = new Alarms({ log: pino({ level: 'silent' }), wallMs: () => 0 });
+  const tell = (newest: { stale: number; missed: number }, carried: readonly number[]): string | undefined => {
+    const unread = carried.map((count, n) => ({ path: Buffer.from(`a\n${n}`), because: 'EACCES', carried: count }));
+    tellPartial(alarms, aSource, { name: 'photos', newest, unread });
+    t.true(alarms.list().length <= 1);
+    return alarms.list()[0]?.text;
+  };
+  t.regex(
+    tell({ stale: 0, missed: 4 }, [0, 0, 0, 0]) ?? '',
+    /source photos: .*: 4 not in it \(missed\): a\\x0a0 \(EACCES\), a\\x0a1 \(EACCES\), a\\x0a2 \(EACCES\) and 1 more\. .*exclude/,
+  );
+  t.regex(
+    tell({ stale: 7, missed: 1 }, [7, 0]) ?? '',
+    /1 not in it \(missed\), 7 in it as before \(stale\): a\\x0a0 \(EACCES\), a\\x0a1 \(EACCES\)\. /,
+    'a folder counts with all that is carried over below it',
+  );
+  t.regex(
+    tell({ stale: 1, missed: 0 }, []) ?? '',
+    /: 1 in it as before \(stale\)\. /,
+    'after a restart there are no paths',
+  );
+  t.is(tell({ stale: 0, missed: 0 }, []), undefined);
+});
+
+interface Step {
+  readonly alarms: readonly (readonly [code: string, text: string])[];
+  readonly stale: number;
+  readonly missed: number;
+}
+
+test('the alarm stands from a run that could not read something, over a restart, to one that read everything', t => {
+  const steps = runWithoutOverride<Step>(new URL('./partial-run.js', import.meta.url));
+  const [whole, missing, again, restarted, readable, gone] = steps;
+  t.is(steps.length, 6);
+  t.like(whole, { alarms: [], stale: 0, missed: 0 });
+  t.like(missing, { stale: 1, missed: 1 });
+  t.deepEqual(
+    missing?.alarms.map(([code]) => code),
+    [PARTIAL],
+  );
+  t.regex(
+    missing?.alarms[0]?.[1] ?? '',
+    /1 not in it \(missed\), 1 in it as before \(stale\): known \(EACCES\), new \(EACCES\)\./,
+  );
+  t.deepEqual(again?.alarms, missing?.alarms, 'nothing new is told of the same');
+  t.regex(restarted?.alarms[0]?.[1] ?? '', /1 not in it \(missed\), 1 in it as before \(stale\)\. /);
+  t.like(readable, { alarms: [], stale: 0, missed: 0 });
+  t.deepEqual(gone?.alarms, [], 'a source that leaves the policy has no alarm');
+});
+
+test('a file that is gone before anybody had a copy is an alarm too, until the next run', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'gone.txt': 'gone', 'other.txt': 'other' });
+  const { origin, list, tear, alarms } = await anOrigin(t, source, {
+    retainer: { judge: async () => ({ stopped: undefined, snapshots: [] }) } as never,
+  });
+  const told = () => alarms.list().filter(({ code }) => code === PARTIAL);
+  await source.take();
+  await list();
+  unlinkSync(source.path('gone.txt'));
+  await tear('gone.txt');
+  t.regex(told()[0]?.text ?? '', /: 1 not in it \(missed\)\. /);
+  await origin.backup(aSource, { acceptChanges: false });
+  t.deepEqual(told(), []);
+});
