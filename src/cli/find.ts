@@ -6,12 +6,13 @@ import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { entryRecord } from './records.js';
 import type { Run } from './run.js';
-import { shortId } from './text.js';
+import { countText, shortId } from './text.js';
 import { tellLacking } from './unreachable.js';
 
 interface FindOptions {
   readonly source?: string;
   readonly all?: boolean;
+  readonly held?: boolean;
   readonly ignoreCase?: boolean;
 }
 
@@ -23,22 +24,25 @@ export const findCommand = (run: Run): Command =>
       'a name such as "*.jpg", or with a slash a path such as "2026/**/*.jpg". * and ? stand for any text and any byte of a name, ** for any folders, [ab] and {ab,cd} for one of these; every other character, and any of these after a \\, stands for itself',
     )
     .option('--source <name>', 'only in this source')
-    .option('--all', 'in every snapshot, newest first; default: in the newest of each source')
+    .option('--all', 'in every listed snapshot, newest first; default: in the newest of each source')
+    .option('--held', 'as --all, and also in those that their origin no longer lists but that are in their hold here')
     .option('-i, --ignore-case', 'ignore the case of ASCII letters')
     .action(run(find));
 
-async function find(context: Context, pattern: string, { source, all, ignoreCase }: FindOptions): Promise<ExitCode> {
+async function find(context: Context, pattern: string, options: FindOptions): Promise<ExitCode> {
+  const { source, all, held, ignoreCase } = options;
   const service = context.service();
   const isMatch = await matcherOf(pattern, ignoreCase === true);
-  const listed = await service.snapshots(source === undefined ? {} : { source }, context.signal);
-  const newestFirst = [...listed].reverse();
-  const snapshots = all === true ? newestFirst : newestOfEach(newestFirst);
+  const request = source === undefined ? {} : { source };
+  const known = await service.snapshots(held === true ? { ...request, held } : request, context.signal);
+  const newestFirst = [...known].reverse();
+  const snapshots = all === true || held === true ? newestFirst : newestOfEach(newestFirst);
   let found = 0;
   let code: ExitCode = EXIT.ok;
   for (const { source: name, sourceId, id } of snapshots) {
-    const request = { sourceId, snapshot: id, under: Buffer.alloc(0) };
+    const whole = { sourceId, snapshot: id, under: Buffer.alloc(0) };
     try {
-      for await (const item of service.entries(request, context.signal)) {
+      for await (const item of service.entries(whole, context.signal)) {
         if ('lacking' in item) {
           code = EXIT.incomplete;
           tellLacking(context, item);
@@ -58,8 +62,19 @@ async function find(context: Context, pattern: string, { source, all, ignoreCase
       context.note(`not searched: ${name}@${shortId(id)}: ${error.message}`);
     }
   }
-  if (found === 0) context.note('nothing found');
+  if (found === 0) await tellNothing(context, options);
   return code;
+}
+
+/** What an origin no longer lists may be just what is looked for. */
+async function tellNothing(context: Context, { source, held }: FindOptions): Promise<void> {
+  context.note('nothing found');
+  if (held === true) return;
+  const request = { ...(source === undefined ? {} : { source }), held: true };
+  const unlisted = (await context.service().snapshots(request, context.signal)).filter(one => one.held).length;
+  if (unlisted === 0) return;
+  const what = countText(unlisted, 'snapshot');
+  context.note(`not looked at: ${what} no longer listed but still held here; --held searches these too`);
 }
 
 /** No host that is up has the snapshot itself, or its bytes are no snapshot, or it was removed just now. */

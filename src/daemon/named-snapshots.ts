@@ -75,11 +75,13 @@ export class NamedSnapshots {
   newest(source: SourceId): ListedSnapshot {
     const newest = this.listed(source).at(-1);
     if (newest !== undefined) return newest;
-    throw new ClusterError(
-      'NO_SNAPSHOT',
-      `source ${this.#of.names.nameOf(source)} has no snapshot yet; take one with: backup ${this.#of.names.nameOf(source)}`,
-      { blame: 'operator' },
-    );
+    const name = this.#of.names.nameOf(source);
+    const held = heldText(name, this.held(source));
+    const text =
+      held === ''
+        ? `source ${name} has no snapshot yet; take one with: backup ${name}`
+        : `source ${name} has no snapshot that is listed${held}`;
+    throw new ClusterError('NO_SNAPSHOT', text, { blame: 'operator' });
   }
 
   /**
@@ -93,17 +95,18 @@ export class NamedSnapshots {
     signal: AbortSignal,
     under?: Buffer,
   ): Promise<{ listed: ListedSnapshot; newer?: NonNullable<Resolved['newer']>; unreachable?: Unreachable }> {
-    const newest = this.newest(source);
     const snapshots = this.listed(source);
     if (spec.kind !== 'latest') {
-      const choice = chooseSnapshot(spec, spec.kind === 'id' ? [...snapshots, ...this.held(source)] : snapshots);
-      if (choice.kind !== 'chosen') throw notChosen(this.#of.names.nameOf(source), spec, choice);
+      const held = this.held(source);
+      const choice = chooseSnapshot(spec, spec.kind === 'id' ? [...snapshots, ...held] : snapshots);
+      if (choice.kind !== 'chosen') throw notChosen({ source: this.#of.names.nameOf(source), spec, held }, choice);
       const listed = choice.snapshot;
       const whole = await this.#of.protections.reach(listed, signal);
       const isPart = whole.parcels > 0 && under !== undefined && under.length > 0;
       const reach = isPart ? await this.#reachBelow(listed.id, under, signal) : whole;
       return reach.parcels === 0 ? { listed } : { listed, unreachable: this.#unreachable(reach) };
     }
+    const newest = this.newest(source);
     let newer: Reach | undefined;
     for (const listed of [...snapshots].reverse()) {
       const reach = await this.#of.protections.reach(listed, signal);
@@ -164,17 +167,31 @@ export class NamedSnapshots {
   }
 }
 
+/** What to do about unlisted snapshots that nobody has looked at; empty where there are none. */
+function heldText(source: string, { length }: readonly ListedSnapshot[]): string {
+  if (length === 0) return '';
+  const are = length === 1 ? '1 that is no longer listed is' : `${length} that are no longer listed are`;
+  return `; ${are} still held here, and can be had by id; see: snapshots ${source} --held`;
+}
+
+interface NotFound {
+  readonly source: string;
+  readonly spec: WantedSnapshot;
+  readonly held: readonly ListedSnapshot[];
+}
+
 function notChosen(
-  source: string,
-  spec: WantedSnapshot,
+  { source, spec, held }: NotFound,
   choice: Exclude<ChosenSnapshot<ListedSnapshot>, { kind: 'chosen' }>,
 ): ClusterError {
   if (choice.kind === 'ambiguous') {
     const text = `${choice.snapshots.length} snapshots of ${source} have an id that begins like this; give more digits`;
     return new ClusterError('SNAPSHOT_AMBIGUOUS', text, { blame: 'operator' });
   }
-  const what = spec.kind === 'id' ? `snapshot ${spec.prefix}` : 'snapshot from that time or before';
-  return new ClusterError('SNAPSHOT_UNKNOWN', `source ${source} has no ${what}; see: snapshots ${source}`, {
-    blame: 'operator',
-  });
+  const older = spec.kind === 'time' ? held.filter(({ timeMs }) => timeMs < spec.beforeMs) : [];
+  const text =
+    older.length > 0
+      ? `source ${source} has no snapshot from that time or before that is listed${heldText(source, older)}`
+      : `source ${source} has no ${spec.kind === 'id' ? `snapshot ${spec.prefix}` : 'snapshot from that time or before'}; see: snapshots ${source}`;
+  return new ClusterError('SNAPSHOT_UNKNOWN', text, { blame: 'operator' });
 }

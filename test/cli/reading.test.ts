@@ -101,6 +101,25 @@ test('find prints matching files by names with which they can be restored', asyn
   });
 });
 
+test('find that finds nothing says that there are held snapshots which it did not look into; --held looks', async t => {
+  const gone = snapshotOf({ id: 'cd'.repeat(32) as ObjectId, timeMs: 1, held: true });
+  const held = [gone, snapshotOf({ id: 'ef'.repeat(32) as ObjectId, timeMs: 2, held: true })];
+  const stateDir = await serve(t, {
+    snapshots: async request => [...(request.held ? held : []), snapshotOf()],
+    entries: ({ snapshot }) => each(...placed([fileOf(snapshot === gone.id ? 'zero' : 'one', 'x')])),
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, 'find', ...args]);
+  for (const args of [['zero'], ['zero', '--all', '--source', 'photos']])
+    t.deepEqual(await run(...args), {
+      code: 0,
+      out: '',
+      err: 'nothing found\nnot looked at: 2 snapshots no longer listed but still held here; --held searches these too\n',
+    });
+  t.deepEqual(await run('zero', '--held'), { code: 0, out: 'photos@cdcdcdcd:zero\n', err: '' });
+  t.is((await run('one', '--held')).out, 'photos@abababab:one\nphotos@efefefef:one\n');
+  t.is((await run('two', '--held')).err, 'nothing found\n');
+});
+
 test('find takes parentheses, bars and any character after a backslash literally', async t => {
   const names = ['+(a)', 'IMG (1).jpg', 'IMG (1) b.jpg', 'IMG 1.jpg', 'a', 'a*', 'ab', 'a|b', 'b', 'd (2)/x (3).jpg'];
   const stateDir = await serve(t, {

@@ -1,5 +1,6 @@
 /** Named snapshots, and what `status` and `snapshots` tell when the state's disk has lost some. */
 import test, { type ExecutionContext } from 'ava';
+import type { WantedSnapshot } from '../../src/catalog/source-spec.js';
 import { walkReadable } from '../../src/catalog/walk-readable.js';
 import { ClusterError } from '../../src/core/fault.js';
 import { type HostId, type ObjectId, type ParcelId, type SourceId, sourceIdOf } from '../../src/core/ids.js';
@@ -156,4 +157,38 @@ test('of a part of a snapshot only what is below it counts as unreachable', asyn
   t.deepEqual(await unreachable('there'), all);
   t.deepEqual(await unreachable('there/b'), all);
   t.is(await unreachable('here'), undefined);
+});
+
+test('a time from which only unlisted snapshots are held is told of so, and how they are had', async t => {
+  const named = async (...listed: { id: string; timeMs: number }[]) => {
+    const held = [2_000, 3_000, 9_000].map(timeMs => ({ id: `${timeMs}`.padEnd(64, 'a'), timeMs }));
+    const snapshots = new NamedSnapshots({
+      catalog: { get: () => ({ head: { snapshots: listed } }), heldSnapshots: () => held },
+      names: { nameOf: () => 'photos' },
+      protections: { reach: async () => ({ parcels: 0, bytes: 0, hosts: new Set() }) },
+    } as unknown as ConstructorParameters<typeof NamedSnapshots>[0]);
+    const choose = async (spec: WantedSnapshot) =>
+      snapshots.choose(aSource, spec, NEVER).then(
+        chosen => chosen.listed.id.slice(0, 4),
+        (error: Error) => error.message,
+      );
+    return choose;
+  };
+  const one = await named({ id: 'b'.repeat(64), timeMs: 8_000 });
+  t.is(
+    await one({ kind: 'time', beforeMs: 5_000 }),
+    'source photos has no snapshot from that time or before that is listed; 2 that are no longer listed are still held here, and can be had by id; see: snapshots photos --held',
+  );
+  t.regex(await one({ kind: 'time', beforeMs: 2_500 }), /; 1 that is no longer listed is still held here/);
+  t.is(
+    await one({ kind: 'time', beforeMs: 1_000 }),
+    'source photos has no snapshot from that time or before; see: snapshots photos',
+  );
+  t.is(await one({ kind: 'time', beforeMs: 8_500 }), 'bbbb');
+  const none = await named();
+  t.regex(
+    await none({ kind: 'latest' }),
+    /^source photos has no snapshot that is listed; 3 .* snapshots photos --held$/,
+  );
+  t.is(await none({ kind: 'id', prefix: '3000' }), '3000', 'an origin in foreign hands may list none at all');
 });
