@@ -1,6 +1,7 @@
 /** `cluster find PATTERN`: where in the snapshots is a file with such a name? */
 import { Command } from 'commander';
 import { escapePath } from '../catalog/path-text.js';
+import { ClusterError } from '../core/fault.js';
 import type { SnapshotReport } from '../daemon/service.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -93,11 +94,17 @@ function newestOfEach(newestFirst: readonly SnapshotReport[]): SnapshotReport[] 
  * Paths are bytes, and are matched byte by byte (Latin-1), as exclude patterns are: a `?` stands for one byte.
  *
  * Parentheses and bars stand for themselves: the copies of a file are called `IMG (1).jpg`.
+ *
+ * @throws ClusterError BAD_ARGUMENT
  */
 async function matcherOf(pattern: string, ignoreCase: boolean): Promise<(path: Buffer) => boolean> {
   // Loaded only here: no other command needs it.
   const { default: picomatch } = await import('picomatch');
   const plain = pattern.replace(/^\/+/, '').replaceAll(/\\.|[()|]/g, one => (one.length > 1 ? one : `\\${one}`));
+  if (plain === '') {
+    const text = `the pattern ${JSON.stringify(pattern)} names nothing: write a part of a name, such as "*.jpg", or "*" for everything. Nothing was looked at`;
+    throw new ClusterError('BAD_ARGUMENT', text, { blame: 'operator' });
+  }
   const isMatch = picomatch(Buffer.from(plain).toString('latin1'), {
     basename: !pattern.includes('/'),
     dot: true,

@@ -120,6 +120,15 @@ test('find that finds nothing says that there are held snapshots which it did no
   t.is((await run('two', '--held')).err, 'nothing found\n');
 });
 
+test('find of an empty pattern is wrong usage', async t => {
+  const stateDir = await serve(t, {});
+  for (const pattern of ['', '/', '//']) {
+    const { code, out, err } = await cluster(['--state', stateDir, 'find', pattern]);
+    t.deepEqual([code, out], [2, '']);
+    t.regex(err, /^cluster: the pattern "\/*" names nothing: .*\n$/);
+  }
+});
+
 test('find takes parentheses, bars and any character after a backslash literally', async t => {
   const names = ['+(a)', 'IMG (1).jpg', 'IMG (1) b.jpg', 'IMG 1.jpg', 'a', 'a*', 'ab', 'a|b', 'b', 'd (2)/x (3).jpg'];
   const stateDir = await serve(t, {
