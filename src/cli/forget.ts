@@ -8,7 +8,7 @@
  */
 import { Command, Option } from 'commander';
 import { KEEP_KINDS, type KeepCounts, type KeepKind } from '../catalog/retention.js';
-import type { JudgedSnapshot } from '../daemon/service.js';
+import type { ForgetReport, JudgedSnapshot } from '../daemon/service.js';
 import { wholeNumberArgument } from './arguments.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -88,13 +88,12 @@ async function forget(context: Context, source: string, options: ForgetOptions):
     for (const snapshot of report.released)
       await context.record({ ...snapshotRecord(snapshot), message_type: 'forget', keep: false, reasons: [] });
   } else {
-    await context.print(
-      await tableOf(context.isTerminal, `${countText(stays.length, 'snapshot')} of ${report.source} kept`, stays),
-    );
+    await context.print(await tableOf(context.isTerminal, keptText(report, stays.length), stays));
     const what = dryRun ? 'would be unlisted' : 'unlisted';
     if (leaves.length > 0)
       await context.print(await tableOf(context.isTerminal, `${countText(leaves.length, 'snapshot')} ${what}`, leaves));
-    else if (report.released.length === 0) await context.print('none to unlist');
+    else if (report.released.length === 0)
+      await context.print(report.unjudged === undefined ? 'none to unlist' : 'none is held that is unlisted');
     if (report.released.length > 0) {
       const held = report.released.map(snapshot => ({ snapshot, reasons: [] }));
       const released = `${countText(held.length, 'unlisted snapshot')} ${dryRun ? 'would be held' : 'held'} no longer`;
@@ -113,6 +112,11 @@ async function forget(context: Context, source: string, options: ForgetOptions):
   }
   if (report.stopped !== undefined) context.note(`nothing is unlisted at present: ${report.stopped}`);
   return EXIT.ok;
+}
+
+function keptText({ source, unjudged }: ForgetReport, kept: number): string {
+  if (unjudged === undefined) return `${countText(kept, 'snapshot')} of ${source} kept`;
+  return `${countText(unjudged, 'snapshot')} of ${source} listed, which ${unjudged === 1 ? 'stays' : 'stay'} so: no rules are applied here`;
 }
 
 const capitalized = (kind: KeepKind): Capitalize<KeepKind> =>

@@ -87,6 +87,7 @@ export class Forgetting {
       }),
       released: released.filter(snapshot => !reports.has(snapshot.id)),
       graceMs: this.#graceMs,
+      ...(isOurs ? {} : { unjudged: this.#o.snapshots.listed(id).length }),
       ...(heldStill === 0 ? {} : { heldStill }),
       ...(stopped === undefined ? {} : { stopped }),
     };
@@ -139,8 +140,14 @@ export class Forgetting {
     };
   }
 
-  /** @throws ClusterError ORIGIN_ELSEWHERE */
+  /** @throws ClusterError SOURCE_ARCHIVED, ORIGIN_ELSEWHERE */
   #refuseElsewhere(id: SourceId, source: string): never {
+    if (this.#o.names.isArchived(id))
+      throw new ClusterError(
+        'SOURCE_ARCHIVED',
+        `${source} is archived: it has left the policy, so no rules apply, and what is listed stays listed. 'cluster forget ${source} --now' lets go of what is unlisted and held, 'cluster forget ${source} --archived' of all of it. Nothing was changed`,
+        { blame: 'operator' },
+      );
     const host = this.#o.roster.nameOf(splitSourceId(id).origin);
     throw new ClusterError(
       'ORIGIN_ELSEWHERE',

@@ -57,15 +57,15 @@ export interface Service {
   protection(request: SnapshotName, signal: AbortSignal): AsyncIterable<ProtectionReport>;
   /**
    * Applies the rules to the snapshots of a source of this host, and unlists those that they do not keep, unless
-   * `dryRun`. `now` also ends the hold of unlisted snapshots, which needs the admin key; for a source of another host
-   * it does only that.
-   * @throws ClusterError ORIGIN_ELSEWHERE, NEEDS_YES, NO_ADMIN_KEY, RETENTION_STOPPED; then nothing was changed
+   * `dryRun`. `now` also ends the hold of unlisted snapshots, which needs the admin key; for a source of another host,
+   * or an archived one, it does only that.
+   * @throws ClusterError ORIGIN_ELSEWHERE, SOURCE_ARCHIVED, NEEDS_YES, NO_ADMIN_KEY, RETENTION_STOPPED; then nothing was changed
    */
   forget(request: ForgetRequest, signal: AbortSignal): Promise<ForgetReport>;
   /**
    * Unlists snapshots that are in the future by this host's clock, unless `dryRun`, and takes a new one in their
    * place.
-   * @throws ClusterError ORIGIN_ELSEWHERE, NEEDS_YES, RETENTION_STOPPED, SOURCE_MISSING; then nothing was changed
+   * @throws ClusterError ORIGIN_ELSEWHERE, SOURCE_ARCHIVED, NEEDS_YES, RETENTION_STOPPED, SOURCE_MISSING; then nothing was changed
    */
   forgetFuture(request: ForgetFutureRequest, signal: AbortSignal): Promise<ForgetReport>;
   /**
@@ -388,8 +388,10 @@ export type ForgetFutureRequest = ForgetArchivedRequest;
 
 export interface ForgetReport {
   readonly source: string;
-  /** Listed snapshots, oldest first. */
+  /** Listed snapshots, oldest first; none where they are not judged. */
   readonly snapshots: readonly JudgedSnapshot[];
+  /** How many are listed and stay so, because no rules were applied: the source is another host's, or archived. */
+  readonly unjudged?: number;
   /** Snapshots that were unlisted before and whose hold is ended now; oldest first. */
   readonly released: readonly SnapshotReport[];
   /** How many more were to be released; another call is needed for them. Absent: none. */

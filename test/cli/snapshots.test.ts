@@ -143,6 +143,18 @@ test('forget --now says when it has to be run again', async t => {
   t.regex((await forget('--dry-run')).err, /7 unlisted snapshots more would be held still/);
 });
 
+test('forget --now of a source whose rules do not apply here says that what is listed stays', async t => {
+  let unjudged = 1;
+  const stateDir = await serve(t, {
+    forget: async () => ({ source: 'old', snapshots: [], released: [], unjudged, graceMs: 1000 }),
+  });
+  const forget = async () => (await cluster(['--state', stateDir, 'forget', 'old', '--now', '--dry-run'])).out;
+  const rest = 'so: no rules are applied here\nnone is held that is unlisted\n';
+  t.is(await forget(), `1 snapshot of old listed, which stays ${rest}`);
+  unjudged = 2;
+  t.is(await forget(), `2 snapshots of old listed, which stay ${rest}`);
+});
+
 test('forget --now and --archived say what is no longer held, and when its copies are removed', async t => {
   const asked: unknown[] = [];
   const released = [snapshotOf({ id: 'ef'.repeat(32) as ObjectId, held: true })];

@@ -22,6 +22,7 @@ test('of more held snapshots than are let go at once it is said how many stay, b
     origin: { ownSource: () => undefined },
     names: { named: () => SOURCE, nameOf: () => 'photos' },
     snapshots: {
+      listed: () => [],
       held: () => held.filter(({ id }) => !signed.flat().includes(id)),
       report: async (_: unknown, { id }: { readonly id: ObjectId }) => ({ id }),
     },
@@ -35,4 +36,24 @@ test('of more held snapshots than are let go at once it is said how many stay, b
   t.deepEqual(signed, [held.slice(0, RELEASED_MAX).map(({ id }) => id)]);
   const last = await forget(false);
   t.deepEqual([last.released.length, last.heldStill], [3, undefined]);
+});
+
+test('of an archived source no rules are applied, on its origin as elsewhere; what is listed is told of as staying', async t => {
+  const one = { id: 'c'.repeat(64) as ObjectId, timeMs: 1 };
+  const forgetting = new Forgetting({
+    membership: { clusterConfig: { timing: { gcGraceMs: 1 } } },
+    origin: { ownSource: () => undefined },
+    names: { named: () => SOURCE, nameOf: () => 'dbs', isArchived: () => true },
+    snapshots: { listed: () => [one], held: () => [] },
+    roster: { nameOf: () => 'imac' },
+  } as unknown as ConstructorParameters<typeof Forgetting>[0]);
+  const asked = { source: 'dbs', dryRun: true, yes: false };
+  const { signal } = new AbortController();
+  const archived = {
+    code: 'SOURCE_ARCHIVED',
+    message: /^dbs is archived: .*forget dbs --archived.*Nothing was changed$/,
+  };
+  await t.throwsAsync(forgetting.unlist({ ...asked, now: false }, signal), archived);
+  await t.throwsAsync(forgetting.future(asked, signal), archived);
+  t.like(await forgetting.unlist({ ...asked, now: true }, signal), { snapshots: [], released: [], unjudged: 1 });
 });

@@ -132,7 +132,7 @@ test("forgetting the future shows what goes, wants a yes, and is the origin's to
         forgetFuture: () => origin.forgetFuture(aSource),
       },
       roster: { nameOf: () => 'imac' },
-      names: { named: () => aSource, nameOf: () => 'photos' },
+      names: { named: () => aSource, nameOf: () => 'photos', isArchived: () => false },
       snapshots: { listed, report: async (_: unknown, { id }: { id: string }) => ({ id }) },
     } as unknown as ConstructorParameters<typeof Forgetting>[0]);
   const ask = (options: { dryRun: boolean; yes: boolean }, isOurs = true) =>
