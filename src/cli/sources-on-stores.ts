@@ -201,7 +201,7 @@ export function sourceNamed(wanted: SourceName, sources: readonly SourceOnStores
   const what = only === undefined ? 'these stores know no source' : 'several hosts have a source';
   throw new ClusterError(
     only === undefined ? 'SOURCE_UNKNOWN' : 'SOURCE_AMBIGUOUS',
-    `${what} ${JSON.stringify(name)}; there are: ${sources.map(one => one.name).join(', ')}${hint}`,
+    `${what} ${JSON.stringify(name)}; there are: ${(only === undefined ? sources : found).map(one => one.name).join(', ')}${hint}`,
     { blame: 'operator' },
   );
 }

@@ -61,7 +61,7 @@ export class SourceNames {
     });
     const [only] = found;
     if (only !== undefined && found.length === 1) return only;
-    const names = all.map(source => this.nameOf(source)).sort();
+    const names = (found.length > 1 ? found : all).map(source => this.nameOf(source)).sort();
     const known = names.length === 0 ? 'there is none yet' : `there are: ${names.join(', ')}`;
     const what = found.length > 1 ? 'several hosts have a source' : 'no source';
     throw new ClusterError(

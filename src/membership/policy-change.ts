@@ -120,7 +120,7 @@ function* warnOfKeep({ before, after, members }: PolicyChange): Generator<string
     const { origin } = splitSourceId(source);
     const name = members.find(({ host }) => host === origin)?.name ?? origin;
     if (shorter.length > 0)
-      yield `${name}/${next.name}: keep ${shorter.join(', ')}; snapshots that nothing else keeps are no longer listed after its next snapshot. 'cluster forget ${next.name} --dry-run' on ${name} shows which`;
+      yield `${name}/${next.name}: keep ${shorter.join(', ')}; snapshots that nothing else keeps are no longer listed after its next snapshot. 'cluster forget ${name}/${next.name} --dry-run' on ${name} shows which`;
   }
 }
 
