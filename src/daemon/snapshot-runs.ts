@@ -201,12 +201,11 @@ export class SnapshotRuns {
     if (verdict.kind === 'taken') return verdict;
     const why = refusalText(verdict, setting.path);
     own.missing = why;
-    alarms.raise('SOURCE_MISSING', source, `source ${setting.name}: ${why}; its earlier snapshots are kept`);
-    throw new ClusterError(
-      'SOURCE_MISSING',
-      `source ${setting.name} was not backed up: ${why}; its earlier snapshots are kept`,
-      { blame: 'operator' },
-    );
+    const kept = listed.length > 0 ? 'its earlier snapshots are kept' : 'it has no snapshot yet';
+    alarms.raise('SOURCE_MISSING', source, `source ${setting.name}: ${why}; ${kept}`);
+    throw new ClusterError('SOURCE_MISSING', `source ${setting.name} was not backed up: ${why}; ${kept}`, {
+      blame: 'operator',
+    });
   }
 
   #tellScanned(own: RunSource, { setting }: Begun, { unentered, lastUnread }: Scanned): void {

@@ -116,7 +116,7 @@ export class SourceDisks {
     const onIt = [...this.#sources].filter(([, source]) => source.disk === disk);
     disk.giveUp();
     for (const [source, { setting }] of onIt) {
-      const text = `source ${setting.name}: ${HANGS}; its earlier snapshots are kept`;
+      const text = `source ${setting.name}: ${HANGS}; snapshots that it has are kept`;
       alarms.raise('SOURCE_MISSING', subjectOf(source), text);
     }
     void disk.settled().then(() => {

@@ -11,7 +11,7 @@ export async function unlessHanging<T>({ name }: SourceSetting, reading: Promise
     return await reading;
   } catch (cause) {
     if (!(cause instanceof DiskHangs)) throw cause;
-    const text = `source ${name} could not be read: ${HANGS}; its snapshots are kept, and more are taken when it answers`;
+    const text = `source ${name} could not be read: ${HANGS}; snapshots that it has are kept, and more are taken when it answers`;
     throw new ClusterError('SOURCE_MISSING', text, { blame: 'operator', cause });
   }
 }
@@ -29,7 +29,7 @@ export function refusalText(
     case 'not-a-folder':
       return `${path} is not a folder`;
     case 'inside-store':
-      return `${path} lies in the store ${detail}`;
+      return `${path} ${path === detail ? 'is' : `lies in ${detail}, which is`} a store or the state folder of this host; these are never backed up`;
     default:
       return `${path}: ${detail}`;
   }

@@ -157,13 +157,13 @@ export function backupRefused(because: BackupRefusal, source: string, host: stri
     case 'source-missing':
       return new ClusterError(
         'SOURCE_MISSING',
-        `source ${source} was not backed up: its folder on ${host} is missing or empty; its earlier snapshots are kept`,
+        `source ${source} was not backed up: its folder on ${host} is missing or empty; snapshots that it has are kept`,
         { blame: 'operator' },
       );
     case 'failed':
       return new ClusterError(
         'BACKUP_FAILED',
-        `${host} could not take a snapshot of ${source}; its log says why; the earlier snapshots are kept`,
+        `${host} could not take a snapshot of ${source}; its log says why; snapshots that it has are kept`,
         { blame: 'passing' },
       );
     default:

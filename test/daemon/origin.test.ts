@@ -51,6 +51,24 @@ test('a configuration that changes while a first snapshot is taken has no other 
   t.is(listed(), 1);
 });
 
+test('a source that is missing is told to have no snapshot where it has none, and else that its snapshots are kept', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  const { origin, list, configure, alarms } = await anOrigin(t, source);
+  renameSync(source.root, `${source.root}.away`);
+  configure();
+  const isTold = async (message: RegExp): Promise<void> => {
+    await t.throwsAsync(origin.backup(aSource, { acceptChanges: false }), { code: 'SOURCE_MISSING', message });
+    t.regex(alarms.list().find(({ code }) => code === 'SOURCE_MISSING')?.text ?? '', message);
+  };
+  await isTold(/ is missing .*; it has no snapshot yet$/);
+  renameSync(`${source.root}.away`, source.root);
+  await source.take();
+  await list();
+  renameSync(source.root, `${source.root}.away`);
+  await isTold(/ is missing .*; its earlier snapshots are kept$/);
+});
+
 test('an origin that is stopped waits for the run of a source that the policy has no more', async t => {
   const { origin, listed, goOn } = await aFirstRun(t);
   origin.configure([]);
@@ -129,7 +147,7 @@ test('of a source whose disk is given up no snapshot is taken, and it is said wh
   configure();
   await t.throwsAsync(origin.backup(aSource, { acceptChanges: false }), {
     code: 'SOURCE_MISSING',
-    message: /does not answer.*its snapshots are kept, and more are taken when it answers/,
+    message: /does not answer.*snapshots that it has are kept, and more are taken when it answers/,
   });
   t.is(origin.missing(aSource), 'its disk does not answer');
   disk.takeUp();
