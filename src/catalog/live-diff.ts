@@ -18,6 +18,7 @@ import type { ForbiddenFolder } from './forbidden-folder.js';
 import { leftOutBy } from './left-out.js';
 import { entriesOf, type Merged, ScanMerge } from './merge-scan.js';
 import { isAtOrUnder } from './path-order.js';
+import { escapePath } from './path-text.js';
 import { readSnapshot } from './read-object.js';
 import { scan } from './scan.js';
 import type { ScanCache } from './scan-cache.js';
@@ -147,7 +148,7 @@ class Look {
     // Something unreadable above the path hides it.
     const told = unread.filter(({ path }) => isAtOrUnder(path, under) || isAtOrUnder(under, path));
     if (!this.#isPathKnown && told.length === 0) {
-      const text = `neither snapshot ${snapshot.slice(0, 8)} nor the folder has such a path`;
+      const text = `neither snapshot ${snapshot.slice(0, 8)} nor the folder has such a path: ${escapePath(under)}`;
       throw new ClusterError('PATH_UNKNOWN', text, { blame: 'operator' });
     }
     for (const { path, because } of told) yield { kind: 'unread', path, because };

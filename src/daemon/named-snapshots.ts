@@ -5,6 +5,7 @@
  * here: an origin in foreign hands may have left such snapshots out, and then they are its history.
  */
 import type { ListedSnapshot } from '../catalog/head.js';
+import { escapePath } from '../catalog/path-text.js';
 import { ifReadable, readSnapshot } from '../catalog/read-object.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { type ChosenSnapshot, chooseSnapshot, type SourceSpec, type WantedSnapshot } from '../catalog/source-spec.js';
@@ -152,7 +153,7 @@ export class NamedSnapshots {
     if (path.length === 0 || (await this.#mayHave(snapshot, path))) return;
     throw new ClusterError(
       'PATH_UNKNOWN',
-      `snapshot ${snapshot.slice(0, 8)} of ${this.#of.names.nameOf(source)} has no such path`,
+      `snapshot ${snapshot.slice(0, 8)} of ${this.#of.names.nameOf(source)} has no such path: ${escapePath(path)}`,
       { blame: 'operator' },
     );
   }

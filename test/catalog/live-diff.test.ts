@@ -85,7 +85,10 @@ test('only what lies at the path asked for is told; a path that neither side has
   t.deepEqual(await told(source, { under: Buffer.from('a') }), ['content a/1', 'removed a/2']);
   t.deepEqual(await told(source, { under: Buffer.from('a/2') }), ['removed a/2']);
   t.deepEqual(await told(source, { under: Buffer.from('new') }), ['added new', 'added new/1']);
-  await t.throwsAsync(told(source, { under: Buffer.from('nowhere') }), { code: 'PATH_UNKNOWN' });
+  await t.throwsAsync(told(source, { under: Buffer.from('nowhere') }), {
+    code: 'PATH_UNKNOWN',
+    message: /the folder has such a path: nowhere$/,
+  });
 });
 
 test('what is excluded, and a store in the source, are as little there as for a backup', async t => {

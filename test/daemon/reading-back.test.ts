@@ -107,5 +107,8 @@ test('a path that stands in what cannot be read is not refused, and what can be 
   const lines = await read('f');
   t.true(lines.includes('made up: f') && lines.includes('f/599'));
   t.is(lines.filter(line => line.startsWith('after')).length, 1);
-  await t.throwsAsync(answers.resolve({ spec: 'photos:g' }, NEVER), { code: 'PATH_UNKNOWN' });
+  await t.throwsAsync(answers.resolve({ spec: 'photos:g\\x1b/h' }, NEVER), {
+    code: 'PATH_UNKNOWN',
+    message: /photos has no such path: g\\x1b\/h$/,
+  });
 });
