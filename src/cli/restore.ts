@@ -252,8 +252,10 @@ async function tell(
   ];
   if (kept > 0) parts.push(`kept ${countText(kept, 'file')} that ${kept === 1 ? 'was' : 'were'} there`);
   if (options.verify) parts.push(`read back ${verified}`);
+  // A script may have made the target's name of something that came from elsewhere.
+  const target = escapePath(Buffer.from(options.target));
   await context.print(
-    `${done} ${source}@${shortId(snapshot.id)} of ${timeText(snapshot.timeMs)} into ${options.target}: ${parts.join(', ')}`,
+    `${done} ${source}@${shortId(snapshot.id)} of ${timeText(snapshot.timeMs)} into ${target}: ${parts.join(', ')}`,
   );
   if (failed > 0) context.note(`${countText(failed, 'entry', 'entries')} could not be restored`);
   if (notSet > 0) {

@@ -68,6 +68,26 @@ test('restore --dry-run writes nothing', async t => {
   t.false(existsSync(target));
 });
 
+test('control characters in the name of the target never reach the terminal', async t => {
+  const stateDir = await serve(t, served(placed(tree), new Blobs().add('four').add('five!')));
+  const target = join(temporaryFolder(t), 'out\u001b[31m\n\u009b2J\u202e');
+  const run = async (...args: string[]) => {
+    const ended = await cluster(['--state', stateDir, 'restore', 'photos', '--target', target, ...args]);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    t.notRegex(ended.out + ended.err, /[\u001b\u009b\u202e]/);
+    return ended;
+  };
+  const shown = 'out\\x1b[31m\\x0a\\xc2\\x9b2J\\xe2\\x80\\xae';
+  for (const args of [['--dry-run'], []]) {
+    const { code, out } = await run(...args);
+    t.is(code, 0);
+    t.true(out.includes(`/${shown}: 2 files`), out);
+    t.is(out.split('\n').length, 2, 'one line');
+  }
+  t.is((await run()).code, 2, 'refused, as it is not empty');
+  t.is(readFileSync(join(target, 'b'), 'utf8'), 'five!');
+});
+
 test('restore exits 3 when something is unavailable, says which hosts to switch on, and goes on when run again', async t => {
   const blobs = new Blobs().add('four');
   const stateDir = await serve(t, served(placed(tree), blobs));
