@@ -142,7 +142,7 @@ export class Origin {
       this.#own.set(source, own);
       if (!isWatchedAsBefore) this.#watch(own);
       this.#runs.tellDamage(own);
-      this.#unlisting.tellFuture(source, setting.name);
+      this.#unlisting.tellFuture(source);
       if (known === undefined) this.#tellPartialLater(source);
       own.due.configure(setting);
       own.copied.begin();

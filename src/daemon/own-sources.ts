@@ -67,6 +67,7 @@ export async function makeOrigin(options: OwnSourcesOptions, teardown: Teardown)
     cache: disk.cache,
     beginScan: disk.beginScan,
     clock,
+    names,
     alarms,
     brakes,
     hooks: new Hooks({ stateDir, log }),

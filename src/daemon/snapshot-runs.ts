@@ -27,6 +27,7 @@ import type { MassChanges } from './mass-changes.js';
 import type { OwnHeads } from './own-heads.js';
 import { tellPartial } from './partial.js';
 import { fromFuture } from './retention.js';
+import type { SourceNames } from './source-names.js';
 import { refusalText, unlessHanging } from './source-reading.js';
 import type { SourceWatch } from './source-watch.js';
 import { tellUnentered } from './unentered.js';
@@ -67,6 +68,8 @@ export interface SnapshotRunsOptions {
   /** Called before a scan uses the cache. @returns a function to call when the scan has ended */
   readonly beginScan: (source: SourceId) => () => void;
   readonly clock: Clock;
+  /** A source's name as a person can type it on any host. */
+  readonly names: Pick<SourceNames, 'nameOf'>;
   readonly alarms: Alarms;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -130,8 +133,8 @@ export class SnapshotRuns {
     const braked = await this.#look(source, begun, { scanned, acceptChanges });
     await this.#list(source, begun, scanned);
     own.unread = scanned.unread;
-    const { name } = begun.setting;
-    tellPartial(this.#options.alarms, source, { name, newest: scanned, unread: scanned.unread });
+    const { names, alarms } = this.#options;
+    tellPartial(alarms, source, { name: names.nameOf(source), newest: scanned, unread: scanned.unread });
     return { ...scanned, timeMs: begun.timeMs, braked };
   }
 
@@ -144,23 +147,24 @@ export class SnapshotRuns {
   }
 
   /** Raises or clears the alarm about what the newest snapshot lacks, where no run has just told it. */
-  async tellPartial({ source, setting, unread }: RunSource): Promise<void> {
-    const { heads, objects, alarms } = this.#options;
+  async tellPartial({ source, unread }: RunSource): Promise<void> {
+    const { heads, objects, names, alarms } = this.#options;
     const last = heads.listed(source).at(-1);
     if (last === undefined) return;
     // Where nobody has it any longer the next run says so.
     const newest = last.complete ? { stale: 0, missed: 0 } : await ifReadable(readSnapshot(objects, last.id));
-    if (newest !== undefined) tellPartial(alarms, source, { name: setting.name, newest, unread });
+    if (newest !== undefined) tellPartial(alarms, source, { name: names.nameOf(source), newest, unread });
   }
 
   /** @throws ClusterError HOLDS_FULL */
   #mustFitHolds({ source, setting }: RunSource): void {
-    const { heads, alarms } = this.#options;
+    const { heads, names, alarms } = this.#options;
     if (heads.room(source) > 0) {
       alarms.clear('HOLDS_FULL', source);
       return;
     }
-    const { name, schedule, watch, holdDays } = setting;
+    const { schedule, watch, holdDays } = setting;
+    const name = names.nameOf(source);
     const how = `${scheduleText(schedule)}${watch ? ' and at each change' : ''}`;
     const text = `source ${name} was not backed up: ${SEEN_MAX} snapshots of it are listed or in their hold, and more cannot be. They are taken ${how}, and each is held for ${holdText(holdDays)}: take them less often, or with a shorter \`hold\`. The next is taken when a hold has run out; 'cluster forget ${name} --now --yes' ends holds of what is unlisted. All snapshots are kept`;
     alarms.raise('HOLDS_FULL', source, text);

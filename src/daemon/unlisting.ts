@@ -18,6 +18,7 @@ import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
 import type { OwnHeads } from './own-heads.js';
 import { fromFuture, type Retainer, type Retention } from './retention.js';
+import type { SourceNames } from './source-names.js';
 
 export interface UnlistingOptions {
   readonly heads: OwnHeads;
@@ -27,6 +28,8 @@ export interface UnlistingOptions {
   readonly retainer: Retainer;
   readonly brakes: Brakes;
   readonly clock: Clock;
+  /** A source's name as a person can type it on any host. */
+  readonly names: Pick<SourceNames, 'nameOf'>;
   readonly alarms: Alarms;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -47,8 +50,8 @@ export class Unlisting {
   }
 
   /** Unlists by the policy, if anything may be unlisted now. */
-  async byPolicy(source: SourceId, { name, keep }: Pick<SourceSetting, 'name' | 'keep'>): Promise<void> {
-    this.tellFuture(source, name);
+  async byPolicy(source: SourceId, { keep }: Pick<SourceSetting, 'keep'>): Promise<void> {
+    this.tellFuture(source);
     const retention = await this.judge(source, keep, this.#options.signal);
     if (retention.stopped === undefined) await this.#unlist(source, retention);
   }
@@ -60,8 +63,8 @@ export class Unlisting {
    * what is new for as long as nobody looks.
    * @throws ClusterError HEAD_FULL
    */
-  async makeRoom(source: SourceId, { name, keep }: Pick<SourceSetting, 'name' | 'keep'>): Promise<void> {
-    const { heads, brakes, alarms, signal } = this.#options;
+  async makeRoom(source: SourceId, { keep }: Pick<SourceSetting, 'keep'>): Promise<void> {
+    const { heads, brakes, names, alarms, signal } = this.#options;
     let stopped: string | undefined;
     if (heads.isFull(source)) {
       const retention = await this.judge(source, keep, signal);
@@ -75,6 +78,7 @@ export class Unlisting {
       alarms.clear('HEAD_FULL', source);
       return;
     }
+    const name = names.nameOf(source);
     const why =
       stopped === undefined
         ? `the rules keep all of them: set a smaller \`keep\` in the policy, or use 'cluster forget ${name} --keep-last N'`
@@ -140,13 +144,14 @@ export class Unlisting {
   }
 
   /** Tells a person about snapshots from the future: nothing is unlisted before their time has come. */
-  tellFuture(source: SourceId, name: string): void {
-    const { alarms } = this.#options;
+  tellFuture(source: SourceId): void {
+    const { names, alarms } = this.#options;
     const last = this.fromFuture(source).at(-1);
     if (last === undefined) {
       alarms.clear('SNAPSHOT_FROM_FUTURE', source);
       return;
     }
+    const name = names.nameOf(source);
     const date = new Date(last.timeMs).toISOString().slice(0, 16);
     alarms.raise(
       'SNAPSHOT_FROM_FUTURE',

@@ -73,6 +73,8 @@ export async function anOrigin(
       wallMs: () => now.ms,
       log,
     }),
+    // As where two hosts have a source of this name.
+    names: { nameOf: () => 'imac/photos' },
     alarms,
     log,
     signal: ended.signal,

@@ -57,7 +57,7 @@ test('a snapshot from the future is an alarm, and those after it are held by the
   await until('the alarm', isTold);
   t.regex(
     alarms.list()[0]?.text ?? '',
-    /^source photos: its newest snapshot is dated 2028-.*'cluster forget photos --future'/,
+    /^source imac\/photos: its newest snapshot is dated 2028-.*'cluster forget imac\/photos --future'/,
   );
   now.ms = NOW_MS + 24 * 60 * MINUTE_MS;
   await backUp('four');

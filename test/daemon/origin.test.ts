@@ -224,7 +224,7 @@ test('with as many snapshots in their hold as there can be none is taken or sign
   );
   t.regex(
     alarms.list()[0]?.text ?? '',
-    /^source photos was not backed up: 16384 snapshots .* taken every 5m, and each is held for 90d: .*forget photos --now --yes/,
+    /^source imac\/photos was not backed up: 16384 snapshots .* taken every 5m, and each is held for 90d: .*forget imac\/photos --now --yes/,
   );
   room = 1;
   await origin.backup(aSource, { acceptChanges: false });
@@ -242,7 +242,7 @@ test('that a head of ours is kept does not end the alarm of a run that had no ro
   await source.take({ nowMs: anyTimeMs - 1 });
   await list();
   t.deepEqual(
-    alarms.list().map(({ code, text }) => [code, /^source photos was not backed up/.test(text)]),
+    alarms.list().map(({ code, text }) => [code, /^source imac\/photos was not backed up/.test(text)]),
     [['HOLDS_FULL', true]],
   );
 });
@@ -386,6 +386,6 @@ test('where the rules keep all that can be listed nothing is run or read, and it
   t.deepEqual(codes(), ['HEAD_FULL']);
   t.regex(
     alarms.list()[0]?.text ?? '',
-    /^source photos was not backed up: 4096 snapshots .*cluster forget photos --keep-last N/,
+    /^source imac\/photos was not backed up: 4096 snapshots .*cluster forget imac\/photos --keep-last N/,
   );
 });

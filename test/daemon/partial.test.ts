@@ -50,7 +50,7 @@ test('the alarm stands from a run that could not read something, over a restart,
   );
   t.regex(
     missing?.alarms[0]?.[1] ?? '',
-    /1 not in it \(missed\), 1 in it as before \(stale\): known \(EACCES\), new \(EACCES\)\./,
+    /^source imac\/photos: .*1 not in it \(missed\), 1 in it as before \(stale\): known \(EACCES\), new \(EACCES\)\..*cluster diff imac\/photos'/,
   );
   t.deepEqual(again?.alarms, missing?.alarms, 'nothing new is told of the same');
   t.regex(restarted?.alarms[0]?.[1] ?? '', /1 not in it \(missed\), 1 in it as before \(stale\)\. /);
