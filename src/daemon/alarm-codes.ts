@@ -124,7 +124,7 @@ export const ALARM_CODES = {
   },
   SNAPSHOT_PARTIAL: {
     means:
-      "a source's newest snapshot lacks files and folders that could not be read, or were gone before anybody had a copy (missed), or has them as they were before (stale)",
+      "a source's newest snapshot lacks files and folders that could not be read (missed), or has them as they were before (stale)",
     remedy:
       "let the service's user read them, or `exclude` them. For what changes too fast, a hook that makes it rest. It ends with a run that reads everything",
   },

@@ -271,10 +271,7 @@ export class Origin {
     const own = this.#own.get(source);
     if (own === undefined) return;
     own.torn.close();
-    await this.#turns.take(source, async () => {
-      await own.torn.cutOut({ source, path: own.setting.path });
-      await this.#tellPartial(source);
-    });
+    await this.#turns.take(source, () => own.torn.cutOut({ source, path: own.setting.path }));
   }
 
   /**
@@ -314,17 +311,15 @@ export class Origin {
   #tellPartialLater(source: SourceId): void {
     if (this.#heads.listed(source).at(-1)?.complete !== false) return;
     this.#turns
-      .take(source, () => this.#tellPartial(source))
+      .take(source, async () => {
+        // It may have left the policy meanwhile, and then has no alarms.
+        const own = this.#own.get(source);
+        if (own !== undefined) await this.#runs.tellPartial(own);
+      })
       .catch((error: unknown) => {
         const text = 'what the newest snapshot lacks could not be looked up; the next run tells of it';
         this.#options.log.warn({ code: 'PARTIAL_UNTOLD', source, err: error }, text);
       });
-  }
-
-  /** In the source's turn. One that has left the policy has no alarms. */
-  async #tellPartial(source: SourceId): Promise<void> {
-    const own = this.#own.get(source);
-    if (own !== undefined) await this.#runs.tellPartial(own);
   }
 
   #end({ due, torn, copied, watch }: Own): void {
