@@ -8,25 +8,29 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert } from '../core/fault.js';
+import { namePath } from '../platform/name-path.js';
 
 const WRITE_BYTES = 1024 * 1024;
 const HEAD_BYTES = 4;
 
 export class FrameSpool {
   readonly #file: FileHandle;
+  /** The name that the file had. */
+  readonly #path: string;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #length = 0;
 
-  private constructor(file: FileHandle) {
+  private constructor(file: FileHandle, path: string) {
     this.#file = file;
+    this.#path = path;
   }
 
   static async create(folder: string): Promise<FrameSpool> {
     const path = join(folder, `.spool-${randomBytes(6).toString('hex')}`);
     const file = await open(path, 'wx+', 0o600);
     await unlink(path);
-    return new FrameSpool(file);
+    return new FrameSpool(file, path);
   }
 
   async add(frame: Uint8Array): Promise<void> {
@@ -67,10 +71,14 @@ export class FrameSpool {
     const bytes = Buffer.concat(this.#waiting);
     this.#waiting = [];
     this.#waitingBytes = 0;
-    for (let at = 0; at < bytes.length; ) {
-      const { bytesWritten } = await this.#file.write(bytes, at, bytes.length - at, this.#length);
-      at += bytesWritten;
-      this.#length += bytesWritten;
+    try {
+      for (let at = 0; at < bytes.length; ) {
+        const { bytesWritten } = await this.#file.write(bytes, at, bytes.length - at, this.#length);
+        at += bytesWritten;
+        this.#length += bytesWritten;
+      }
+    } catch (error) {
+      throw namePath(error, this.#path);
     }
   }
 }

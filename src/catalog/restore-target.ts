@@ -34,6 +34,7 @@ import { readIfThere, writeDurable } from '../platform/durable.js';
 import { type Lock, StateLocked, takeLock } from '../platform/lock.js';
 import { errorCode } from './error-code.js';
 import { escapePath } from './path-text.js';
+import { rethrow } from './restore-failure.js';
 import { isRoot } from './restore-metadata.js';
 import { MARK_FOLDER } from './restore-names.js';
 import { below, type HeldFolder, holdFolder, namedFolder, openOnTheWay } from './restore-places.js';
@@ -134,7 +135,7 @@ function lookInto(folder: Buffer, { target, mark, existing }: TargetRequest): Ta
 /**
  * Makes the target where it is absent, and its mark. Removes leftovers of an interrupted run.
  *
- * @throws ClusterError TARGET_NOT_FOLDER, TARGET_NOT_EMPTY, TARGET_IN_USE, TARGET_OPEN_TO_OTHERS
+ * @throws ClusterError TARGET_NOT_FOLDER, TARGET_NOT_EMPTY, TARGET_IN_USE, TARGET_OPEN_TO_OTHERS, RESTORE_STOPPED
  */
 export async function openTarget(request: TargetRequest): Promise<RestoreTarget> {
   const { target } = request;
@@ -145,7 +146,7 @@ export async function openTarget(request: TargetRequest): Promise<RestoreTarget>
     return opened;
   } catch (error) {
     for (const step of undo.reverse()) step();
-    throw error;
+    return rethrow(error);
   }
 }
 

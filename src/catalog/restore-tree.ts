@@ -78,7 +78,7 @@ export async function restoreTree(request: RestoreRequest): Promise<RestoreRepor
     return await new Restore(request, target, places).run();
   } catch (error) {
     target.giveBack();
-    throw error;
+    return rethrow(error);
   } finally {
     places.release();
     target.release();

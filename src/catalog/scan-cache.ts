@@ -315,7 +315,7 @@ export class ScanCache {
     const { bavail, bsize } = statfsSync(dirname(this.path));
     return new ClusterError(
       'STATE_UNWRITABLE',
-      `the results of reading could not be saved in ${this.path} (${messageOf(cause)}): its disk has ${bavail * bsize} bytes left`,
+      `the results of reading could not be saved in ${this.path} (${messageOf(cause)}): its disk has ${bavail * bsize} bytes left. Make room there if that is too little, then try again`,
       { blame: 'passing', cause },
     );
   }

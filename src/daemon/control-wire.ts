@@ -12,6 +12,7 @@
  * (`control-server.ts`), because the socket is open to a whole group.
  */
 import { dirname } from 'node:path';
+import { inWords } from '../core/disk-trouble.js';
 import { type Blame, ClusterError, messageOf } from '../core/fault.js';
 import type { Service } from './service.js';
 import { notRunningText } from './state-owner.js';
@@ -85,8 +86,9 @@ export interface ErrorRecord {
   readonly blame?: Blame;
 }
 
-/** Also for errors that carry a code without being a `ClusterError` (ENOSPC, MALFORMED_ID …). */
-export function toErrorRecord(error: unknown): ErrorRecord {
+/** Also for errors that carry a code without being a `ClusterError` (MALFORMED_ID …). Trouble of a disk is put in words. */
+export function toErrorRecord(thrown: unknown): ErrorRecord {
+  const error = inWords(thrown);
   const message = messageOf(error);
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'INTERNAL';
   const blame = error instanceof ClusterError ? error.blame : undefined;

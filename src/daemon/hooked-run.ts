@@ -9,6 +9,7 @@
  * with a run in which nothing failed, because then there is nothing for it to report.
  */
 import type { Logger } from 'pino';
+import { inWords } from '../core/disk-trouble.js';
 import { ClusterError, messageOf } from '../core/fault.js';
 import type { SourceId } from '../core/ids.js';
 import type { SourceSetting } from '../membership/policy.js';
@@ -73,7 +74,7 @@ async function failingLoudly<T>(options: HookedRunOptions, work: () => Promise<T
   } catch (error) {
     const { source, setting, alarms, signal, log } = options;
     if (signal.aborted) throw error;
-    const text = messageOf(error);
+    const text = messageOf(inWords(error));
     const code = error instanceof ClusterError ? error.code : undefined;
     if (code === undefined || !OWN_ALARM.includes(code))
       alarms.raise('BACKUP_FAILED', source, `source ${setting.name} could not be backed up: ${text}`);

@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { type SourceId, splitSourceId } from '../core/ids.js';
 import { readIfThere } from '../platform/durable.js';
 import { takeLock } from '../platform/lock.js';
+import { namePath } from '../platform/name-path.js';
 import { LOCK_NAME } from './state-owner.js';
 
 /** Starts, or scans, in a row: a plug may be pulled twice, and reading large sources again takes hours. */
@@ -88,7 +89,13 @@ function clearAside(aside: string, scans: string): void {
 const countIn = (file: string): number => Number(readIfThere(file)?.toString()) || 0;
 
 /** Not made durable: a count lost in a power cut is only one too few. */
-const countOne = (file: string): void => writeFileSync(file, `${countIn(file) + 1}\n`, { mode: 0o600 });
+function countOne(file: string): void {
+  try {
+    writeFileSync(file, `${countIn(file) + 1}\n`, { mode: 0o600 });
+  } catch (error) {
+    throw namePath(error, file);
+  }
+}
 
 /** The next start of the service rebuilds it. @throws StateLocked while the service runs, which has it open */
 export function removeIndex(stateDir: string): void {

@@ -9,6 +9,7 @@
  * end.
  */
 import { type Logger, pino } from 'pino';
+import { inWords } from '../core/disk-trouble.js';
 import { ClusterError, messageOf } from '../core/fault.js';
 import type { HostId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
@@ -67,7 +68,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     failures = await teardown.run();
   }
   if (failures.length > 0) {
-    const why = failures.map(messageOf).join('; ');
+    const why = failures.map(failure => messageOf(inWords(failure))).join('; ');
     throw new AggregateError(failures, `the service did not end cleanly: ${why}`);
   }
 }

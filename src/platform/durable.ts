@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { constants, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { open, rename, rm } from './disk-calls.js';
+import { namePath } from './name-path.js';
 
 /** Goes between a file's name and six random bytes in hex, to name its next content while that is being written. */
 export const NEW_MARK = '.new-';
@@ -35,7 +36,7 @@ export async function writeDurable(
     await rename(beside, path);
   } catch (error) {
     await rm(beside, { force: true });
-    throw error;
+    throw namePath(error, path);
   }
   await fsyncFolder(dirname(path));
 }

@@ -11,6 +11,7 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { namePath } from './name-path.js';
 
 /** As far as can be told, another process is running on this state folder. */
 export class StateLocked extends Error {
@@ -46,7 +47,7 @@ export function takeLock(path: string): Lock {
   const text = `${JSON.stringify(thisProcess())}\n`;
   const mark = randomBytes(6).toString('hex');
   const mine = `${path}.${mark}`;
-  writeFileSync(mine, text, { mode: 0o600, flag: 'wx' });
+  write(mine, text);
   try {
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       if (put(mine, path, text)) return { release: () => release(path, text) };
@@ -78,6 +79,14 @@ export function lockHolder(path: string): number | undefined {
   return holder !== undefined && isAlive(holder) ? holder.pid : undefined;
 }
 
+function write(path: string, text: string): void {
+  try {
+    writeFileSync(path, text, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    throw namePath(error, path);
+  }
+}
+
 /** A hard link appears with its whole content at once, so nobody reads half a lock. False: a lock exists already. */
 function put(mine: string, path: string, text: string): boolean {
   try {
@@ -95,7 +104,7 @@ function put(mine: string, path: string, text: string): boolean {
  */
 function written(path: string, text: string): boolean {
   try {
-    writeFileSync(path, text, { mode: 0o600, flag: 'wx' });
+    write(path, text);
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false;
     throw error;

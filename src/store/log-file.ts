@@ -195,7 +195,7 @@ export class LogFile {
     } catch (error) {
       // Half a frame may have been written. Once that is cut off, nothing has changed.
       await this.#orFail(handle.truncate(this.#end));
-      throw storeFull(error, 'the log');
+      throw storeFull(error, this.#path);
     }
     await this.#orFail(handle.datasync());
     for (const place of framed.places) notePlace(this.#places, place);

@@ -6,6 +6,7 @@
  * root could swap one.
  */
 import { constants, type Stats } from 'node:fs';
+import { diskTroubleText } from '../core/disk-trouble.js';
 import { ClusterError } from '../core/fault.js';
 import { lstat, mkdir, type OpenFile, openToRead } from '../platform/disk-calls.js';
 import { readSmallFile } from '../platform/small-files.js';
@@ -145,8 +146,5 @@ const FULL: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
 export function storeFull(error: unknown, path: string): unknown {
   const code = systemCode(error);
   if (!FULL.has(code)) return error;
-  return new ClusterError('STORE_FULL', `no room left (${code}) writing ${path}: what was held before is untouched`, {
-    blame: 'passing',
-    cause: error,
-  });
+  return new ClusterError('STORE_FULL', diskTroubleText(code, path) ?? '', { blame: 'passing', cause: error });
 }

@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { lutimes } from '../../src/platform/posix.js';
 import { skip } from '../helpers/skip.js';
-import { mountSmallDisk, whyNoSmallDisk } from '../helpers/small-disk.js';
+import { fillDisk, mountSmallDisk, whyNoSmallDisk } from '../helpers/small-disk.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { Blobs, entryOf, fileOf, interruptedRestore, ON_DISK, placed, restore } from './restore-fixture.js';
 import { failWith, standIn } from './stand-in.js';
@@ -230,4 +231,20 @@ test('what is kept, and each further name of a file, counts as done', async t =>
   t.is(done.at(-1), 17);
   await restore({ ...request, blobs: allBlobs() });
   t.is(done.at(-1), 22);
+});
+
+test('a target that has no room even for the mark stops the restore, and says how to go on', async t => {
+  const why = whyNoSmallDisk();
+  if (why !== undefined) return skip(t, why);
+  const disk = temporaryFolder(t);
+  mountSmallDisk(t, disk, 256 * 1024);
+  const request = { target: join(disk, 'target'), list: placed([fileOf('a', 'a'.repeat(1000))]) };
+  fillDisk(join(disk, 'filler'));
+  for (const _run of ['first', 'second']) {
+    const error = await t.throwsAsync(restore({ ...request, blobs: new Blobs() }), { code: 'RESTORE_STOPPED' });
+    t.regex(error?.message ?? '', /no room left on the target.*stay.*run the same command again/);
+  }
+  unlinkSync(join(disk, 'filler'));
+  const { report } = await restore({ ...request, blobs: new Blobs().add('a'.repeat(1000)) });
+  t.like(report, { files: 1, failed: 0 });
 });

@@ -119,12 +119,19 @@ test('a refusal crosses with its code, message and blame, before a stream and in
   });
 });
 
-test('an error that is not a ClusterError keeps its code and does not end the service', async t => {
+test('an error that is not a ClusterError keeps its code, trouble of a disk is told in words, and the service goes on', async t => {
+  const failing = (code: string, more: object = {}) =>
+    Promise.reject(Object.assign(new Error(`${code}: it failed, write`), { code, ...more }));
   const stateDir = await serve(t, {
-    status: () => Promise.reject(Object.assign(new Error('ENOSPC: no space'), { code: 'ENOSPC' })),
+    status: () => failing('EMFILE'),
+    configShow: () => failing('ENOSPC', { path: '/srv/state/config/current' }),
     hosts: async () => [],
   });
-  await t.throwsAsync(serviceAt(stateDir).status(soon()), { code: 'ENOSPC' });
+  await t.throwsAsync(serviceAt(stateDir).status(soon()), { code: 'EMFILE' });
+  await t.throwsAsync(serviceAt(stateDir).configShow(soon()), {
+    code: 'DISK_FULL',
+    message: /disk of \/srv\/state\/config .*Make room/,
+  });
   t.deepEqual(await serviceAt(stateDir).hosts(soon()), []);
 });
 

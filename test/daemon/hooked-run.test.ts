@@ -141,3 +141,19 @@ test('when the service stops in the midst of a run, before is undone, and nobody
   t.deepEqual(ran, ['before', 'run', 'after failed']);
   t.deepEqual(codes(), []);
 });
+
+test('of trouble of a disk the alarm tells the folder and what to do', async t => {
+  const { run, texts } = aSource();
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), {
+    code: 'ENOSPC',
+    path: '/srv/state/catalog/own-heads/1',
+  });
+  await t.throwsAsync(
+    run(() => Promise.reject(full)),
+    { code: 'ENOSPC' },
+  );
+  t.regex(
+    texts()[0] ?? '',
+    /^source db could not be backed up: there is no room left on the disk of \/srv\/state\/catalog\/own-heads .*Make room/,
+  );
+});

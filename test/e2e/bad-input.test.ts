@@ -10,6 +10,7 @@ import { atProcessEnd } from '../helpers/at-process-end.js';
 import { compareTrees } from '../helpers/compare-trees.js';
 import { RealCluster } from '../helpers/real-cluster.js';
 import { skip } from '../helpers/skip.js';
+import { fillDisk } from '../helpers/small-disk.js';
 import { makePlainTree } from './plain-tree.js';
 
 /** Two hosts for all that need no more: each test has a source of its own there. */
@@ -155,10 +156,21 @@ test.serial('an origin whose disk is full says so, keeps what it had, and goes o
   const full = await a.run('backup', 'pics');
   t.is(full.code, 1, full.out);
   t.regex(full.err, /no room left|\d+ bytes left/);
-  t.regex(full.err, /(earlier snapshots are as they were|what was held before is untouched)/);
+  t.regex(full.err, /(earlier snapshots are as they were|What was stored before is as it was)/);
   t.deepEqual(await a.records('snapshots', 'pics'), before);
   t.true((await a.status()).alarms.some(({ code, text }) => code === 'BACKUP_FAILED' && text.includes('pics')));
 
+  fillDisk(join(a.state, 'rest'));
+  for (const args of [['invite'], ['config', 'add-source', 'a', 'more', source], ['backup', 'pics']]) {
+    const { code, err } = await a.run(...args);
+    t.is(code, 1, args.join(' '));
+    t.true(err.includes(`no room left on the disk of ${a.state}`), err);
+    t.regex(err, /What was stored before is as it was. Make room on it, then try again/);
+  }
+  const { alarms } = await a.status();
+  t.true(alarms.some(({ code, text }) => code === 'BACKUP_FAILED' && text.includes(`disk of ${a.state}`)));
+
+  rmSync(join(a.state, 'rest'));
   rmSync(join(a.state, 'filler'));
   await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
   t.false((await a.status()).alarms.some(({ code }) => code === 'BACKUP_FAILED'));

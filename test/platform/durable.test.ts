@@ -4,6 +4,7 @@ import test from 'ava';
 import { readIfThere, writeDurable } from '../../src/platform/durable.js';
 import { makeUnreadable, whyNoBadSector } from '../helpers/bad-sector.js';
 import { skip } from '../helpers/skip.js';
+import { fillDisk, mountSmallDisk, whyNoSmallDisk } from '../helpers/small-disk.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 test('a file is replaced as a whole, with the mode asked for, and nothing is left beside it', async t => {
@@ -47,4 +48,17 @@ test('a file with a bad sector is a damaged one, and the next write puts another
   t.is(readIfThere(path)?.toString(), 'cannot be read: EIO');
   await writeDurable(path, '7');
   t.is(readIfThere(path)?.toString(), '7');
+});
+
+test('what could not be written names its path, although Node does not', async t => {
+  const why = whyNoSmallDisk();
+  if (why !== undefined) return skip(t, why);
+  const folder = temporaryFolder(t);
+  mountSmallDisk(t, folder, 64 * 1024);
+  const path = join(folder, 'marker');
+  await writeDurable(path, 'old');
+  fillDisk(join(folder, 'filler'));
+  const error = await writeDurable(path, 'new').catch((failure: unknown) => failure);
+  t.like(error, { code: 'ENOSPC', path });
+  t.is(readIfThere(path)?.toString(), 'old');
 });

@@ -15,7 +15,7 @@ test('no room, and none by a quota, are told as a full store', t => {
     t.true(told instanceof ClusterError);
     if (!(told instanceof ClusterError)) continue;
     t.is(told.code, 'STORE_FULL');
-    t.regex(told.message, new RegExp(`${code}.*/srv/hoard/.incoming/1.*untouched`));
+    t.regex(told.message, new RegExp(`/srv/hoard/.incoming/1 .*${code}.*stored before is as it was.*try again`));
   }
 });
 
