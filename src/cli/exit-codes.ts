@@ -8,7 +8,10 @@ import { ClusterError } from '../core/fault.js';
 export const EXIT = {
   ok: 0,
   failed: 1,
-  /** The command itself is wrong: its options, its arguments, a file or folder it names. Nothing was done. */
+  /**
+   * The command itself is wrong: its options, its arguments, or what it names (a file, host, source, snapshot, path …) is
+   * not there, is not the only one, or is there already. Nothing was done.
+   */
   usage: 2,
   /** Some of the source, or a snapshot, could not be read, or not all could be restored, or set as it was. The rest was done. */
   incomplete: 3,
@@ -32,6 +35,7 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   BAD_ADDRESS: EXIT.usage,
   BAD_ARGUMENT: EXIT.usage,
   BAD_DURATION: EXIT.usage,
+  BAD_INVITE: EXIT.usage,
   BAD_NAME: EXIT.usage,
   BAD_PATH_TEXT: EXIT.usage,
   BAD_SIZE: EXIT.usage,
@@ -39,12 +43,23 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   CONTROL_BAD_REQUEST: EXIT.usage,
   CONTROL_PATH_TOO_LONG: EXIT.usage,
   FILE_UNREADABLE: EXIT.usage,
+  HOST_UNKNOWN: EXIT.usage,
   NEEDS_YES: EXIT.usage,
   NOT_A_STORE: EXIT.usage,
+  NO_SUCH_HOST: EXIT.usage,
+  NO_SUCH_STORE: EXIT.usage,
+  PATH_UNKNOWN: EXIT.usage,
   POLICY_INVALID: EXIT.usage,
   POLICY_LAYOUT: EXIT.usage,
+  SNAPSHOT_AMBIGUOUS: EXIT.usage,
+  SNAPSHOT_UNKNOWN: EXIT.usage,
+  SOURCE_AMBIGUOUS: EXIT.usage,
+  SOURCE_EXISTS: EXIT.usage,
   SOURCE_NEEDED: EXIT.usage,
+  SOURCE_UNKNOWN: EXIT.usage,
   STORES_OF_SEVERAL: EXIT.usage,
+  STORE_EXISTS: EXIT.usage,
+  STORE_UNKNOWN: EXIT.usage,
   STORE_UNREADABLE: EXIT.usage,
   TARGET_IN_STORE: EXIT.usage,
   TARGET_IN_USE: EXIT.usage,
@@ -53,6 +68,7 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   TARGET_OPEN_TO_OTHERS: EXIT.usage,
   TOKEN_DAMAGED: EXIT.usage,
   TOKEN_TOO_NEW: EXIT.usage,
+  TREE_UNKNOWN: EXIT.usage,
 
   NO_CLUSTER: EXIT.noCluster,
   NO_STATE_FOLDER: EXIT.noCluster,

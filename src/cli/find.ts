@@ -79,7 +79,7 @@ async function tellNothing(context: Context, { source, held }: FindOptions): Pro
 }
 
 /** No host that is up has the snapshot itself, or its bytes are no snapshot, or it was removed just now. */
-const UNREADABLE: ReadonlySet<unknown> = new Set(['OBJECT_MISSING', 'MALFORMED_OBJECT', 'SNAPSHOT_UNKNOWN']);
+const UNREADABLE: ReadonlySet<unknown> = new Set(['OBJECT_MISSING', 'MALFORMED_OBJECT', 'SNAPSHOT_GONE']);
 
 function newestOfEach(newestFirst: readonly SnapshotReport[]): SnapshotReport[] {
   const seen = new Set<string>();

@@ -240,18 +240,18 @@ export class Answers implements Service {
     if (source !== undefined) return yield* this.#drillSource(this.#names.named(source), files, signal);
     const configured = new Set(this.#options.membership.clusterConfig.sources.map(one => one.source));
     for (const id of this.#names.all()) {
-      if (this.#snapshots.listed(id).length > 0) yield* this.#drillSource(id, files, signal);
-      else if (configured.has(id) && !this.#names.isVoid(id))
-        yield this.#notTried(id, { because: 'no snapshot of it is known here' });
+      const isWanted = configured.has(id) && !this.#names.isVoid(id);
+      if (isWanted || this.#snapshots.listed(id).length > 0) yield* this.#drillSource(id, files, signal);
     }
   }
 
   async *#drillSource(id: SourceId, files: number, signal: AbortSignal): AsyncGenerator<DrillReport> {
     const source = this.#names.nameOf(id);
-    // With holders away no snapshot may be protected now, yet the question is what a restore would find now.
     const listed = this.#snapshots.listed(id);
-    const snapshot =
-      (await this.#options.protections.newestProtected(id, listed, signal)) ?? this.#snapshots.newest(id).id;
+    const newest = listed.at(-1);
+    if (newest === undefined) return yield this.#notTried(id, { because: 'no snapshot of it is known here' });
+    // With holders away no snapshot may be protected now, yet the question is what a restore would find now.
+    const snapshot = (await this.#options.protections.newestProtected(id, listed, signal)) ?? newest.id;
     try {
       let isTried = false;
       for await (const { path, bytes, failure } of this.#options.drill(snapshot, { files, bytes: Infinity }, signal)) {
@@ -313,7 +313,7 @@ export class Answers implements Service {
     const isKnown =
       this.#resolved.get(snapshot) === sourceId || this.#options.catalog.wantedSnapshots(sourceId).includes(snapshot);
     if (!isKnown) {
-      throw new ClusterError('SNAPSHOT_UNKNOWN', `no snapshot ${snapshot} of ${this.#names.nameOf(sourceId)} is kept`, {
+      throw new ClusterError('SNAPSHOT_GONE', `no snapshot ${snapshot} of ${this.#names.nameOf(sourceId)} is kept`, {
         blame: 'operator',
       });
     }

@@ -83,7 +83,7 @@ export class Protecting {
       const listed = await this.#listedOrRecut(sourceId, wanted);
       if (listed === undefined && wasListed) {
         const text = `snapshot ${wanted.slice(0, 8)} of ${this.#options.names.nameOf(sourceId)} is no longer listed; see: snapshots ${this.#options.names.nameOf(sourceId)}`;
-        throw new ClusterError('SNAPSHOT_UNKNOWN', text, { blame: 'passing' });
+        throw new ClusterError('SNAPSHOT_GONE', text, { blame: 'passing' });
       }
       if (listed !== undefined) {
         wasListed = true;

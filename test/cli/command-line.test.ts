@@ -70,7 +70,7 @@ test('a refusal of the service is printed with its message, and its code becomes
       ),
   });
   const unknown = await cluster(['--state', stateDir, 'snapshots', 'x']);
-  t.deepEqual([unknown.code, unknown.err], [1, 'cluster: no source "x"; there are: photos\n']);
+  t.deepEqual([unknown.code, unknown.err], [2, 'cluster: no source "x"; there are: photos\n']);
   t.is((await cluster(['--state', stateDir, 'invite'])).code, 12);
   const file = join(temporaryFolder(t), 'policy.yaml');
   writeFileSync(file, 'cluster: home\n');

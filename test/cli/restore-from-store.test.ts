@@ -196,7 +196,7 @@ test.serial('several sources are listed with the command to type; SOURCE may be 
   t.is((await restore(`${host.slice(0, 6)}/photos`, '--from-store', disk, '--target', house.path('photos'))).code, 0);
   t.deepEqual(compareTrees(source.root, house.path('photos')), []);
   const unknown = await restore('--from-store', disk, 'films', '--target', house.path('out'));
-  t.is(unknown.code, 1);
+  t.is(unknown.code, 2);
   t.regex(unknown.err, /no source "films"; there are: music, photos\. films is not a store either/);
 });
 
@@ -240,9 +240,9 @@ test.serial('latest is the newest snapshot that is whole here, and a newer one i
   );
   t.like(lastRecord(byTime), { snapshot: old?.id });
   const unknown = await restore('photos@00000000', '--from-store', late, '--target', house.path('none'));
-  t.is(unknown.code, 1);
+  t.is(unknown.code, 2);
   t.regex(unknown.err, /no snapshot 00000000 on these stores; there are 2, the newest is /);
-  t.is((await restore('photos@2025-01-01', '--from-store', late, '--target', house.path('none'))).code, 1);
+  t.is((await restore('photos@2025-01-01', '--from-store', late, '--target', house.path('none'))).code, 2);
 });
 
 test.serial('a snapshot that its origin has unlisted is shown, and can be restored by its id', async t => {
@@ -296,7 +296,7 @@ test.serial('a part is restored by its path; a path that is not there is refused
   t.is(single.code, 0);
   t.deepEqual(readdirSync(house.path('single')), ['photo 7']);
   const none = await restore('photos:5', '--from-store', disk, '--target', house.path('none'));
-  t.is(none.code, 1);
+  t.is(none.code, 2);
   t.regex(none.err, /has no path "5"/);
   const empty = await house.disk({ name: 'empty', holds: () => false });
   t.is((await restore('photos:5', '--from-store', empty, '--target', house.path('none'))).code, 3);

@@ -141,6 +141,9 @@ test('a configured source without a snapshot, or without one that can be read, i
     },
   });
   const answers = new Answers(options([never, mistaken, whole]) as unknown as ConstructorParameters<typeof Answers>[0]);
+  t.deepEqual(await all(answers.drill({ source: 'never', files: 3 }, NEVER)), [
+    { source: 'never', bytes: 0, failure: { because: 'no snapshot of it is known here', hosts: [] } },
+  ]);
   const reports = await all(answers.drill({ files: 3 }, NEVER));
   t.deepEqual(
     reports.map(report => [report.source, report.snapshot, report.bytes, report.failure?.because]),

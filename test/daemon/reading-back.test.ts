@@ -59,7 +59,7 @@ test('a restore goes on when its snapshot has left its hold; one that nobody ask
   const never = await aService(t, { 'one.txt': 'one' });
   t.deepEqual(await never.read(), ['', 'one.txt']);
   never.unlist();
-  await t.throwsAsync(never.read(), { code: 'SNAPSHOT_UNKNOWN' });
+  await t.throwsAsync(never.read(), { code: 'SNAPSHOT_GONE' });
 });
 
 const manyFiles = Object.fromEntries(

@@ -79,7 +79,7 @@ test('the folder is compared with its newest snapshot or with a named one, and n
   t.is(within.code, 3);
 
   const unknown = await a.run('diff', 'pics:nowhere/at/all');
-  t.is(unknown.code, 1);
+  t.is(unknown.code, 2);
   t.regex(unknown.err, /neither snapshot [0-9a-f]{8} nor the folder has such a path/);
 
   // Nobody is told that all was deleted when it is only not there.

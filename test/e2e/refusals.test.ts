@@ -157,7 +157,7 @@ test.serial('a wrong policy changes nothing, and one that takes something away m
   }
   t.is(await b.ok('config', 'show'), inForce);
   const nobody = await a.run('config', 'add-store', 'nobody', cluster.path('x'));
-  t.is(nobody.code, 1);
+  t.is(nobody.code, 2);
   t.regex(nobody.err, /no host "nobody".*a, b/);
 
   await cluster.apply({ ...plan, defaults: { copies: 1 } }, { yes: true });
@@ -211,8 +211,8 @@ test.serial('a backup or restore that is impossible says why, and status tells a
     /not empty: it holds mine\. .*--overwrite/,
   );
   t.regex(refusal(t, await b.run('restore', 'pics', '--target', join(target, 'mine')), 2), /not a folder/);
-  t.is((await b.run('restore', 'pics:files/nothing', '--target', cluster.path('out'))).code, 1);
-  t.is((await b.run('restore', 'pics@abcdefab', '--target', cluster.path('out'))).code, 1);
+  t.is((await b.run('restore', 'pics:files/nothing', '--target', cluster.path('out'))).code, 2);
+  t.is((await b.run('restore', 'pics@abcdefab', '--target', cluster.path('out'))).code, 2);
   t.is((await b.run('restore', 'pics')).code, 2);
   t.is((await b.run('restore', 'pics', '--target', target, '--keep-existing')).code, 0);
 

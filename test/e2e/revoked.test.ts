@@ -37,7 +37,7 @@ test.serial(
     await laptop.stop();
     await a.ok('revoke', 'laptop', '--yes');
     const again = await a.run('revoke', 'laptop', '--yes');
-    t.is(again.code, 1);
+    t.is(again.code, 2);
     t.regex(again.err, /"laptop" was revoked, .*\(there are: a, b\); nothing was changed/);
     const backup = await a.run('backup', 'pics');
     t.is(backup.code, 1);
