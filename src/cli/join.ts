@@ -14,7 +14,7 @@ export const joinCommand = (run: Run): Command =>
   new Command('join')
     .description("become a member, with a token from 'cluster invite'")
     .argument('<token>', 'the line that invite printed; "-" for stdin')
-    .option('--host <name>', "of this host; default: the machine's name")
+    .option('--host <name>', "of this host; default: the machine's name. One that is taken gets -2 behind it")
     .option('--no-mdns', 'reach the members only at the addresses in the token')
     .action(run(join));
 
@@ -32,13 +32,14 @@ async function join(context: Context, tokenArgument: string, { host, mdns }: Joi
     log: pino({ level: process.env.CLUSTER_LOG ?? 'silent' }, pino.destination({ dest: 2, sync: true })),
     signal: context.signal,
   });
-  const { configuration, name, standing, trust, admittedBy } = joined;
+  const { configuration, name, wantedName, standing, trust, admittedBy } = joined;
   if (context.json) {
     await context.record({
       message_type: 'join',
       cluster: configuration.clusterName,
       cluster_id: configuration.cluster,
       host: name,
+      wanted_host: wantedName,
       host_id: joined.host,
       standing,
       trust,
@@ -50,6 +51,10 @@ async function join(context: Context, tokenArgument: string, { host, mdns }: Joi
   await context.print(
     `joined ${configuration.clusterName} as ${name}, let in by ${admittedBy}; this host's state is in ${stateDir}`,
   );
+  if (name !== wantedName)
+    context.note(
+      `The name ${wantedName} is another host's, of one that was revoked maybe: this host is called ${name}, in the policy too.`,
+    );
   if (standing === 'provisional') context.note('Its copies count once a host with an admin key has been reached.');
   context.note("Next: 'cluster up' starts the service.");
   return EXIT.ok;

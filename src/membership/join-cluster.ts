@@ -62,6 +62,8 @@ export interface Joined {
   readonly host: HostId;
   /** This host's present name. A provisional member may get another one when an admin writes it down. */
   readonly name: string;
+  /** The name that it asked for: another one than `name` where that was taken. */
+  readonly wantedName: string;
   readonly standing: 'active' | 'provisional';
   readonly trust: Trust;
   /** The name of the member that let this host in. */
@@ -269,6 +271,7 @@ async function settleIn(store: ConfigStore, admission: Admission, { token, ident
     configuration,
     host: identity.host,
     name: written?.name ?? provisional?.name ?? admission.wantedName,
+    wantedName: admission.wantedName,
     standing: written === undefined ? 'provisional' : 'active',
     trust: written?.trust ?? admission.invite.trust,
     admittedBy: configuration.members.find(({ peer }) => peer === admission.admitter)?.name ?? admission.admitter,

@@ -110,6 +110,11 @@ test.serial('tokens that are damaged, expired, used up or useless to this host a
     (await a.status()).hosts.map(({ name }) => name),
     ['a', 'b'],
   );
+  // A name that is taken is no reason to refuse, but is told.
+  const named = await c.run('join', await a.invite(), '--host', 'a', '--no-mdns');
+  t.is(named.code, 0, named.err);
+  t.regex(named.out, / as a-2,/);
+  t.regex(named.err, /The name a is another host's.* called a-2/);
 });
 
 test.serial('a wrong policy changes nothing, and one that takes something away must be confirmed', async t => {
