@@ -34,8 +34,7 @@ async function backup(
   limitsOnlyWaiting({ wait, timeout });
   const service = context.service();
   const taken = await service.backup({ source, acceptChanges: acceptChanges === true }, context.signal);
-  tellUnread(context, taken);
-  tellUnentered(context, taken);
+  if (!context.json) tellLeftOut(context, taken);
   tellBrake(context, taken);
   if (!wait) {
     await tell(context, taken);
@@ -55,7 +54,7 @@ async function backup(
     if (!limit.isUp()) throw error;
   }
   const now: SnapshotReport = last?.snapshot ?? taken;
-  if (context.json) await context.record(takenRecord(now, taken));
+  if (context.json) await recordTaken(context, now, taken);
   if (!now.protected) {
     const under =
       last === undefined
@@ -71,15 +70,12 @@ async function backup(
   return now.partial ? EXIT.incomplete : EXIT.ok;
 }
 
-function tellUnread(context: Context, { stale, missed, unread }: SnapshotTaken): void {
+function tellLeftOut(context: Context, { stale, missed, unread, unentered: { count, paths } }: SnapshotTaken): void {
   for (const { path, because } of unread) context.note(`not read: ${escapePath(path)}: ${because}`);
   const more = stale + missed - unread.length;
   if (more > 0) context.note(`… and ${more} more not read`);
   if (stale > 0) context.note(`${stale} carried over from the snapshot before (stale)`);
   if (missed > 0) context.note(`${missed} not in the snapshot (missed)`);
-}
-
-function tellUnentered(context: Context, { unentered: { count, paths } }: SnapshotTaken): void {
   for (const path of paths) context.note(`not backed up, because it is on another file system: ${escapePath(path)}`);
   if (count > paths.length) context.note(`… and ${count - paths.length} more on other file systems`);
 }
@@ -99,8 +95,18 @@ const takenRecord = (now: SnapshotReport, { unchanged, unentered, braked }: Snap
   braked,
 });
 
+/** The snapshot, then what of it was left out, as far as the service names it: the counts are in the snapshot's record. */
+async function recordTaken(context: Context, now: SnapshotReport, taken: SnapshotTaken): Promise<void> {
+  await context.record(takenRecord(now, taken));
+  const { source, unread, unentered } = taken;
+  const problem = (kind: 'unread' | 'unentered', path: Uint8Array, because: string): Promise<void> =>
+    context.record({ message_type: 'problem', kind, source, path: escapePath(path), because });
+  for (const { path, because } of unread) await problem('unread', path, because);
+  for (const path of unentered.paths) await problem('unentered', path, 'it is on another file system');
+}
+
 async function tell(context: Context, taken: SnapshotTaken): Promise<void> {
-  if (context.json) return context.record(takenRecord(taken, taken));
+  if (context.json) return recordTaken(context, taken, taken);
   const what = `${countText(taken.files, 'file')}, ${sizeText(taken.bytes)}`;
   const how = `${taken.unchanged ? ', unchanged' : ''}${taken.partial ? ', partial' : ''}`;
   await context.print(`snapshot ${shortId(taken.id)} of ${taken.source}: ${what}${how}`);

@@ -50,7 +50,7 @@ async function drill(
         hosts: failure?.hosts ?? [],
       });
   }
-  if (context.json) await context.record({ message_type: 'drill-summary', tried: right + failed, failed, bytes });
+  if (context.json) await context.record({ message_type: 'drill_summary', tried: right + failed, failed, bytes });
   if (right + failed === 0) throw nothingTried();
   const told = `${countText(right, 'file')}, ${sizeText(bytes)}, restored from their copies and verified`;
   if (!context.json) await context.print(failed === 0 ? told : `${told}; ${failed} could not be restored`);

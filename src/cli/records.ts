@@ -94,7 +94,8 @@ const sourceFields = (report: SourceReport): Readonly<Record<string, unknown>> =
   origin: report.origin,
   copies: report.copies,
   wanted: report.parcels.wanted,
-  have_min: report.parcels.haveMin,
+  // Without a snapshot there is nothing to have copies of.
+  have_min: report.lastSnapshot === undefined ? null : report.parcels.haveMin,
   under: report.parcels.under,
   over: report.parcels.over,
   fresh: report.fresh,

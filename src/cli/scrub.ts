@@ -30,10 +30,8 @@ async function scrub(context: Context): Promise<ExitCode> {
   const { stores, parcels, bytes, corrupt, unread, catalog, unreadCatalogs, absentStores } = last;
   const wrong = corrupt + unread + catalog + unreadCatalogs + absentStores.length;
   if (context.json) {
-    const counts = { stores, parcels, bytes, corrupt, unread, catalog };
-    const newer = { unread_catalogs: unreadCatalogs, absent_stores: absentStores };
-    // The names in camel case came first, and scripts may rely on them.
-    await context.record({ message_type: 'scrub', ...counts, unreadCatalogs, absentStores, ...newer });
+    const counts = { stores, parcels, bytes, corrupt, unread, catalog, unread_catalogs: unreadCatalogs };
+    await context.record({ message_type: 'scrub', ...counts, absent_stores: absentStores });
   } else {
     const what = `${countText(parcels, 'parcel')}, ${sizeText(bytes)}, in ${countText(stores, 'store')}`;
     await context.print(wrong === 0 ? `${what}: all as they should be` : `${what} were checked`);

@@ -222,7 +222,7 @@ test('drill exits 22 when no file could be tried because its name was unavailabl
   t.is(json.code, 22);
   t.like(recordsOf(json.out), [
     { message_type: 'drill', path: undefined, restored: false, because: failure.because, hosts: ['mini'] },
-    { message_type: 'drill-summary', tried: 1, failed: 1, bytes: 0 },
+    { message_type: 'drill_summary', tried: 1, failed: 1, bytes: 0 },
   ]);
 });
 
@@ -232,6 +232,12 @@ test('backup exits 3 and names what could not be read', async t => {
   const { code, err } = await cluster(['--state', stateDir, 'backup', 'photos']);
   t.is(code, 3);
   t.regex(err, /not read: a\\xff: EACCES\n… and 2 more/);
+  const json = await cluster(['--state', stateDir, 'backup', 'photos', '--json']);
+  t.deepEqual([json.code, json.err], [3, '']);
+  t.like(recordsOf(json.out), [
+    { message_type: 'snapshot', partial: true, stale: 1, missed: 2 },
+    { message_type: 'problem', kind: 'unread', source: 'photos', path: 'a\\xff', because: 'EACCES' },
+  ]);
 });
 
 test('backup names the folders that it did not enter, which does not make the snapshot partial', async t => {
@@ -241,7 +247,11 @@ test('backup names the folders that it did not enter, which does not make the sn
   t.is(code, 0);
   t.regex(err, /on another file system: a\\xff\n.*on another file system: disk\n… and 1 more/);
   const json = await cluster(['--state', stateDir, 'backup', 'photos', '--json']);
-  t.like(recordsOf(json.out)[0], { message_type: 'snapshot', partial: false, unentered: 3 });
+  t.like(recordsOf(json.out), [
+    { message_type: 'snapshot', partial: false, unentered: 3 },
+    { message_type: 'problem', kind: 'unentered', path: 'a\\xff', because: 'it is on another file system' },
+    { message_type: 'problem', kind: 'unentered', path: 'disk' },
+  ]);
 });
 
 test('backup --wait follows re-cuts until the snapshot is protected', async t => {

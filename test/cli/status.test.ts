@@ -190,7 +190,7 @@ test('for a source without any snapshot status shows no number of copies', async
   const stateDir = await serve(t, { status: async () => statusOf({ sources: [never] }) });
   t.regex((await cluster(['--state', stateDir, 'status'])).out, /^photos\timac\t-\/2\t0\t0\t0\tnone, stale$/m);
   const { sources } = recordsOf((await cluster(['--state', stateDir, '--json', 'status'])).out)[0] ?? {};
-  t.like((sources as object[])[0], { have_min: 2 });
+  t.like((sources as object[])[0], { have_min: null });
 });
 
 test('hosts prints one record per host, and in a pipe a table with a header', async t => {

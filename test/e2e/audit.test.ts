@@ -140,7 +140,7 @@ test.serial('a drill says what a restore would find', async t => {
   const { a, b, c, contents } = await protectedOnBAndC(t);
   const tried = await a.records('drill', 'pics', '--files', '7');
   const { bytes, ...summary } = tried.pop() ?? {};
-  t.deepEqual(summary, { message_type: 'drill-summary', tried: 7, failed: 0 });
+  t.deepEqual(summary, { message_type: 'drill_summary', tried: 7, failed: 0 });
   t.is(
     bytes,
     tried.reduce((sum, one) => sum + Number(one.bytes), 0),
