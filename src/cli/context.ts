@@ -11,7 +11,7 @@ import { serviceAt } from '../daemon/control-client.js';
 import type { Service } from '../daemon/service.js';
 import type { WritingCommand } from '../daemon/state-owner.js';
 import { findStateFolder, newStateFolder, ownStateFolder, type StatePlaces } from './state-folder.js';
-import { printable } from './text.js';
+import { onTerminal, printable } from './text.js';
 
 export interface JsonRecord {
   readonly message_type: string;
@@ -42,6 +42,11 @@ export class Context {
   /** A line of the result. Waits while the reader is slow. */
   async print(line: string): Promise<void> {
     await write(`${line}\n`);
+  }
+
+  /** A text of the result: in lines on a terminal, and in one line in a pipe, where it can be searched. */
+  async printText(text: string): Promise<void> {
+    await this.print(this.isTerminal ? onTerminal(text) : text);
   }
 
   /** A record of the result. */

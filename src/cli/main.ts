@@ -5,7 +5,7 @@
  * This file owns what ends the process: signals, errors and exit codes (exit-codes.ts). A command returns its exit code
  * or throws; it never exits by itself.
  */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help } from 'commander';
 import { ClusterError } from '../core/fault.js';
 import { toErrorRecord } from '../daemon/control-wire.js';
 import { endProcess } from '../platform/end-process.js';
@@ -46,6 +46,9 @@ process.stdout.on('error', error => {
 // Stderr only says how a command is getting on; the command goes on when nobody can read that.
 process.stderr.on('error', () => {});
 
+/** Descriptions narrower than this are not broken into lines: by default 40, more than 80 leave beside the longest command. */
+const HELP_COLUMNS_MIN = 20;
+
 interface GlobalOptions {
   readonly state?: string;
   readonly json?: boolean;
@@ -82,7 +85,12 @@ program
   .option('--json', 'JSON lines on stdout')
   .showSuggestionAfterError()
   .configureOutput({ outputError: (text, write) => write(usageErrorText(text)) })
-  .configureHelp({ sortSubcommands: false })
+  .configureHelp({
+    sortSubcommands: false,
+    // Nearly all have options, and their own help tells which: without the word there is more room for what they do.
+    subcommandTerm: command => new Help().subcommandTerm(command).replace(' [options]', ''),
+    minWidthToWrap: HELP_COLUMNS_MIN,
+  })
   .exitOverride();
 
 for (const { load, tells } of commandsIn(process.argv.slice(2))) {

@@ -131,20 +131,23 @@ async function show(context: Context, status: StatusReport): Promise<void> {
     status.protected ? coloured('green', 'protected') : coloured('yellow', 'not protected'),
     status.settled ? 'settled' : pendingText(status.pending),
   ];
-  await context.print(words.join(' · '));
+  await context.printText(words.join(' · '));
   await context.print('');
   if (status.sources.length === 0) await context.print("no sources yet: 'cluster config add-source HOST NAME PATH'");
   else await context.print(await sourcesTable(context.isTerminal, status.sources));
   await context.print('');
   await context.print(await hostsTable(context.isTerminal, status.hosts));
   for (const { source, missing, lastSnapshot } of status.sources) {
-    if (missing !== undefined) await context.print(coloured('red', printable(`missing source ${source}: ${missing}`)));
+    if (missing !== undefined)
+      await context.printText(coloured('red', printable(`missing source ${source}: ${missing}`)));
     if (lastSnapshot?.unreadable === undefined) continue;
     const what = `the last snapshot of ${source} cannot be read: ${lastSnapshot.unreadable}`;
-    await context.print(coloured('red', printable(what)));
+    await context.printText(coloured('red', printable(what)));
   }
   for (const { code, text, sinceMs } of status.alarms) {
-    await context.print(coloured('red', printable(`alarm ${code}, for ${spanText(Date.now() - sinceMs)}: ${text}`)));
+    await context.printText(
+      coloured('red', printable(`alarm ${code}, for ${spanText(Date.now() - sinceMs)}: ${text}`)),
+    );
   }
 }
 

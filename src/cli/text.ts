@@ -2,7 +2,7 @@
  * Text: how values look to people and in JSON. Nothing that came from elsewhere reaches a terminal with its control
  * characters: a file's name must not move the cursor or paint a false line.
  */
-import { styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from 'node:util';
 import prettyBytes from 'pretty-bytes';
 
 /** The columns of a terminal that does not say how many it has, and the fewest that a table is laid out for. */
@@ -75,6 +75,37 @@ export function coloured(colour: 'red' | 'yellow' | 'green' | 'bold' | 'dim', te
 const wantsColour = (): boolean =>
   process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
 
+/** The lines of a text, broken at spaces; only a word that is longer than a line is cut. Colours take no room. */
+export function wrapped(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ').flatMap(part => pieces(part, columns))) {
+    const longer = line === '' ? word : `${line} ${word}`;
+    if (stripVTControlCharacters(longer).length <= columns) {
+      line = longer;
+      continue;
+    }
+    lines.push(line);
+    line = word;
+  }
+  return [...lines, line];
+}
+
+function pieces(word: string, columns: number): string[] {
+  if (stripVTControlCharacters(word).length <= columns) return [word];
+  // By code points: half a character is none. Coloured words are far shorter than a line.
+  const characters = [...word];
+  const count = Math.ceil(characters.length / columns);
+  return Array.from({ length: count }, (_, n) => characters.slice(n * columns, (n + 1) * columns).join(''));
+}
+
+/** What all lines but the first of a text begin with, so that the next text is told from it. */
+const INDENT = '  ';
+
+/** A text on the lines of the terminal that stdout is. */
+export const onTerminal = (text: string): string =>
+  wrapped(text, (process.stdout.columns || COLUMNS) - INDENT.length).join(`\n${INDENT}`);
+
 export interface Column {
   readonly head: string;
   readonly align?: 'right';
@@ -92,18 +123,26 @@ export async function tableText(
   const { default: Table } = await import('cli-table3');
   const widths = columnWidths(columns, cells);
   const table = new Table({
-    head: columns.map(({ head }) => head),
+    head: fitted(
+      columns.map(({ head }) => head),
+      widths,
+    ),
     colAligns: columns.map(({ align }) => align ?? 'left'),
     colWidths: widths,
+    // For what is wider than its length, as Chinese is: cli-table3 knows by how much, and would otherwise leave some out.
     wordWrap: true,
     wrapOnWordBoundary: false,
     chars: FRAME,
     // cli-table3 colours the head after cutting words to the column's width; it would cut coloured cells inside a code.
     style: { head: wantsColour() ? ['bold'] : [], border: [], 'padding-left': 0, 'padding-right': 0 },
   });
-  table.push(...cells);
+  table.push(...cells.map(row => fitted(row, widths)));
   return table.toString();
 }
+
+/** Each cell in lines of its column's width. By itself cli-table3 would cut words, or leave out the end of a long one. */
+const fitted = (row: readonly string[], widths: readonly number[]): string[] =>
+  row.map((cell, index) => wrapped(cell, widths[index] ?? COLUMNS).join('\n'));
 
 /** No lines at all: that leaves more of the 80 columns for what matters. */
 const FRAME = {
@@ -124,13 +163,23 @@ const FRAME = {
   middle: '  ',
 } as const;
 
-/** Each column is as wide as its content; then the widest gives way until the table fits. */
+/**
+ * Each column is as wide as its content; then the widest gives way until the table fits: as long as that is enough, of
+ * those columns in which no word has to be cut for it.
+ */
 function columnWidths(columns: readonly Column[], cells: readonly (readonly string[])[]): number[] {
   const widths = columns.map(({ head }, index) => Math.max(head.length, ...cells.map(row => row[index]?.length ?? 0)));
   const between = FRAME.middle.length * (columns.length - 1);
   const room = Math.min(Math.max(process.stdout.columns || COLUMNS, COLUMNS), 200);
+  const words = columns.map(({ head }, index) =>
+    Math.max(
+      ...[head, ...cells.map(row => row[index] ?? '')].flatMap(cell => cell.split(' ').map(word => word.length)),
+    ),
+  );
   for (let over = widths.reduce((sum, width) => sum + width, between) - room; over > 0; over -= 1) {
-    const widest = widths.indexOf(Math.max(...widths));
+    const loose = widths.map((width, index) => (width > (words[index] ?? 0) ? width : 0));
+    const some = loose.some(width => width > 0) ? loose : widths;
+    const widest = some.indexOf(Math.max(...some));
     widths[widest] = Math.max(1, (widths[widest] ?? 1) - 1);
   }
   return widths;

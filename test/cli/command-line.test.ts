@@ -59,6 +59,13 @@ test('help and version exit 0', async t => {
   t.is(version.out.trim(), (JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version);
 });
 
+test('the help of all commands fits 80 columns', async t => {
+  const { code, out } = await cluster(['--help']);
+  t.is(code, 0);
+  t.true(out.split('\n').length > 30, out);
+  for (const line of out.split('\n')) t.true(line.length <= 80, line);
+});
+
 test('a refusal of the service is printed with its message, and its code becomes the exit code', async t => {
   const stateDir = await serve(t, {
     snapshots: () =>

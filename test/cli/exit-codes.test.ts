@@ -1,7 +1,7 @@
 import test from 'ava';
 import { EXIT, exitCodeFor, isInterruption } from '../../src/cli/exit-codes.js';
 import { findStateFolder, newStateFolder } from '../../src/cli/state-folder.js';
-import { printable, spanText, tableText } from '../../src/cli/text.js';
+import { onTerminal, printable, spanText, tableText, wrapped } from '../../src/cli/text.js';
 import { ClusterError } from '../../src/core/fault.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
@@ -50,13 +50,34 @@ test('text that came from elsewhere cannot steer a terminal', t => {
   t.is(printable('a\u001b[31m\u0007\u009b\u202e\u2028b\n\tü日'), 'a\\x1b[31m\\x07\\x9b\\u{202e}\\u{2028}b\n\tü日');
 });
 
-test('a table on a terminal fits 80 columns', async t => {
-  const rows = [
+test('a table on a terminal fits 80 columns, and only a word that has no room is cut', async t => {
+  const heads = [{ head: 'one' }, { head: 'two' }, { head: 'three', align: 'right' }] as const;
+  const long = await tableText(true, heads, [
     ['x'.repeat(100), 'short', '12'],
     ['a', 'y'.repeat(60), '3'],
-  ];
-  const table = await tableText(true, [{ head: 'one' }, { head: 'two' }, { head: 'three', align: 'right' }], rows);
+  ]);
+  for (const line of long.split('\n')) t.true(line.length <= 80, line);
+  for (const letter of ['x', 'y'])
+    t.is(long.split(letter).length - 1, letter === 'x' ? 100 : 60, 'nothing is left out');
+
+  const sentence = 'not since the start of this service, which was an hour ago';
+  const table = await tableText(true, heads, [
+    ['z'.repeat(30), sentence, '12'],
+    ['z', sentence, '3'],
+  ]);
+  const words = table.split(/\s+/);
+  for (const word of ['z'.repeat(30), ...sentence.split(' ')]) t.true(words.includes(word), word);
   for (const line of table.split('\n')) t.true(line.length <= 80, line);
+});
+
+test('a text is broken at spaces, a word that is too long is cut, and colours take no room', t => {
+  t.deepEqual(wrapped('one two three', 7), ['one two', 'three']);
+  t.deepEqual(wrapped('a abcdefgh b', 4), ['a', 'abcd', 'efgh', 'b']);
+  t.deepEqual(wrapped('\u001b[31mone two\u001b[39m', 7), ['\u001b[31mone two\u001b[39m']);
+  t.deepEqual(wrapped('', 7), ['']);
+  const lines = onTerminal('alarm of a source '.repeat(20).trim()).split('\n');
+  for (const line of lines) t.true(line.length <= 80, line);
+  for (const line of lines.slice(1)) t.regex(line, /^ {2}\S/);
 });
 
 test('spans are one unit, rounded down', t => {

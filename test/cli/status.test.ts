@@ -151,6 +151,7 @@ test('status --watch on a terminal is redrawn even while nothing changes, becaus
     isTerminal: true,
     signal: interrupt.signal,
     print: async (line: string) => printed.push(line),
+    printText: async (line: string) => printed.push(line),
     service: () => serviceOf({ status }),
   } as unknown as Context;
   const command = statusCommand(
