@@ -21,6 +21,7 @@ import type { CopyCount, Placement } from './placement.js';
 import type { Pursuing } from './pursuing.js';
 import type { Relocating } from './relocating.js';
 import type { Room } from './room.js';
+import { type RoomWanted, type RoomWantedContext, roomWanted } from './room-wanted.js';
 import type { LostParcel, TakingBack } from './taking-back.js';
 import type { Wanted } from './wanted.js';
 
@@ -63,19 +64,19 @@ export interface WantedParcel extends ParcelRef {
 }
 
 /** Where the answers come from. */
-export interface KnownContext {
+export interface KnownContext extends RoomWantedContext {
   readonly self: { readonly host: HostId; readonly member: () => Member | undefined };
   readonly table: ParcelTable;
   readonly holdings: Holdings;
   readonly hosts: Hosts;
   readonly placement: Placement;
   readonly wanted: Wanted;
-  readonly claims: Pick<Claims, 'size'>;
-  readonly room: Pick<Room, 'stores'>;
+  readonly claims: Claims;
+  readonly room: Room;
   readonly takingBack: Pick<TakingBack, 'bytesIn' | 'has'>;
   readonly auditing: Pick<Auditing, 'distrustsOf'>;
   readonly dropping: Pick<Dropping, 'size'>;
-  readonly pursuing: Pick<Pursuing, 'size' | 'fetches'>;
+  readonly pursuing: Pick<Pursuing, 'size' | 'fetches' | 'isAfter'>;
   readonly relocating: Pick<Relocating, 'size'>;
   readonly here: Pick<HeldHere, 'heldIn'>;
   readonly count: (row: Row, withHead?: { readonly source: SourceId; readonly seq: number }) => CopyCount;
@@ -296,6 +297,11 @@ export class Known {
       summary.haveMin = Math.min(summary.haveMin, copies);
     }
     return summary;
+  }
+
+  /** What stays short of copies for want of room, by source; only sources of which something does. */
+  roomWanted(): ReadonlyMap<SourceId, RoomWanted> {
+    return roomWanted(this.#of);
   }
 
   /** This host's claims, fetches, attempts to drop and relocations, and live claims of others. */

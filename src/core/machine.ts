@@ -221,7 +221,7 @@ export class Machine {
     });
     this.#listening = new Listening({ ...shared, auditing, logs });
     this.#ownHoldings = new OwnHoldings({ ...shared, fitting, logs, expiring, pursuing, dropping, relocating });
-    this.known = new Known({ ...shared, self: ownView, auditing, dropping, pursuing, relocating });
+    this.known = new Known({ ...shared, self: ownView, auditing, dropping, fitting, pursuing, relocating });
     this.#relocating = relocating;
     this.#fitting = fitting;
     this.#expiring = expiring;

@@ -151,6 +151,11 @@ export const ALARM_CODES = {
     means: 'fewer other hosts (or domains) lend room than a source wants copies',
     remedy: 'add a store on another host, or take fewer `copies`',
   },
+  TOO_LITTLE_ROOM: {
+    means: 'copies of a source are missing, and no host that could take them has room for them: waiting does not help',
+    remedy:
+      'let a store lend more, add a store on another host, or take fewer `copies`. It ends half a minute (`relocate`) after the copies have a place',
+  },
 } as const satisfies Readonly<Record<string, AlarmMeaning>>;
 
 export type AlarmCode = keyof typeof ALARM_CODES;

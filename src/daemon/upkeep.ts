@@ -1,13 +1,14 @@
 /**
  * Upkeep: the work on this host's own disks that is done from time to time and that nobody waits for: the trees in the
  * stores, the scrub of what they hold, the sweep of the catalogs and of stray blobs, and taking back parcels that were
- * dropped and are now the last copy.
+ * dropped and are now the last copy; and the watch over whether there is room for all.
  */
 import type { Logger } from 'pino';
 import { recordBlobs } from '../catalog/record.js';
 import type { ClusterConfig } from '../core/cluster-config.js';
 import type { Machine } from '../core/machine.js';
 import type { Membership } from '../membership/membership.js';
+import type { Alarms } from './alarms.js';
 import { CatalogSweeper } from './catalog-sweeper.js';
 import type { Clock } from './clock.js';
 import { type Copies, freshNonce } from './copies.js';
@@ -17,6 +18,7 @@ import type { Origin } from './origin.js';
 import { OwnScrubs } from './own-scrubs.js';
 import type { OwnStores } from './own-stores.js';
 import type { Protections } from './protection.js';
+import { RoomWatch } from './room-watch.js';
 import type { Roster } from './roster.js';
 import type { RunningTime } from './running-time.js';
 import type { ShortBlobs } from './short-blobs.js';
@@ -37,6 +39,7 @@ export interface UpkeepOptions {
   readonly short: ShortBlobs;
   readonly roster: Roster;
   readonly running: RunningTime;
+  readonly alarms: Alarms;
   readonly clock: Clock;
   readonly tell: (input: Unstamped) => void;
   readonly log: Logger;
@@ -62,6 +65,7 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
     short,
     roster,
     running,
+    alarms,
     clock,
     tell,
     log,
@@ -132,5 +136,14 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
     signal,
   });
   teardown.defer(() => scrubs.stop());
+  const roomWatch = new RoomWatch({
+    roomWanted: () => machine.known.roomWanted(),
+    nameOf: source => roster.sourceName(source, [...catalog.sources()]),
+    patienceMs: () => timing().relocateMs,
+    nowMs: () => clock.nowMs(),
+    alarms,
+  });
+  teardown.defer(() => roomWatch.stop());
+  roomWatch.start();
   return { trees, sweeper, scrubs };
 }

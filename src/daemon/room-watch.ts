@@ -1,0 +1,86 @@
+/**
+ * Room watch: tells a person when copies cannot be made because no host has room for them: waiting does not help then.
+ *
+ * While copies are made, room is reserved and given back, so what seems to lack room at one look may have it at the
+ * next. So the alarm is raised for what was found at each look for as long as a move that makes room may take to begin
+ * (`relocate`), and is over when nothing was found for as long.
+ */
+import prettyBytes from 'pretty-bytes';
+import type { SourceId } from '../core/ids.js';
+import type { RoomWanted } from '../core/room-wanted.js';
+import type { Alarms } from './alarms.js';
+
+/** How often to look, in ms … */
+const LOOK_EVERY_MS = 5_000;
+/** … and after this many times as long as a look took: with a million parcels that are short it takes a second. */
+const LOOK_RESTS = 20;
+
+export interface RoomWatchOptions {
+  readonly roomWanted: () => ReadonlyMap<SourceId, RoomWanted>;
+  readonly nameOf: (source: SourceId) => string;
+  /** `relocate` of the policy's timing. */
+  readonly patienceMs: () => number;
+  readonly nowMs: () => number;
+  readonly alarms: Pick<Alarms, 'raise' | 'clear'>;
+}
+
+interface Watched {
+  /** Found at each look since; undefined when the last look found nothing. */
+  foundSinceMs: number | undefined;
+  lastFoundMs: number;
+  isTold: boolean;
+}
+
+export class RoomWatch {
+  readonly #options: RoomWatchOptions;
+  readonly #watched = new Map<SourceId, Watched>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: RoomWatchOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#next(LOOK_EVERY_MS);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  look(): void {
+    const { roomWanted, nameOf, patienceMs, nowMs, alarms } = this.#options;
+    const now = nowMs();
+    const found = roomWanted();
+    for (const [source, room] of found) {
+      const watched = this.#watched.get(source) ?? { foundSinceMs: now, lastFoundMs: now, isTold: false };
+      watched.foundSinceMs ??= now;
+      watched.lastFoundMs = now;
+      this.#watched.set(source, watched);
+      watched.isTold ||= now - watched.foundSinceMs >= patienceMs();
+      if (watched.isTold) alarms.raise('TOO_LITTLE_ROOM', source, textOf(nameOf(source), room));
+    }
+    for (const [source, watched] of this.#watched) {
+      if (found.has(source)) continue;
+      watched.foundSinceMs = undefined;
+      if (watched.isTold && now - watched.lastFoundMs < patienceMs()) continue;
+      this.#watched.delete(source);
+      alarms.clear('TOO_LITTLE_ROOM', source);
+    }
+  }
+
+  #next(inMs: number): void {
+    this.#timer = setTimeout(() => {
+      const { nowMs } = this.#options;
+      const begunMs = nowMs();
+      this.look();
+      this.#next(Math.max(LOOK_EVERY_MS, LOOK_RESTS * (nowMs() - begunMs)));
+    }, inMs).unref();
+  }
+}
+
+function textOf(name: string, { parcels, bytes, largestBytes, freeBytes }: RoomWanted): string {
+  const [what, largest, them] =
+    parcels === 1 ? ['1 parcel has', 'it', 'it'] : [`${parcels} parcels have`, 'the largest', 'them'];
+  return `source ${name}: ${what} too few copies, and no host that could take ${them} has room (${prettyBytes(bytes)} in all): ${largest} needs ${prettyBytes(largestBytes)} in one store, and the most that is free in one is ${prettyBytes(freeBytes)}. The copies that exist are kept. Let a store lend more (\`limit\`, \`reserve\`), add a store on another host, or take fewer \`copies\`: the rest is then copied by itself`;
+}
