@@ -38,7 +38,7 @@ import { HeadObjects, type Seek } from './head-objects.js';
 import { HeadSigners } from './head-signers.js';
 import { HeldSnapshots } from './held-snapshots.js';
 import type { Revocations } from './revocations.js';
-import type { Roster } from './roster.js';
+import { fullNameOf, type Roster } from './roster.js';
 
 /** After this a hold that could not be ended, or that has lost something, is looked at again, in ms. */
 const AGAIN_MS = 60_000;
@@ -111,7 +111,7 @@ export class CatalogKeeper {
     this.#signers = new HeadSigners(options);
     this.#held = new HeldSnapshots({ ...options, fileOf: source => this.#file(source, 'seen') });
     this.#headObjects = new HeadObjects({ ...options, signal: this.#end.signal });
-    this.#forks = new HeadForks(options.alarms);
+    this.#forks = new HeadForks(options);
   }
 
   /** Reads the heads that were in force before the restart, and tells the machine what they want. */
@@ -227,7 +227,7 @@ export class CatalogKeeper {
         if (from !== undefined) return;
         throw new ClusterError(
           'HEAD_BEHIND',
-          `head ${head.seq} of ${source} is not in force: ${this.#file(source, 'head')} has head ${floor}. All snapshots are kept; if that file was not written by this host, stop the service, move the file away and start it again`,
+          `head ${head.seq} of ${fullNameOf(source, this.#options.roster)} is not in force: ${this.#file(source, 'head')} has head ${floor}. All snapshots are kept; if that file was not written by this host, stop the service, move the file away and start it again`,
           { blame: 'operator' },
         );
       }
@@ -351,7 +351,7 @@ export class CatalogKeeper {
     this.#options.alarms.raise(
       'HELD_LOST',
       source,
-      `source ${source}: a part of the catalog of snapshots that are no longer listed but still held (${ids}) is lost, here and on every host that is up; what only that part leads to is held for gcGrace and no longer. Switch on the hosts that are off: the lost part is looked for every minute`,
+      `source ${fullNameOf(source, this.#options.roster)}: a part of the catalog of snapshots that are no longer listed but still held (${ids}) is lost, here and on every host that is up; what only that part leads to is held for gcGrace and no longer. Switch on the hosts that are off: the lost part is looked for every minute`,
     );
   }
 

@@ -5,14 +5,17 @@
 import type { Head } from '../catalog/head.js';
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { Alarms } from './alarms.js';
+import { fullNameOf, type Roster } from './roster.js';
 
 export class HeadForks {
   readonly #alarms: Alarms;
+  readonly #roster: Pick<Roster, 'nameOf'>;
   /** Each with everything that the heads of that number list. */
   readonly #forks = new Map<SourceId, { readonly seq: number; readonly listed: ReadonlySet<ObjectId> }>();
 
-  constructor(alarms: Alarms) {
+  constructor({ alarms, roster }: { readonly alarms: Alarms; readonly roster: Pick<Roster, 'nameOf'> }) {
     this.#alarms = alarms;
+    this.#roster = roster;
   }
 
   /** Both are of one source and number. */
@@ -23,7 +26,7 @@ export class HeadForks {
     this.#alarms.raise(
       'HEAD_FORKED',
       source,
-      `source ${source} has two heads with number ${seq}: was its origin restored from an old image?`,
+      `source ${fullNameOf(source, this.#roster)} has two heads with number ${seq}: was its origin restored from an old image?`,
     );
   }
 

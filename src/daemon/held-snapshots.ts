@@ -16,6 +16,7 @@ import type { ObjectReader } from '../core/objects.js';
 import type { Alarms } from './alarms.js';
 import type { Forgotten } from './forgotten.js';
 import { headChange, type WantedSnapshots } from './head-change.js';
+import { fullNameOf, type Roster } from './roster.js';
 import { readSeen, type SeenListed, writeSeen } from './seen-snapshots.js';
 
 export interface HeldSnapshotsOptions {
@@ -26,6 +27,7 @@ export interface HeldSnapshotsOptions {
   readonly runMs: () => number;
   /** Somebody holds the parcel, or may hold it: then no re-cut takes the parcel out of its hold. */
   readonly hasCopy: (parcel: ParcelId) => boolean;
+  readonly roster: Pick<Roster, 'nameOf'>;
   readonly alarms: Alarms;
   readonly log: Logger;
 }
@@ -62,7 +64,7 @@ export class HeldSnapshots {
       this.#options.alarms.raise(
         'HOLDS_DAMAGED',
         source,
-        `the list of held snapshots of ${source} cannot be read: snapshots that its head no longer lists are held for gcGrace and no longer`,
+        `the list of held snapshots of ${fullNameOf(source, this.#options.roster)} cannot be read: snapshots that its head no longer lists are held for gcGrace and no longer`,
       );
       seen = [];
     }
@@ -133,12 +135,12 @@ export class HeldSnapshots {
 
   /** @throws ClusterError HOLDS_FULL */
   #mustFit(source: SourceId, count: number): void {
-    const { alarms } = this.#options;
+    const { alarms, roster } = this.#options;
     if (count <= SEEN_MAX) {
       alarms.clear('HOLDS_FULL', subjectOf(source));
       return;
     }
-    const why = `source ${source} has ${count} snapshots that are listed or in their hold, which is counted in this host's running time (at most ${SEEN_MAX}): its newer heads are refused. Either its snapshots are too frequent for their hold, or this host is on too seldom; if neither, its origin may be compromised`;
+    const why = `source ${fullNameOf(source, roster)} has ${count} snapshots that are listed or in their hold, which is counted in this host's running time (at most ${SEEN_MAX}): its newer heads are refused. Either its snapshots are too frequent for their hold, or this host is on too seldom; if neither, its origin may be compromised`;
     alarms.raise('HOLDS_FULL', subjectOf(source), why);
     throw new ClusterError('HOLDS_FULL', why, { blame: 'peer' });
   }

@@ -25,6 +25,7 @@ export class MachineNotes {
     this.#log.info({ code: 'HOST_LIVENESS', host: this.#roster.nameOf(host), state }, `a host is ${state}`);
   }
 
+  /** `hosts`: those that are still waited for: by and by fewer than vanished. */
   outage({ hosts }: Note<'note-outage'>): void {
     if (hosts.length === 0) {
       this.#alarms.clear('OUTAGE', '');
@@ -34,7 +35,7 @@ export class MachineNotes {
     this.#alarms.raise(
       'OUTAGE',
       '',
-      `${hosts.length} hosts vanished at about the same time (${names}): their power or network may have failed, or this host's own; what they hold is copied again only after twice the usual wait`,
+      `more than a third of the hosts vanished at about the same time: their power or network may have failed, or this host's own. What they hold is copied again only after twice the usual wait. Still waited for: ${names}`,
     );
   }
 

@@ -187,7 +187,7 @@ export class OwnHeads {
   #mustFit(source: SourceId, snapshots: readonly Pick<SnapshotToList, 'id'>[]): void {
     const ids = snapshots.map(({ id }) => id);
     if (this.#options.catalog.roomBeside(source, ids) >= 0) return;
-    const why = `${source} has too many snapshots that are listed or in their hold (at most ${SEEN_MAX}); nothing was changed`;
+    const why = `source ${splitSourceId(source).source} has too many snapshots that are listed or in their hold (at most ${SEEN_MAX}); nothing was changed`;
     throw new ClusterError('HOLDS_FULL', why, { blame: 'operator' });
   }
 

@@ -87,3 +87,9 @@ export class Roster {
     return same > 1 ? `${this.nameOf(origin)}/${name}` : name;
   }
 }
+
+/** HOST/NAME: for where nobody knows yet which other sources there are. */
+export function fullNameOf(source: SourceId, roster: Pick<Roster, 'nameOf'>): string {
+  const { origin, source: name } = splitSourceId(source);
+  return `${roster.nameOf(origin)}/${name}`;
+}

@@ -44,8 +44,8 @@ export async function anOrigin(
     forgotten,
     runMs: () => now.ms - anyTimeMs,
     hasCopy: parcel => held.has(parcel),
-    // The keeper asks it for keys only.
-    roster: { keyOf: () => source.keys.publicKey } as unknown as Roster,
+    // The keeper asks it for keys and names only.
+    roster: { keyOf: () => source.keys.publicKey, nameOf: () => 'laptop' } as unknown as Roster,
     revocations: new Revocations({ revoked: [] }),
     tell: () => undefined,
     alarms,
