@@ -100,6 +100,7 @@ const sourceFields = (report: SourceReport): Readonly<Record<string, unknown>> =
   over: report.parcels.over,
   fresh: report.fresh,
   archived: report.archived ?? false,
+  origin_revoked: report.originRevoked ?? false,
   missing: report.missing ?? null,
   snapshot: report.lastSnapshot === undefined ? null : withoutType(snapshotRecord(report.lastSnapshot)),
 });

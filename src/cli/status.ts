@@ -183,8 +183,9 @@ function sourcesTable(isTerminal: boolean, sources: readonly SourceReport[]): Pr
   );
 }
 
-function lastText({ lastSnapshot, fresh, missing, archived }: SourceReport): string {
-  const state = archived ? ', archived' : missing !== undefined ? ', missing' : fresh ? '' : ', stale';
+function lastText({ lastSnapshot, fresh, missing, archived, originRevoked }: SourceReport): string {
+  const late = missing !== undefined ? ', missing' : fresh ? '' : ', stale';
+  const state = archived ? ', archived' : originRevoked ? ', origin revoked' : late;
   if (lastSnapshot === undefined) return `none${state}`;
   return `${shortId(lastSnapshot.id)}, ${spanText(Date.now() - lastSnapshot.timeMs)} ago${lastSnapshot.partial ? ', partial' : ''}${lastSnapshot.unreadable === undefined ? '' : ', cannot be read'}${state}`;
 }

@@ -154,7 +154,7 @@ export class BlobSource {
     };
     const holders = [...new Set(this.#known.holders(parcel).map(({ host }) => host))];
     const failed = this.#namesOf(holders.filter(isUp));
-    const hosts = this.#namesOf(holders.filter(host => !isUp(host)));
+    const hosts = this.#namesOf(holders.filter(host => !isUp(host) && this.#roster.peerOf(host) !== undefined));
     const but = failed.length === 0 ? '' : `, not even ${failed.join(' or ')}, where it should be`;
     const because = `no host that is up can give it${but}`;
     for (const blob of open) yield { kind: 'unavailable', blob, because, hosts };

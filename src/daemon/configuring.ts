@@ -140,7 +140,21 @@ export class Configuring {
       .filter(({ head }) => splitSourceId(head.source).origin === host)
       .map(({ head, hash }) => ({ source: head.source, seq: head.seq, hash }));
     await membership.admin.revoke(name, heads);
-    return this.show();
+    return { ...this.show(), warnings: this.#stillInPolicy(name) };
+  }
+
+  /** What is left to do after a host was revoked: the policy is its author's text, so it is not changed unasked. */
+  #stillInPolicy(name: string): readonly string[] {
+    const section = this.#options.membership.configuration.policy.hosts.get(name);
+    if (section === undefined) return [];
+    const sources = section.sources.map(source => source.name).join(', ');
+    const archived =
+      sources === ''
+        ? ''
+        : `. Its sources are archived by that (${sources}): their snapshots and copies stay until 'cluster forget SOURCE --archived --yes'`;
+    return [
+      `${name} is still in the policy, where it does nothing any more. Take hosts.${name} out: ${HOW_TO_EDIT}${archived}`,
+    ];
   }
 
   /**
@@ -187,6 +201,9 @@ export class Configuring {
     );
   }
 }
+
+/** The commands by which a person changes the policy, for the middle of a sentence. */
+export const HOW_TO_EDIT = "'cluster config show > policy.yaml', edit that file, 'cluster config apply policy.yaml'";
 
 const configReport = ({ policyText, version, hash }: Configuration): ConfigReport => ({
   text: policyText,

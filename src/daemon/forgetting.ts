@@ -10,6 +10,7 @@ import { type ObjectId, type SourceId, splitSourceId } from '../core/ids.js';
 import { RELEASED_MAX } from '../membership/configuration.js';
 import type { Membership } from '../membership/membership.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
+import { HOW_TO_EDIT } from './configuring.js';
 import type { NamedSnapshots } from './named-snapshots.js';
 import type { Origin } from './origin.js';
 import type { Retention } from './retention.js';
@@ -117,10 +118,11 @@ export class Forgetting {
     const { membership, catalog, roster } = this.#o;
     const id = this.#o.names.named(name);
     const source = this.#o.names.nameOf(id);
+    const { origin, source: own } = splitSourceId(id);
     if (!membership.configuration.archived.some(other => other.source === id))
       throw new ClusterError(
         'NOT_ARCHIVED',
-        `${source} is not archived: it is in the policy of ${roster.nameOf(splitSourceId(id).origin)}. Take it out of the policy first; nothing was changed`,
+        `${source} is not archived: it is in the policy, as hosts.${roster.nameOf(origin)}.sources.${own}. Take it out first: ${HOW_TO_EDIT}. Nothing was changed`,
         { blame: 'operator' },
       );
     if (!dryRun) membership.admin.mustHaveKey();

@@ -145,7 +145,9 @@ export class NamedSnapshots {
   }
 
   #unreachable({ parcels, bytes, hosts }: Reach): Unreachable {
-    return { parcels, bytes, hosts: [...hosts].map(host => this.#of.roster.nameOf(host)).sort() };
+    // Nobody takes a byte from a host that was revoked, though it be switched on.
+    const waited = [...hosts].filter(host => this.#of.roster.peerOf(host) !== undefined);
+    return { parcels, bytes, hosts: waited.map(host => this.#of.roster.nameOf(host)).sort() };
   }
 
   /** @throws ClusterError PATH_UNKNOWN */

@@ -181,10 +181,15 @@ export interface SourceReport {
     readonly over: number;
   };
   readonly lastSnapshot?: SnapshotReport;
-  /** Not two of the source's times for a snapshot have passed since the last one. An archived source is not late. */
+  /**
+   * Not two of the source's times for a snapshot have passed since the last one. A source that is archived, or whose
+   * origin was revoked, is not late.
+   */
   readonly fresh: boolean;
   /** The policy no longer has the source. */
   readonly archived?: true;
+  /** Nothing more comes of it, though it may be in the policy. */
+  readonly originRevoked?: true;
   /** Why the source cannot be scanned (its folder is gone, on another disk, suddenly empty …): a sentence. */
   readonly missing?: string;
 }

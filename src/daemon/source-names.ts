@@ -35,11 +35,16 @@ export class SourceNames {
   }
 
   /**
-   * The source left the policy before this host heard of any head of it: a slip that was taken back. It has nothing
+   * The source left the policy, or its origin was revoked, before this host heard of any head of it. It has nothing
    * that could be late or short, and nobody could ever mend that.
    */
   isVoid(source: SourceId): boolean {
-    return this.#catalog.get(source) === undefined && this.isArchived(source);
+    return this.#catalog.get(source) === undefined && (this.isArchived(source) || this.isOriginRevoked(source));
+  }
+
+  /** No snapshot of it comes any more, though it may be in the policy. */
+  isOriginRevoked(source: SourceId): boolean {
+    return this.#roster.member(splitSourceId(source).origin)?.state === 'revoked';
   }
 
   /** The source has left the policy, and stays in force as it was. */

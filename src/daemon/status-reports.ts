@@ -229,15 +229,16 @@ export class StatusReports {
       parcels: { wanted: summary.parcels, haveMin: summary.haveMin, under: summary.under, over: summary.over },
       fresh: listed === undefined ? this.#options.names.isVoid(source) : this.#isFresh(source, listed),
       ...(this.#options.names.isArchived(source) ? { archived: true } : {}),
+      ...(this.#options.names.isOriginRevoked(source) ? { originRevoked: true } : {}),
       ...(lastSnapshot === undefined ? {} : { lastSnapshot }),
       ...(missing === undefined ? {} : { missing }),
     };
   }
 
-  /** A source that is no longer configured is not late. Nobody knows the age of a snapshot from the future. */
+  /** A source that is no longer configured, or whose origin was revoked, is not late. Nobody knows the age of a snapshot from the future. */
   #isFresh(source: SourceId, listed: ListedSnapshot): boolean {
     const setting = this.#settingOf(source);
-    if (setting === undefined) return true;
+    if (setting === undefined || this.#options.names.isOriginRevoked(source)) return true;
     const nowMs = this.#options.clock.wallMs();
     if (fromFuture([listed], nowMs).length > 0) return false;
     return nowMs <= freshUntil(setting.schedule, listed.timeMs, lateness(source, setting.jitterMs));

@@ -214,7 +214,7 @@ export class Admin {
   }
 
   async #applyPolicy(text: string, file: string | undefined, yes: boolean): Promise<PolicyApplied> {
-    const members = this.#of.roll.clusterConfig.members.map(({ host, name }) => ({ host, name }));
+    const members = this.#of.roll.clusterConfig.members;
     const { policy: after, warnings: strangers } = parsePolicy(text, {
       ...(file === undefined ? {} : { file }),
       members: members.map(({ name }) => name),

@@ -8,9 +8,10 @@
  * Pure. A store is its path: another path is another disk as far as anybody can tell, so a changed path counts as a
  * removal.
  */
+import type { Member } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import { type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
-import type { ArchivedSource, ConfigurationMember } from './configuration.js';
+import type { ArchivedSource } from './configuration.js';
 import type { KeepRules, Policy, SourceSetting } from './policy.js';
 
 export interface PolicyDoubt {
@@ -19,13 +20,13 @@ export interface PolicyDoubt {
   readonly text: string;
 }
 
-type Named = Pick<ConfigurationMember, 'host' | 'name'>;
+type Named = Pick<Member, 'host' | 'name'>;
 
 export interface PolicyChange {
   readonly before: Policy;
   readonly after: Policy;
   readonly archived: readonly ArchivedSource[];
-  readonly members: readonly Named[];
+  readonly members: readonly (Named & Pick<Member, 'state'>)[];
 }
 
 /** What is reduced or removed when `after` replaces `before`. */
@@ -43,6 +44,7 @@ export function doubtsOf({ before, after, archived, members }: PolicyChange): re
       });
     }
   }
+  const revoked = new Set(revokedIn(before, members));
   for (const [name, host] of before.hosts) {
     const next = after.hosts.get(name);
     for (const source of host.sources) {
@@ -54,7 +56,8 @@ export function doubtsOf({ before, after, archived, members }: PolicyChange): re
         });
     }
     for (const { path, draining } of host.stores) {
-      if (!next?.stores.some(store => store.path === path)) {
+      // The copies of a revoked host count no more, and nobody is served by it.
+      if (!revoked.has(name) && !next?.stores.some(store => store.path === path)) {
         const falls = draining ? 'copies that are only there are no longer served' : 'its copies no longer count';
         doubts.push({ kind: 'store-removed', text: `${name}: the store ${path} is removed; ${falls}` });
       }
@@ -87,6 +90,7 @@ export const warningsOf = (change: PolicyChange): readonly string[] => [
   ...warnOfName(change),
   ...warnOfLeaving(change),
   ...warnOfKeep(change),
+  ...warnOfRevoked(change),
 ];
 
 /** It is most likely the policy of another cluster. */
@@ -107,6 +111,14 @@ function warnOfLeaving({ before, after, members }: PolicyChange): readonly strin
       ),
   );
 }
+
+const warnOfRevoked = ({ after, members }: PolicyChange): readonly string[] =>
+  revokedIn(after, members).map(
+    name => `hosts.${name} was revoked: its section does nothing. Take it out; its sources are archived then`,
+  );
+
+const revokedIn = ({ hosts }: Policy, members: PolicyChange['members']): readonly string[] =>
+  members.flatMap(({ name, state }) => (state === 'revoked' && hosts.has(name) ? [name] : []));
 
 function* warnOfKeep({ before, after, members }: PolicyChange): Generator<string> {
   const now = sourcesOf(after, members);

@@ -40,6 +40,9 @@ interface Holder {
   readBytes: number;
 }
 
+/** Has a copy of everything, and is no member any more. */
+const REVOKED = 'shut-out';
+
 /** Our host, and so many others that have all of `contents`; all of them are holders, or the first, and the second is the origin. */
 async function aHouse(
   t: ExecutionContext,
@@ -101,7 +104,10 @@ async function aHouse(
   const source = new BlobSource({
     net: self.net,
     known: {
-      holders: () => hosts.slice(0, areHolders ? hosts.length : 1).map(({ net }) => ({ host: net.peer })),
+      holders: () => [
+        ...hosts.slice(0, areHolders ? hosts.length : 1).map(({ net }) => ({ host: net.peer })),
+        { host: REVOKED },
+      ],
       originOf: () => (areHolders ? undefined : hosts[1]?.net.peer),
       bytesOf: () => bytesOfParcel,
       host: () => awaySinceMs !== undefined && { connected: false, disconnectedAtMs: awaySinceMs },
@@ -109,8 +115,8 @@ async function aHouse(
     stores: { stores: () => [], answering: () => [] },
     roster: {
       self: self.net.peer,
-      peerOf: (host: unknown) => host,
-      nameOf: (host: string) => names.get(host) ?? 'ourselves',
+      peerOf: (host: unknown) => (host === REVOKED ? undefined : host),
+      nameOf: (host: string) => (host === REVOKED ? host : (names.get(host) ?? 'ourselves')),
       isTrusted: () => true,
     },
     doubted: { look: () => undefined },
@@ -381,7 +387,7 @@ test('who is busy is asked again when all others have been asked', async t => {
   t.deepEqual(first.asked.slice(1), [[], [], [], [blobOf(two)]]);
 });
 
-test('what nobody gives is told with the holders to switch on, and those that are up and could not', async t => {
+test('what nobody gives is told with the holders to switch on, without one that was revoked, and those that are up and could not', async t => {
   const one = smallOf(1);
   const { self, holders, content } = await aHouse(t, 3, [one]);
   const [away, first] = holders as [Holder, Holder];

@@ -94,7 +94,7 @@ test('where there are bytes and nothing could be tried, that is a failure; an em
     const answers = new Answers({
       membership: { clusterConfig: { sources: [] } },
       catalog: { sources: () => [aSource], get: () => ({ head: { snapshots } }) },
-      roster: { sourceName: () => 'photos', nameOf: () => 'imac' },
+      roster: { sourceName: () => 'photos', nameOf: () => 'imac', member: () => undefined },
       protections: { newestProtected: async () => source.last },
       objects: source.objects,
       drill: async function* () {},
@@ -132,7 +132,11 @@ test('a configured source without a snapshot, or without one that can be read, i
       get: (id: SourceId) =>
         snapshots.has(id) ? { head: { snapshots: [{ id: snapshots.get(id), firstSeq: 1 }] } } : undefined,
     },
-    roster: { sourceName: (id: SourceId) => splitSourceId(id).source, nameOf: () => 'imac' },
+    roster: {
+      sourceName: (id: SourceId) => splitSourceId(id).source,
+      nameOf: () => 'imac',
+      member: () => undefined,
+    },
     protections: { newestProtected: async () => undefined },
     objects: source.objects,
     drill: async function* (snapshot: ObjectId) {

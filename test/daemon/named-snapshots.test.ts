@@ -56,6 +56,7 @@ async function aService(
     },
     roster: {
       members: () => [],
+      member: () => undefined,
       sourceName: (asked: SourceId) => (asked === aSource ? 'photos' : 'music'),
       nameOf: () => 'imac',
     },
@@ -127,7 +128,7 @@ test('a snapshot is fresh until two more should have been taken, and one from th
   t.deepEqual(await freshAfter(-1.1), [false, true]);
 });
 
-test('of a part of a snapshot only what is below it counts as unreachable', async t => {
+test('of a part of a snapshot only what is below it counts as unreachable, and no host that was revoked is waited for', async t => {
   const source = new ScratchSource(t);
   source.write({ 'here/a': 'a'.repeat(8 * 1024 * 1024), 'there/b': 'b'.repeat(8 * 1024 * 1024) });
   await source.take();
@@ -136,12 +137,13 @@ test('of a part of a snapshot only what is below it counts as unreachable', asyn
   const lost = new Set<ParcelId>();
   for await (const item of walkReadable(objects, id))
     if (item.is === 'entry' && item.entry.path.toString() === 'there/b') lost.add(item.parcel);
-  const holders = (parcel: ParcelId) => [{ host: lost.has(parcel) ? 'away' : 'here' }];
+  const holders = (parcel: ParcelId) =>
+    lost.has(parcel) ? [{ host: 'away' }, { host: 'shut-out' }] : [{ host: 'here' }];
   const snapshots = new NamedSnapshots({
     catalog: { get: () => ({ head: { snapshots: [{ id, timeMs: anyTimeMs }] } }), heldSnapshots: () => [] },
     objects,
     names: { nameOf: () => 'photos' },
-    roster: { nameOf: (host: string) => host },
+    roster: { nameOf: (host: string) => host, peerOf: (host: string) => (host === 'shut-out' ? undefined : host) },
     protections: new Protections({
       known: { holders },
       reader: objects,

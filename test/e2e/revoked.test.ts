@@ -115,3 +115,52 @@ test.serial(
     t.deepEqual([await idsOn(a), await idsOn(b), blobs()], [first, first, held]);
   },
 );
+
+test.serial('who revokes a host is told what is left to do, and nothing of it is stale or waited for', async t => {
+  const cluster = new RealCluster(t);
+  const docs = cluster.makeFolder('docs');
+  makePlainTree(docs, { files: 10, name: 'docs' });
+  const b = { stores: [{ path: cluster.makeFolder('b.store') }] };
+  const [a, nas] = await cluster.found(['a', 'nas', 'b']);
+  const plan: Plan = {
+    defaults: { copies: 1 },
+    hosts: {
+      nas: {
+        stores: [{ path: cluster.makeFolder('nas.store') }],
+        sources: {
+          docs: { path: docs, every: '1s', jitter: '0s' },
+          none: { path: cluster.path('no such folder'), every: '1s', jitter: '0s' },
+        },
+      },
+      b,
+    },
+  };
+  await cluster.apply(plan);
+  const docsIn = ({ sources }: Awaited<ReturnType<typeof a.status>>) => sources.find(({ source }) => source === 'docs');
+  await a.sees('a copy', status => docsIn(status)?.lastSnapshot?.protected === true);
+  await nas.stop();
+  await a.sees('that it is stale', status => docsIn(status)?.fresh === false);
+
+  const revoked = await a.run('revoke', 'nas', '--yes');
+  t.is(revoked.code, 0, revoked.err);
+  t.regex(
+    revoked.err,
+    /nas is still in the policy, .* Take hosts\.nas out: 'cluster config show > policy\.yaml', .*apply.*\(docs, none\).*'cluster forget SOURCE --archived --yes'/,
+  );
+  const status = await a.run('status', '--check');
+  t.is(status.code, 0, status.out);
+  t.regex(status.out, /docs\tnas\t1\/1.*, origin revoked\n/);
+  t.regex(status.out, /protected · settled/);
+
+  const forget = ['forget', 'docs', '--archived', '--yes'];
+  const early = await a.run(...forget);
+  t.is(early.code, 1);
+  t.regex(early.err, /docs is not archived: it is in the policy, as hosts\.nas\.sources\.docs\. Take it out first/);
+  // Applied again as it was, it is told again; its stores are no loss any more.
+  const again = await a.run('config', 'apply', cluster.policyFile({ ...plan, defaults: { copies: 2 } }));
+  t.regex(again.err, /hosts\.nas was revoked: its section does nothing\. Take it out/);
+  const without = await a.run('config', 'apply', cluster.policyFile({ defaults: { copies: 2 }, hosts: { b } }));
+  t.is(without.code, 0, without.err);
+  t.notRegex(without.err, /nas was revoked/);
+  await a.ok(...forget);
+});

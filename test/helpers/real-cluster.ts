@@ -68,6 +68,7 @@ export interface SourcePlan {
   readonly path: string;
   readonly copies?: number;
   readonly every?: string;
+  readonly jitter?: string;
   readonly watch?: boolean;
   readonly exclude?: readonly string[];
   readonly keep?: Readonly<Record<string, number>>;
