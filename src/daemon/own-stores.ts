@@ -14,7 +14,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import { type ForbiddenFolder, lookAtForbidden, unseen } from '../catalog/forbidden-folder.js';
+import { type ForbiddenFolder, lookAtForbidden, pathsBelow, unseen } from '../catalog/forbidden-folder.js';
 import { ClusterError, messageOf } from '../core/fault.js';
 import type { LogPosition, LogSegment } from '../core/holdings-log.js';
 import type { ClusterId, HostId, StoreId } from '../core/ids.js';
@@ -105,6 +105,7 @@ export class OwnStores {
   readonly #disks: StoreDisks;
   /** Each store's folder as it was last found, by path. */
   readonly #folders = new Map<string, ForbiddenFolder>();
+  #stateFolder: ForbiddenFolder | undefined;
   #isEnding = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -122,6 +123,7 @@ export class OwnStores {
 
   async open(): Promise<void> {
     this.#made.recall();
+    this.#stateFolder = await lookAtForbidden(this.#options.stateDir);
     this.#timer = setInterval(() => this.#lookAgain(), MEASURE_EVERY_MS);
     this.#disks.watch();
   }
@@ -403,6 +405,7 @@ export class OwnStores {
         { blame: 'operator' },
       );
     }
+    this.#mustHaveNoState(path);
     if (this.#made.at(path) === undefined) await this.#makeOnce(path, there);
     const store = await openOwnStore(path, {
       ...this.#options,
@@ -431,6 +434,19 @@ export class OwnStores {
     onMount(store);
     this.#rescans.mounted(mounted);
     this.#rescans.beginIfDue(mounted);
+  }
+
+  /** A disk with a store may be given away. @throws ClusterError STORE_HAS_KEYS */
+  #mustHaveNoState(path: string): void {
+    const [state, folder] = [this.#stateFolder, this.#folders.get(path)];
+    if (state === undefined || folder === undefined) return;
+    const isState = folder.path === state.path || folder.identity === state.identity;
+    if (!isState && pathsBelow(Buffer.from(folder.path, 'latin1'), [state]).length === 0) return;
+    throw new ClusterError(
+      'STORE_HAS_KEYS',
+      `the state folder of this host, where its keys lie, ${isState ? 'is that folder' : 'is below it'}, and no key may lie in a store. Nothing was written there. Name another folder in the policy`,
+      { blame: 'operator' },
+    );
   }
 
   async #makeOnce(path: string, there: Awaited<ReturnType<typeof readMarker>>): Promise<void> {

@@ -37,10 +37,16 @@ export async function anOwner(
   {
     checkpointEveryOps = 100_000,
     patience,
-  }: { readonly checkpointEveryOps?: number; readonly patience?: OwnStoresOptions['patience'] } = {},
+    stateBelow = '.',
+  }: {
+    readonly checkpointEveryOps?: number;
+    readonly stateBelow?: string;
+    readonly patience?: OwnStoresOptions['patience'];
+  } = {},
 ) {
   const folder = temporaryFolder(t);
   await mkdir(join(folder, 'disk'));
+  await mkdir(join(folder, stateBelow), { recursive: true });
   const index = openIndexDatabase(join(folder, 'index'));
   const told: Unstamped[] = [];
   const hears = { logs: true, thenOnce: () => {} };
@@ -54,7 +60,7 @@ export async function anOwner(
   const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
   const alarms = new Alarms({ log, wallMs: () => 0 });
   const stores = new OwnStores({
-    stateDir: folder,
+    stateDir: join(folder, stateBelow),
     cluster: parseClusterId('c1'.repeat(16)),
     host,
     signer: signerFromSeed(generateKeyPair().seed),

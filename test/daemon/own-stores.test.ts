@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -82,6 +82,24 @@ test('who tells of a store while its long log is told does so after that', async
       [5_000, 5_001],
     ],
   );
+});
+
+test('no store is made in the state folder or above it, by whatever path: keys lie there', async t => {
+  const { folder, stores, alarms, settingOf } = await anOwner(t, { stateBelow: 'disk/state' });
+  await mkdir(join(folder, 'disk/state/hoard'));
+  await symlink(join(folder, 'disk/state'), join(folder, 'link'));
+  const before = await readdir(folder, { recursive: true });
+  await stores.configure(['disk', 'disk/state', 'link'].map(settingOf));
+  t.deepEqual([...stores.stores()], []);
+  t.deepEqual(await readdir(folder, { recursive: true }), before);
+  const told = alarms.list().map(({ code, text }) => `${code} ${text}`);
+  for (const text of told)
+    t.regex(text, /^STORE_MISSING .*state folder .* (is that folder|is below it).*Nothing was written there/);
+  t.is(told.length, 3);
+
+  // A folder in it that has a name of its own is no danger to them.
+  await stores.configure([settingOf('disk/state/hoard')]);
+  t.deepEqual(alarms.list(), []);
 });
 
 test('a store that is opened again is gone first, then its whole log is told; once', async t => {
