@@ -32,7 +32,7 @@ export function hostsTable(isTerminal: boolean, hosts: readonly HostReport[]): P
     ],
     hosts.map(host => [
       host.self ? `${host.name} (here)` : host.name,
-      host.state,
+      host.trust === 'trusted' ? host.state : `${host.state}, ${host.trust}`,
       sizeText(host.lentBytes),
       sizeText(host.usedBytes),
       sizeText(host.freeBytes),

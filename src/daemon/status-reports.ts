@@ -168,8 +168,9 @@ export class StatusReports {
             view,
             settings.filter(({ draining }) => !draining).map(({ path }) => path),
           );
-    // A store that is to be emptied gives no room, and its host does not report it.
-    const taking = hostStores.filter(store => store.draining !== true);
+    const trust = member?.trust ?? 'trusted';
+    // A store that is to be emptied gives no room, and its host does not report it. One of an untrusted host gives none.
+    const taking = hostStores.filter(store => trust === 'trusted' && store.draining !== true);
     const lentBytes = taking.reduce((sum, store) => sum + store.lentBytes, 0);
     const usedBytes = taking.reduce((sum, store) => sum + store.usedBytes, 0);
     const state = this.#stateOf(host);
@@ -180,7 +181,7 @@ export class StatusReports {
       id: host,
       state,
       self,
-      trust: member?.trust ?? 'trusted',
+      trust,
       domain: member?.domain ?? host,
       roaming: member?.roaming ?? false,
       lentBytes,

@@ -26,7 +26,7 @@ export interface PolicyChange {
   readonly before: Policy;
   readonly after: Policy;
   readonly archived: readonly ArchivedSource[];
-  readonly members: readonly (Named & Pick<Member, 'state'>)[];
+  readonly members: readonly (Named & Pick<Member, 'state' | 'trust'>)[];
 }
 
 /** What is reduced or removed when `after` replaces `before`. */
@@ -91,6 +91,7 @@ export const warningsOf = (change: PolicyChange): readonly string[] => [
   ...warnOfLeaving(change),
   ...warnOfKeep(change),
   ...warnOfRevoked(change),
+  ...warnOfUntrusted(change),
 ];
 
 /** It is most likely the policy of another cluster. */
@@ -116,6 +117,13 @@ const warnOfRevoked = ({ after, members }: PolicyChange): readonly string[] =>
   revokedIn(after, members).map(
     name => `hosts.${name} was revoked: its section does nothing. Take it out; its sources are archived then`,
   );
+
+const warnOfUntrusted = ({ after, members }: PolicyChange): readonly string[] =>
+  members.flatMap(({ name, state, trust }) => {
+    const lends = (after.hosts.get(name)?.stores.length ?? 0) > 0;
+    if (trust === 'trusted' || state === 'revoked' || !lends) return [];
+    return [`hosts.${name} is untrusted: its stores get no copies, and lend no room`];
+  });
 
 const revokedIn = ({ hosts }: Policy, members: PolicyChange['members']): readonly string[] =>
   members.flatMap(({ name, state }) => (state === 'revoked' && hosts.has(name) ? [name] : []));

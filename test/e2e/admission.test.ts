@@ -54,3 +54,21 @@ test.serial('while the admin is away another host admits a new one, which counts
   await c.ok('restore', 'pics', '--target', cluster.path('out'));
   t.deepEqual(compareTrees(source, cluster.path('out')), []);
 });
+
+test.serial('a store of an untrusted host is told to be of no use, and is no room', async t => {
+  const cluster = new RealCluster(t);
+  const [a] = await cluster.found(['a']);
+  const guest = cluster.add('guest');
+  await guest.join(await a.invite(1, '--trust', 'untrusted'));
+  await guest.up();
+  await a.sees('the guest', ({ hosts }) => hosts[1]?.state === 'active');
+  const store = cluster.makeFolder('guest.store');
+  const added = await a.run('config', 'add-store', 'guest', store);
+  t.is(added.code, 0);
+  t.regex(added.err, /hosts\.guest is untrusted: its stores get no copies, and lend no room/);
+  const { hosts } = await a.sees('the store', status => status.hosts[1]?.stores.length === 1);
+  t.like(hosts[1], { trust: 'untrusted', lentBytes: 0, freeBytes: 0 });
+  await guest.sees('its store', status => status.hosts[1]?.stores[0]?.mounted === true);
+  for (const host of [a, guest])
+    t.regex(await host.ok('hosts'), /^guest(?: \(here\))?\tactive, untrusted\t0 B\t0 B\t0 B\t/m);
+});
