@@ -17,6 +17,8 @@ export interface ForbiddenFolder {
   readonly path: string;
   /** Undefined: no folder is known to be there. */
   readonly identity: string | undefined;
+  /** Of its file system. */
+  readonly device?: bigint;
 }
 
 /** Errors that mean that the path leads nowhere. */
@@ -31,9 +33,9 @@ export const unseen = (path: string): ForbiddenFolder => ({
 /** @throws what its disk says */
 export async function lookAtForbidden(path: string): Promise<ForbiddenFolder> {
   try {
-    const identity = identityOf(await stat(path, { bigint: true }));
+    const found = await stat(path, { bigint: true });
     const real = await realpath(Buffer.from(path), { encoding: 'buffer' });
-    return { path: real.toString('latin1'), identity };
+    return { path: real.toString('latin1'), identity: identityOf(found), device: found.dev };
   } catch (error) {
     if (NOTHING_THERE.includes(errorCode(error))) return unseen(path);
     throw error;

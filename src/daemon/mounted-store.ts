@@ -10,7 +10,7 @@ import type { Turns } from '../store/turns.js';
 import type { Clock } from './clock.js';
 import type { Unstamped } from './driver.js';
 import { StoreLog, type StoreLogOptions } from './store-log.js';
-import { makeRoom, type StoreRoom } from './store-room.js';
+import { makeRoom, type StoreRoom, wantedBytes } from './store-room.js';
 
 export interface MountedStoreOptions extends Omit<StoreLogOptions, 'isMounted'> {
   readonly clock: Clock;
@@ -24,6 +24,8 @@ export interface MountedStoreOptions extends Omit<StoreLogOptions, 'isMounted'> 
   readonly partialMs: () => number;
   /** How long dropped and expired bytes lie in the trash, in ms. */
   readonly trashMs: () => number;
+  /** The other stores of this host on the same disk. */
+  readonly besides: (mounted: MountedStore) => readonly MountedStore[];
   /** The bytes that the machine keeps free in a store for what it is about to fetch. */
   readonly reservedBytes: (store: StoreId) => number;
 }
@@ -54,6 +56,12 @@ export class MountedStore {
     return this.#room;
   }
 
+  /** How much more it may take, if its disk has it. */
+  get wantsBytes(): number {
+    const { lends, draining } = this.#setting;
+    return draining ? 0 : wantedBytes(lends, this.#room.usedBytes);
+  }
+
   configure(setting: StoreSetting): void {
     this.#setting = setting;
   }
@@ -77,7 +85,8 @@ export class MountedStore {
     const { store } = this;
     return turns.take(`room ${store.id}`, async () => {
       const reservedBytes = (): number => this.#options.reservedBytes(store.id);
-      this.#room = await makeRoom(store, { lends, reservedBytes });
+      const othersWantBytes = this.#options.besides(this).map(({ wantsBytes }) => wantsBytes);
+      this.#room = await makeRoom(store, { lends, reservedBytes, othersWantBytes });
     });
   }
 

@@ -417,6 +417,7 @@ export class OwnStores {
       ...this.#options,
       turns: this.#turns,
       isMounted: asked => this.#mounted.get(store.id) === asked,
+      besides: asked => this.#besides(asked),
       usedBytes: () => this.usedBytes(store.id),
       mountedStores: () => new Set(this.#mounted.keys()),
     });
@@ -433,6 +434,8 @@ export class OwnStores {
     mounted.log.checkpointIfDue();
     onMount(store);
     this.#rescans.mounted(mounted);
+    // They have lent what is this one's share now.
+    for (const other of this.#besides(mounted)) void this.#inTurn(other.path, () => this.#lookAt(other.path));
     this.#rescans.beginIfDue(mounted);
   }
 
@@ -458,6 +461,14 @@ export class OwnStores {
       const creating = { cluster, host, boot, nowMs: clock.wallMs(), random: () => randomBytes(16) };
       await this.#made.remember(path, await createStore(path, creating));
     }
+  }
+
+  #besides(mounted: MountedStore): readonly MountedStore[] {
+    const device = this.#folders.get(mounted.path)?.device;
+    if (device === undefined) return [];
+    return [...this.#mounted.values()].filter(
+      other => other !== mounted && this.#folders.get(other.path)?.device === device,
+    );
   }
 
   async #unmount(id: StoreId): Promise<void> {

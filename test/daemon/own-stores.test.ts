@@ -19,6 +19,7 @@ import { ParcelTable } from '../../src/core/parcel-table.js';
 import { RULES } from '../../src/core/rules.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
 import type { OwnStores } from '../../src/daemon/own-stores.js';
+import type { StoreSetting } from '../../src/membership/policy.js';
 import type { Store } from '../../src/store/store.js';
 import { until } from '../net/fleet.js';
 import { aCopy, anOwner, host, measuredOf, only, segmentsOf } from './an-owner.js';
@@ -82,6 +83,25 @@ test('who tells of a store while its long log is told does so after that', async
       [5_000, 5_001],
     ],
   );
+});
+
+test('stores on one disk share what is free there, also one that came before the other', async t => {
+  const { folder, stores, settingOf } = await anOwner(t);
+  await mkdir(join(folder, 'second'));
+  const all = { kind: 'reserve', bytes: 0 } as const;
+  const [first, second] = ['disk', 'second'].map(name => ({ ...settingOf(name), lends: all })) as [
+    StoreSetting,
+    StoreSetting,
+  ];
+  const lent = () => stores.reports().map(({ lentBytes }) => lentBytes);
+  await stores.configure([first]);
+  const [alone = 0] = lent();
+  await stores.configure([first, second]);
+  // Others use the same disk meanwhile, but not a fifth of what is free there.
+  await until(() => lent().every(bytes => bytes > alone * 0.4 && bytes < alone * 0.6), 'both to lend half');
+  await stores.configure([second]);
+  await stores.refresh();
+  t.true((lent()[0] ?? 0) > alone * 0.8);
 });
 
 test('no store is made in the state folder or above it, by whatever path: keys lie there', async t => {

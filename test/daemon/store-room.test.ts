@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { makeRoom, type RoomyStore } from '../../src/daemon/store-room.js';
+import { makeRoom, type RoomyStore, wantedBytes } from '../../src/daemon/store-room.js';
 import type { Lending } from '../../src/membership/policy.js';
 
 /** A store on a disk of 1000 bytes, some of which others use; what is removed from the trash is free on the disk. */
@@ -106,5 +106,49 @@ test('law: what the machine may fill fits on the disk, whatever lies in the tras
         t.is(disk.heldBytes, held);
       },
     ),
+  );
+});
+
+test('what is free on a disk is promised once: to each store an equal share, and what one may not take to the others', async t => {
+  /** What each of these stores lends beyond what it holds, on a disk with so much free. */
+  const promised = async (free: number, lendings: readonly Lending[]): Promise<number[]> => {
+    const wants = lendings.map(lends => wantedBytes(lends, 0));
+    return Promise.all(
+      lendings.map(async (lends, at) => {
+        const disk = new Disk({ held: 0, trash: 0, others: 1000 - free });
+        const room = { lends, reservedBytes: nothing, othersWantBytes: wants.toSpliced(at, 1) };
+        return (await makeRoom(disk, room)).lentBytes;
+      }),
+    );
+  };
+  t.deepEqual(await promised(710, [reserve(110), reserve(110), reserve(110)]), [200, 200, 200]);
+  t.deepEqual(await promised(710, [limit(10), reserve(0), reserve(0)]), [10, 350, 350]);
+  t.deepEqual(await promised(710, [limit(10), limit(500), limit(500)]), [10, 350, 350]);
+  t.deepEqual(await promised(710, [limit(300), limit(300)]), [300, 300]);
+  t.deepEqual(await promised(710, [limit(0), reserve(10)]), [0, 700]);
+  t.deepEqual(await promised(710, [reserve(10), reserve(610)]), [350, 50]);
+  t.deepEqual(await promised(5, [reserve(10), reserve(0)]), [0, 2]);
+});
+
+test('of all that several stores promise, none is promised twice', async t => {
+  const lending = fc.record({ limits: fc.boolean(), bytes: fc.nat({ max: 1000 }), held: fc.nat({ max: 300 }) });
+  await fc.assert(
+    fc.asyncProperty(fc.array(lending, { minLength: 1, maxLength: 3 }), async stores => {
+      const held = stores.reduce((sum, store) => sum + store.held, 0);
+      const wants = stores.map(({ limits, bytes, held: own }) =>
+        wantedBytes(limits ? limit(bytes) : reserve(bytes), own),
+      );
+      let promised = 0;
+      for (const [at, { limits, bytes, held: own }] of stores.entries()) {
+        const disk = new Disk({ held: own, trash: 0, others: held - own });
+        const { lentBytes } = await makeRoom(disk, {
+          lends: limits ? limit(bytes) : reserve(bytes),
+          reservedBytes: nothing,
+          othersWantBytes: wants.toSpliced(at, 1),
+        });
+        promised += Math.max(0, lentBytes - own);
+      }
+      t.true(promised <= 1000 - held);
+    }),
   );
 });
