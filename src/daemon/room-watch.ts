@@ -14,6 +14,8 @@ import type { Alarms } from './alarms.js';
 const LOOK_EVERY_MS = 5_000;
 /** … and after this many times as long as a look took: with a million parcels that are short it takes a second. */
 const LOOK_RESTS = 20;
+/** How often the numbers of one that stands are brought up to date, in ms: each change is a line in the log. */
+const NUMBERS_EVERY_MS = 60_000;
 
 export interface RoomWatchOptions {
   readonly roomWanted: () => ReadonlyMap<SourceId, RoomWanted>;
@@ -29,7 +31,10 @@ interface Watched {
   foundSinceMs: number | undefined;
   lastFoundMs: number;
   isTold: boolean;
+  toldMs: number;
 }
+
+const NEVER_TOLD = { isTold: false, toldMs: Number.NEGATIVE_INFINITY };
 
 export class RoomWatch {
   readonly #options: RoomWatchOptions;
@@ -53,12 +58,14 @@ export class RoomWatch {
     const now = nowMs();
     const found = roomWanted();
     for (const [source, room] of found) {
-      const watched = this.#watched.get(source) ?? { foundSinceMs: now, lastFoundMs: now, isTold: false };
+      const watched = this.#watched.get(source) ?? { ...NEVER_TOLD, foundSinceMs: now, lastFoundMs: now };
       watched.foundSinceMs ??= now;
       watched.lastFoundMs = now;
       this.#watched.set(source, watched);
       watched.isTold ||= now - watched.foundSinceMs >= patienceMs();
-      if (watched.isTold) alarms.raise('TOO_LITTLE_ROOM', source, textOf(nameOf(source), room));
+      if (!watched.isTold || now - watched.toldMs < NUMBERS_EVERY_MS) continue;
+      watched.toldMs = now;
+      alarms.raise('TOO_LITTLE_ROOM', source, textOf(nameOf(source), room));
     }
     for (const [source, watched] of this.#watched) {
       if (found.has(source)) continue;

@@ -19,7 +19,7 @@ function aFetching({ linked = 0, copied = 0, others = 0 }) {
     table: { id: (row: Row) => `${row}` },
     paces: { version: 0, isSlow: () => false, began: pace, came: pace, ended: pace },
     givers: { choose: (row: Row) => ({ from: row < linked + copied ? SELF : OTHER }) },
-    fitting: { lacksNothing: (row: Row) => row < linked },
+    fitting: { lacksNothing: ({ row }: { readonly row: Row }) => row < linked },
     nowMs: () => 0,
     emit: (effect: Effect) => void effects.push(effect),
   } as unknown as FetchingContext);

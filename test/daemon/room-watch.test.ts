@@ -1,3 +1,4 @@
+/** Room watch: when too little room is told, and when that is over. */
 import test from 'ava';
 import { parseHostId, type SourceId, sourceIdOf } from '../../src/core/ids.js';
 import type { RoomWanted } from '../../src/core/room-wanted.js';
@@ -61,6 +62,9 @@ test('its text says what lacks copies, what the largest needs, what there is, an
     'source photos: 1 parcel has too few copies, and no host that could take it has room (30 MB in all): it needs 30 MB in one store, and the most that is free in one is 5 MB. The copies that exist are kept. Let a store lend more (`limit`, `reserve`), add a store on another host, or take fewer `copies`: the rest is then copied by itself',
   );
   state.found = new Map([[SOURCE, { ...ROOM, parcels: 3, bytes: 70_000_000 }]]);
+  watch.look();
+  t.regex(standing.get('TOO_LITTLE_ROOM') ?? '', /1 parcel has/, 'the log would have a line for each look');
+  state.nowMs += 60_000;
   watch.look();
   t.regex(
     standing.get('TOO_LITTLE_ROOM') ?? '',
