@@ -7,7 +7,7 @@
  *
  * Driven by placement.ts.
  */
-import type { Member } from './cluster-config.js';
+import { type Member, mayTakeCopies } from './cluster-config.js';
 import { grown } from './grown.js';
 import type { Holdings } from './holdings.js';
 import type { HostView } from './host-view.js';
@@ -145,7 +145,7 @@ export class Census {
       number += 1;
       const live = host.liveness === 'live';
       this.live[number] = live ? 1 : 0;
-      const mayHold = host.member.state === 'active' && host.member.trust === 'trusted' && !host.isSetAside;
+      const mayHold = mayTakeCopies(host.member) && !host.isSetAside;
       this.candidate[number] = live && mayHold ? 1 : 0;
       this.roaming[number] = host.member.roaming ? 1 : 0;
       if (host.member.roaming) this.roamingHosts.push(number);

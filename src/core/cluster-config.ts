@@ -27,6 +27,10 @@ export interface Member {
 export const mayHoldCopies = ({ state, trust }: Member): boolean =>
   trust === 'trusted' && (state === 'active' || state === 'draining');
 
+/** Whether a copy counts with a member, and a new one may come to it: those of one that drains are to go. */
+export const mayTakeCopies = (member: Member | undefined): member is Member =>
+  member?.state === 'active' && member.trust === 'trusted';
+
 /** The most members of a cluster, and so host sections of a policy. */
 export const HOSTS_MAX = 1000;
 

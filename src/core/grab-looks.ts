@@ -5,7 +5,7 @@
  * It only reads; the verdict is grab.ts's. Driven by pursuing.ts.
  */
 import type { Claims } from './claims.js';
-import type { ClusterConfig, Member } from './cluster-config.js';
+import { type ClusterConfig, type Member, mayTakeCopies } from './cluster-config.js';
 import type { Fitting } from './fitting.js';
 import type { Givers } from './givers.js';
 import { type GrabView, rankMaxOf } from './grab.js';
@@ -67,8 +67,7 @@ export class GrabLooks {
     const claimants = claims.on(row);
     const held = here.isHeldToStay(row);
     // Ranking asks every host, so it is skipped when cheaper answers already say no.
-    const us = member();
-    const mayHold = us?.state === 'active' && us.trust === 'trusted' && room.size > 0;
+    const mayHold = mayTakeCopies(member()) && room.size > 0;
     const needed = pursuit?.relocated === true || (count.copies < copiesWanted && !count.domainTaken);
     const undecided = mayHold && !held && !isOrigin && needed;
     const repair = table.has(row, FLAG.hadCopies);

@@ -10,7 +10,7 @@
 import type { Auditing } from './auditing.js';
 import { ClaimedRows } from './claimed-rows.js';
 import { CLAIM_MS_MAX, type Claims } from './claims.js';
-import { type ClusterConfig, mayHoldCopies } from './cluster-config.js';
+import { type ClusterConfig, mayHoldCopies, mayTakeCopies } from './cluster-config.js';
 import type { Effect } from './effects.js';
 import { unreachable } from './fault.js';
 import type { Heeding } from './heeding.js';
@@ -88,7 +88,7 @@ export class Listening {
         return;
       }
       case 'failed-audits':
-        if (host.member.state === 'active' && host.member.trust === 'trusted' && !host.isSetAside)
+        if (mayTakeCopies(host.member) && !host.isSetAside)
           this.#of.auditing.heard(message.failed.slice(0, FAILED_AUDITS_PER_MESSAGE_MAX));
         return;
       case 'config':

@@ -5,7 +5,7 @@
  */
 
 import { Census, Marks, NOBODY, SELF, type SelfView } from './census.js';
-import type { Member } from './cluster-config.js';
+import { mayTakeCopies } from './cluster-config.js';
 import type { Holdings } from './holdings.js';
 import type { Hosts } from './hosts.js';
 import type { HostId, SourceId } from './ids.js';
@@ -142,10 +142,10 @@ export class Placement {
   storeCounts(slot: StoreSlot): boolean {
     const host = this.#holdings.hostOf(slot);
     const store = this.#holdings.position(slot).store;
-    if (host === this.#self.host) return mayCount(this.#self.member()) && this.#self.mounted(store);
+    if (host === this.#self.host) return mayTakeCopies(this.#self.member()) && this.#self.mounted(store);
     const view = this.#hosts.get(host);
     if (view === undefined || view.liveness === 'dead' || view.isSetAside) return false;
-    if (!mayCount(view.member)) return false;
+    if (!mayTakeCopies(view.member)) return false;
     return view.heartbeat === undefined || view.reports.has(store);
   }
 
@@ -459,9 +459,6 @@ export class Placement {
     }
   }
 }
-
-/** False for draining members: their copies are to go. */
-const mayCount = (member: Member | undefined): boolean => member?.state === 'active' && member.trust === 'trusted';
 
 const isBefore = (a: RoamingCandidate, b: RoamingCandidate): boolean =>
   a.family === b.family ? comesBefore(a, b) : a.family;

@@ -12,7 +12,7 @@
  * It only reads. Driven by known.ts.
  */
 import type { Claims } from './claims.js';
-import type { ClusterConfig, Member } from './cluster-config.js';
+import { type ClusterConfig, type Member, mayTakeCopies } from './cluster-config.js';
 import type { Fitting } from './fitting.js';
 import type { Holdings } from './holdings.js';
 import type { Hosts } from './hosts.js';
@@ -92,10 +92,10 @@ export function roomWanted(of: RoomWantedContext): ReadonlyMap<SourceId, RoomWan
 function lendersOf({ self, hosts, room }: RoomWantedContext): readonly Lender[] {
   const lenders: Lender[] = [];
   const own = self.member();
-  if (mayHold(own) && room.size > 0)
+  if (mayTakeCopies(own) && room.size > 0)
     lenders.push({ host: self.host, domain: own.domain, freeBytes: room.roomiest()?.freeBytes ?? 0 });
   for (const { id, member, heartbeat, reports, liveness, isSetAside, freeBytes } of hosts.others()) {
-    if (!mayHold(member) || liveness === 'dead' || isSetAside) continue;
+    if (!mayTakeCopies(member) || liveness === 'dead' || isSetAside) continue;
     const isUnheard = heartbeat === undefined;
     if (!isUnheard && reports.size === 0) continue;
     lenders.push({ host: id, domain: member.domain, freeBytes: isUnheard ? Number.POSITIVE_INFINITY : freeBytes });
@@ -109,9 +109,6 @@ function roomiestDomains(lenders: readonly Lender[]): readonly number[] {
   for (const { domain, freeBytes } of lenders) most.set(domain, Math.max(freeBytes, most.get(domain) ?? 0));
   return [...most.values()].sort((a, b) => b - a);
 }
-
-const mayHold = (member: Member | undefined): member is Member =>
-  member?.state === 'active' && member.trust === 'trusted';
 
 /** How many copies of a row that is short have no place, and the most room of those who could take it and do not. */
 function withoutPlace(
