@@ -4,6 +4,7 @@
  * service.
  */
 import { Command, Option } from 'commander';
+import { lackingText } from '../catalog/partial-text.js';
 import { escapePath } from '../catalog/path-text.js';
 import type { RestoreReport } from '../catalog/restore-tally.js';
 import { ClusterError } from '../core/fault.js';
@@ -16,7 +17,7 @@ import { Progress } from './progress.js';
 import type { Restorable } from './restorable.js';
 import { RestoreProblems } from './restore-problems.js';
 import type { Run } from './run.js';
-import { countText, lackingText, shortId, sizeText, timeRecord, timeText } from './text.js';
+import { countText, shortId, sizeText, timeRecord, timeText } from './text.js';
 import { tellNewer, tellUnreachable } from './unreachable.js';
 
 interface RestoreOptions {

@@ -22,21 +22,8 @@ export const sizeText = (bytes: number): string => prettyBytes(bytes);
 export const countText = (count: number, noun: string, plural = `${noun}s`): string =>
   `${count} ${count === 1 ? noun : plural}`;
 
-/** Entries of a partial snapshot. */
-interface Lacking {
-  readonly stale: number;
-  readonly missed: number;
-}
-
-/** What a partial snapshot lacks. */
-export const lackingText = ({ stale, missed }: Lacking): string =>
-  [
-    ...(missed > 0 ? [`${missed} not in it (missed)`] : []),
-    ...(stale > 0 ? [`${stale} in it as before (stale)`] : []),
-  ].join(', ');
-
-/** The same in a table. */
-export function partialText({ stale, missed }: Lacking): string {
+/** What a partial snapshot lacks, in a table. */
+export function partialText({ stale, missed }: { readonly stale: number; readonly missed: number }): string {
   const counts = [...(missed > 0 ? [`${missed} missed`] : []), ...(stale > 0 ? [`${stale} stale`] : [])];
   return counts.length === 0 ? 'partial' : `partial (${counts.join(', ')})`;
 }

@@ -7,6 +7,7 @@
  * missed in its snapshot, and so it is told after a restart, until the next run.
  */
 import { entriesOf, type Unread } from '../catalog/merge-scan.js';
+import { lackingText } from '../catalog/partial-text.js';
 import { escapePath } from '../catalog/path-text.js';
 import { isPartial, type Snapshot } from '../catalog/snapshot.js';
 import type { SourceId } from '../core/ids.js';
@@ -35,15 +36,11 @@ export function tellPartial(
     return;
   }
   const { stale, missed } = newest;
-  const counts = [
-    ...(missed > 0 ? [`${missed} not in it (missed)`] : []),
-    ...(stale > 0 ? [`${stale} in it as before (stale)`] : []),
-  ];
   // No id and no time, so that the log has it once while run after run lacks the same.
   alarms.raise(
     PARTIAL,
     source,
-    `source ${name}: not all could be read for its newest snapshot: ${counts.join(', ')}${namedOf(unread, stale + missed)}. Let the service's user read it, or \`exclude\` what is not to be backed up; a run that reads everything ends this alarm. 'cluster diff ${name}' on this host says what cannot be read now`,
+    `source ${name}: not all could be read for its newest snapshot: ${lackingText(newest)}${namedOf(unread, stale + missed)}. Let the service's user read it, or \`exclude\` what is not to be backed up; a run that reads everything ends this alarm. 'cluster diff ${name}' on this host says what cannot be read now`,
   );
 }
 
