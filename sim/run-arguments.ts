@@ -2,6 +2,8 @@
  * Run arguments: the numbers and names of the simulator's command line. A malformed one ends the command: a run of no
  * seeds, or of seed NaN, would pass and have tested nothing.
  */
+import { availableParallelism } from 'node:os';
+
 export class UsageError extends Error {}
 
 /** Seeds and events are whole numbers, and no run sees larger ones than these. */
@@ -12,6 +14,17 @@ export function wholeNumber(name: string, text: string): number {
   if (!/^\d+$/.test(text) || text.length > DIGITS_MAX)
     throw new UsageError(`${name} ${text}: a whole number of at most ${DIGITS_MAX} digits is expected`);
   return Number(text);
+}
+
+/** A thread holds some 200 MB: a machine of many cores must not run out of memory for a slip of the finger. */
+const THREADS_MAX = 64;
+
+/** Default: one for each core. @throws UsageError when it is none. */
+export function threadCount(text?: string): number {
+  const threads = text === undefined ? Math.min(availableParallelism(), THREADS_MAX) : wholeNumber('--threads', text);
+  if (threads < 1 || threads > THREADS_MAX)
+    throw new UsageError(`--threads ${threads}: 1 to ${THREADS_MAX} are expected`);
+  return threads;
 }
 
 export interface SeedRange {

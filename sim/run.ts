@@ -14,15 +14,16 @@ import { allMutants, killMutant } from './kill-mutants.js';
 import type { Mutant } from './mutants.js';
 import { findRegression, readRegressions, writeRegression } from './regressions.js';
 import { killingNeighbour, replayRegression } from './replay-regression.js';
-import { oneOf, type SeedRange, seedRange, UsageError, wholeNumber } from './run-arguments.js';
+import { oneOf, type SeedRange, seedRange, threadCount, UsageError, wholeNumber } from './run-arguments.js';
 import { drawRun, type RunOptions } from './run-options.js';
-import { type Outcome, runSeed } from './run-seed.js';
+import { runSeed } from './run-seed.js';
 import { shrink } from './shrink.js';
 import { whatIsWasted } from './thrift.js';
 import { lineOf } from './trace.js';
+import { tryOutAll } from './trials.js';
 
 const USAGE = `npm run sim                               500 seeds
-npm run sim -- --seeds N | --from A --to B
+npm run sim -- --seeds N | --from A --to B [--threads T]
 npm run sim -- replay SEED|FILE [--until EVENT] [--trace]
 npm run sim -- shrink SEED|FILE [--save NAME]
 npm run sim -- hashes [--from A --to B] [--save yes]
@@ -30,8 +31,6 @@ npm run sim -- mutants [--seeds 2000 | --from A --to B] [--only NAME] [--save ye
 
 FILE: one of sim/regressions, by its name, with the mutant that it is of; or any file with a run's options, as failures print them.`;
 
-/** One seed in this many is run twice, and must give the same chain of state hashes. */
-const TWICE_EVERY = 25;
 /** Failures reported in full; for the others, only what is needed to repeat them. */
 const TOLD_MAX = 5;
 
@@ -72,43 +71,37 @@ function tellFailure(
 
 // ---------------------------------------------------------------------------------------------------------------- seeds
 
-function runSeeds({ from, to }: SeedRange): Tally {
+async function runSeeds(range: SeedRange, threads: number): Promise<Tally> {
   const tally: Tally = { passed: 0, failed: 0 };
   const counts = noCounts();
+  const seeds = range.to - range.from + 1;
+  const tenth = Math.max(1, Math.ceil(seeds / 10));
   let events = 0;
   const started = process.cpuUsage();
-  const tenth = Math.max(1, Math.ceil((to - from + 1) / 10));
-  for (let seed = from; seed <= to; seed += 1) {
-    const options = drawRun(seed);
-    const isTwice = seed % TWICE_EVERY === 0;
-    const outcome = runSeed(options, { hashes: isTwice });
-    events += outcome.events;
-    addCounts(counts, outcome.counts);
-    const failure = failureOf(options, outcome) ?? (isTwice ? differsAgain(options, outcome) : undefined);
-    tally[failure === undefined ? 'passed' : 'failed'] += 1;
-    tellFailure(failure, { inFull: tally.failed <= TOLD_MAX });
-    if ((seed - from + 1) % tenth === 0) say(`${seed - from + 1} of ${to - from + 1} seeds`);
-  }
+  await tryOutAll(range, {
+    threads,
+    tried: trial => {
+      events += trial.events;
+      addCounts(counts, trial.counts);
+      tally[trial.failure === undefined ? 'passed' : 'failed'] += 1;
+      tellFailure(trial.failure, { inFull: tally.failed <= TOLD_MAX });
+      const done = tally.passed + tally.failed;
+      if (done % tenth === 0) say(`${done} of ${seeds} seeds`);
+    },
+  });
   const { user, system } = process.cpuUsage(started);
   const cpuS = (user + system) / 1e6;
   tellCounts(counts);
   say(
     `${events} events in ${cpuS.toFixed(1)} s of one core: ${Math.round(events / cpuS)} events/s, ` +
-      `${((to - from + 1) / cpuS).toFixed(1)} seeds/s`,
+      `${(seeds / cpuS).toFixed(1)} seeds/s; run by ${threads === 1 ? '1 thread' : `${threads} threads`}`,
   );
-  const missing = sawTooLittle(counts, to - from + 1);
+  const missing = sawTooLittle(counts, seeds);
   for (const what of missing) say(`tested nothing: ${what}`);
-  const wasted = to - from + 1 < COUNTS_DUE.runs ? undefined : whatIsWasted(counts);
+  const wasted = seeds < COUNTS_DUE.runs ? undefined : whatIsWasted(counts);
   if (wasted !== undefined) say(`I11: ${wasted}`);
   tally.failed += missing.length + (wasted === undefined ? 0 : 1);
   return tally;
-}
-
-function differsAgain(options: RunOptions, first: Outcome): Failure | undefined {
-  const { links } = runSeed(options, { hashes: true });
-  const at = first.links.findIndex((link, i) => link !== links[i]);
-  if (at < 0 && links.length === first.links.length) return undefined;
-  return { options, by: 'I9', message: `the second run differs from link ${at < 0 ? first.links.length : at} on` };
 }
 
 function sawTooLittle(counts: Counts, runs: number): string[] {
@@ -252,7 +245,7 @@ function replayRegressions(): Tally {
 
 // -------------------------------------------------------------------------------------------------------------- command
 
-function main(): Tally {
+function main(): Tally | Promise<Tally> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -264,6 +257,7 @@ function main(): Tally {
       replay: { type: 'boolean', default: false },
       save: { type: 'string' },
       only: { type: 'string' },
+      threads: { type: 'string' },
     },
   });
   const [command, ...words] = positionals;
@@ -288,7 +282,7 @@ function main(): Tally {
       return killAll(range, { save: values.save !== undefined, only: values.only });
     }
     case undefined:
-      return runSeeds(seedRange(values, { seedsDefault: COUNTS_DUE.runs }));
+      return runSeeds(seedRange(values, { seedsDefault: COUNTS_DUE.runs }), threadCount(values.threads));
     default:
       throw new UsageError(`no such command: ${command}`);
   }
@@ -298,7 +292,7 @@ const isParseError = (error: unknown): error is Error =>
   error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
 
 try {
-  const { passed, failed } = main();
+  const { passed, failed } = await main();
   if (passed + failed === 0) say('tested nothing');
   say(`${passed} passed, ${failed} failed`);
   process.exitCode = failed === 0 && passed > 0 ? 0 : 1;

@@ -27,6 +27,9 @@ for (const [args, says] of [
   [['--seeds', '3', '--to', '5'], /only one of them/],
   [['--seeds', '1e3'], /--seeds 1e3: a whole number/],
   [['--from', '-1'], /--from/],
+  [['--threads', '0'], /--threads 0: 1 to 64 are expected/],
+  [['--threads', '65'], /--threads 65: 1 to 64/],
+  [['--threads', 'two'], /--threads two: a whole number/],
   [['hashes', '--from', 'x'], /--from x: a whole number/],
   [['hashes', '3'], /unexpected: 3/],
   [['mutants', '--only', 'nosuch'], /no mutant is called nosuch; there are: grant-from-index, /],
@@ -79,4 +82,14 @@ test('some seeds are run', async t => {
   const { code, out } = await sim('--from', '4', '--to', '5');
   t.is(code, 0);
   t.regex(out, /\n2 passed, 0 failed\n$/);
+});
+
+test('the same is seen whatever the number of threads, and each seed is run once', async t => {
+  const seen = async (threads: number): Promise<string> => {
+    const { code, out } = await sim('--from', '21', '--to', '26', '--threads', String(threads));
+    t.is(code, 0);
+    t.regex(out, /\n6 passed, 0 failed\n$/);
+    return out.replace(/^.* events in .*\n/m, '').replace(/^. of 6 seeds\n/gm, '');
+  };
+  t.is(await seen(3), await seen(1));
 });
