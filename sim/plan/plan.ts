@@ -10,6 +10,7 @@ import { DEFAULT_TIMING, mayHoldCopies, type Timing } from '../../src/core/clust
 import type { HostId, ParcelId, SourceId, StoreId } from '../../src/core/ids.js';
 import { sourceIdOf } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
+import { type WorstLoss, worstLoss } from '../../src/core/worst-loss.js';
 import type { ParcelModel } from '../catalog-model.js';
 import { CopyWatch } from '../copy-watch.js';
 import { sum } from '../lower-bound.js';
@@ -17,7 +18,6 @@ import type { SimHost } from '../sim-host.js';
 import { HOUR_MS, type HostOptions, MINUTE_MS, SECOND_MS, World } from '../world.js';
 import { Film, type Frame } from './film.js';
 import { type Missing, missingOf } from './missing.js';
-import { type WorstLoss, worstLoss } from './worst-loss.js';
 
 /** Before anything is asked of them, the hosts have at least this long to meet, in ms. */
 const MEET_MS_LEAST = 2 * MINUTE_MS;

@@ -8,13 +8,13 @@ import { dirname, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Phase, PlanHost, PlanInput, PlanReport } from '../../sim/plan/plan.js';
-import type { Loss } from '../../sim/plan/worst-loss.js';
 import { ClusterError } from '../core/fault.js';
 import type { HostReport } from '../daemon/service.js';
 import { readSize, SIZE_ALLOWED } from '../membership/policy-units.js';
 import { collected, countArgument } from './arguments.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
+import { lossFields, lossLines } from './loss-text.js';
 import type { Run } from './run.js';
 import { coloured, countText, printable, sizeText, tableText } from './text.js';
 
@@ -34,8 +34,6 @@ const FILES_TIMES_HOSTS_MAX = 100_000_000;
 const SEED_MAX = 2 ** 32 - 1;
 /** So often a run says how far it is, and hears signals. */
 const PROGRESS_MS = 100;
-/** A line of 80 columns has so many for the names of hosts. */
-const NAMES_LENGTH = 75;
 
 interface SimulateOptions {
   readonly here?: boolean;
@@ -277,8 +275,13 @@ async function show(context: Context, report: PlanReport, { seed, rate }: Simula
     for (const line of phaseLines(phase)) await context.print(line);
   }
   await context.print('');
-  for (const line of lossLines(report)) await context.print(printable(line));
+  for (const line of lossLines(report.loss, nameIn(report))) await context.print(printable(line));
 }
+
+const nameIn =
+  ({ hosts }: PlanReport) =>
+  (number: number): string =>
+    hosts[number]?.name ?? String(number);
 
 function phaseLines(phase: Phase): string[] {
   const { what, movedBytes, boundMs, worst, short, overParcels } = phase;
@@ -315,43 +318,6 @@ function shortLines({ placeless, makeableBytes, gone }: Phase['short']): string[
   return lines;
 }
 
-function lossLines({ hosts, loss }: PlanReport): string[] {
-  const { lose, bare, uncopied, lost, exact, setsThatUncopy, setsThatLose, sets } = loss;
-  const what = lose === 1 ? 'any one host' : `any ${lose} hosts`;
-  if (uncopied.parcels === 0 && lost.parcels === 0)
-    return [
-      `if ${what} went at once: ${exact ? 'every parcel would still have a copy' : 'no parcel without a copy was found'}`,
-    ];
-  const lines = [`if ${what} went at once, at the worst`];
-  if (uncopied.parcels === 0) lines.push('  every parcel that has a copy would keep one,');
-  else
-    lines.push(
-      `  ${parcelsText(uncopied)} would be without a copy, by the loss of`,
-      `    ${namesText(uncopied, hosts)},`,
-    );
-  if (lost.parcels === 0) lines.push('  and no parcel lost: what has no copy is still at its origin');
-  else lines.push(`  ${parcelsText(lost)} would be lost for good, by the loss of`, `    ${namesText(lost, hosts)}`);
-  if (bare > 0) lines.push(`  ${countText(bare, 'parcel')} with no copy as it is would go with the origin`);
-  lines.push(
-    exact
-      ? `  of ${countText(sets, 'such set')}, ${setsThatUncopy} would take some parcel's last copy, ${setsThatLose} one for good`
-      : '  (not every set was looked at: there may be a worse one)',
-  );
-  return lines;
-}
-
-const parcelsText = ({ parcels, bytes }: Loss): string => `${countText(parcels, 'parcel')} (${sizeText(bytes)})`;
-
-/** As many as a line takes; --json has all. */
-function namesText({ hosts: numbers }: Loss, hosts: PlanReport['hosts']): string {
-  const names = numbers.map(number => hosts[number]?.name ?? String(number));
-  let told = names.length;
-  const text = (): string =>
-    `${names.slice(0, told).join(', ')}${told < names.length ? ` and ${names.length - told} more` : ''}`;
-  while (told > 1 && text().length > NAMES_LENGTH) told -= 1;
-  return text();
-}
-
 /** Two units: `2 h 10 min`, `45 s`. */
 function longSpan(ms: number): string {
   const seconds = Math.round(ms / 1000);
@@ -367,7 +333,6 @@ type PlanRecord = { readonly message_type: string } & Readonly<Record<string, un
 
 function recordsOf(report: PlanReport): PlanRecord[] {
   const { loss, hosts } = report;
-  const named = (of: Loss): string[] => of.hosts.map(number => hosts[number]?.name ?? String(number));
   return [
     ...hosts.map(({ name, lentBytes, usedBytes, copies, gone }) => ({
       message_type: 'plan_host',
@@ -392,21 +357,7 @@ function recordsOf(report: PlanReport): PlanRecord[] {
       gone: phase.short.gone,
       over: phase.overParcels,
     })),
-    {
-      message_type: 'plan_loss',
-      lose: loss.lose,
-      without_copy: loss.bare,
-      hosts: named(loss.uncopied),
-      parcels: loss.uncopied.parcels,
-      bytes: loss.uncopied.bytes,
-      lost_hosts: named(loss.lost),
-      lost_parcels: loss.lost.parcels,
-      lost_bytes: loss.lost.bytes,
-      exact: loss.exact,
-      sets: loss.sets,
-      sets_that_uncopy: loss.setsThatUncopy,
-      sets_that_lose: loss.setsThatLose,
-    },
+    { message_type: 'plan_loss', ...lossFields(loss, nameIn(report)) },
     {
       message_type: 'plan',
       seed: report.seed,

@@ -500,6 +500,7 @@ export interface PlacementReport {
   readonly parcel: ParcelId;
   readonly key: Key;
   readonly bytes: number;
+  readonly source: string;
   readonly sourceId: SourceId;
   /** The newest head lists it; false: its hold alone keeps it. */
   readonly listed: boolean;

@@ -83,8 +83,9 @@ export class Whereabouts {
   }
 
   async *placements(): AsyncGenerator<PlacementReport> {
-    const { known, roster } = this.#options;
-    for (const sourceId of this.#options.names.all()) {
+    const { known, names, roster } = this.#options;
+    for (const sourceId of names.all()) {
+      const source = names.nameOf(sourceId);
       const want = known.copiesWanted(sourceId) ?? 0;
       for (const { id, key, bytes, listed, newest } of known.wanted(sourceId)) {
         // What a draining host has counts no more, and may be all that copies can be made of.
@@ -92,7 +93,7 @@ export class Whereabouts {
           const drains = roster.member(host)?.state === 'draining' && liveness !== 'dead';
           return counts || drains ? [{ host, store }] : [];
         });
-        yield { parcel: id, key, bytes, sourceId, listed, newest, want, holders };
+        yield { parcel: id, key, bytes, source, sourceId, listed, newest, want, holders };
       }
     }
   }

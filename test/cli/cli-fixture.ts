@@ -8,9 +8,16 @@ import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { ClusterError } from '../../src/core/fault.js';
-import type { ClusterId, HostId, ObjectId, SourceId } from '../../src/core/ids.js';
+import type { ClusterId, HostId, Key, ObjectId, ParcelId, SourceId } from '../../src/core/ids.js';
 import { startControlServer } from '../../src/daemon/control-server.js';
-import type { HostReport, Service, SnapshotReport, SourceReport, StatusReport } from '../../src/daemon/service.js';
+import type {
+  HostReport,
+  PlacementReport,
+  Service,
+  SnapshotReport,
+  SourceReport,
+  StatusReport,
+} from '../../src/daemon/service.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 export const MAIN = fileURLToPath(new URL('../../src/cli/cluster.cjs', import.meta.url));
@@ -139,6 +146,25 @@ export const statusOf = (changes: Partial<StatusReport> = {}): StatusReport => (
   settled: true,
   ...changes,
 });
+
+/** The nth parcel: of the newest snapshot, unless `changes` say otherwise. */
+export function placementOf(
+  n: number,
+  changes: Pick<PlacementReport, 'holders'> & Partial<PlacementReport>,
+): PlacementReport {
+  const hex = n.toString(16).padStart(2, '0');
+  return {
+    parcel: hex.repeat(32) as ParcelId,
+    key: hex.repeat(16) as Key,
+    bytes: 1_000_000,
+    source: 'photos',
+    sourceId: SOURCE_ID,
+    listed: true,
+    newest: true,
+    want: 2,
+    ...changes,
+  };
+}
 
 const notExpected = (method: string) => () => {
   throw new ClusterError('NOT_EXPECTED', `this test does not expect ${method}`, { blame: 'operator' });

@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
-import type { HostId, Key, ParcelId, StoreId } from '../../src/core/ids.js';
-import type { HostReport, PlacementReport } from '../../src/daemon/service.js';
+import type { HostId, ParcelId, StoreId } from '../../src/core/ids.js';
+import type { HostReport } from '../../src/daemon/service.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
-import { cluster, each, HOST, hostOf, recordsOf, SOURCE_ID, serve } from './cli-fixture.js';
+import { cluster, each, HOST, hostOf, placementOf, recordsOf, serve } from './cli-fixture.js';
 
 /** A command runs by then, also on a busy machine; the one that it is for would run for minutes. */
 const STARTED_MS = 5_000;
@@ -26,21 +26,6 @@ test('simulate needs no cluster, prints its seed, and says the same twice', asyn
 test('without --seed it is 42, and said', async t => {
   t.regex((await cluster(['simulate', '--hosts', '3', '--files', '3'])).out, /seed 42/);
 });
-
-/** Of the newest snapshot, unless `changes` say otherwise. */
-function placementOf(n: number, changes: Pick<PlacementReport, 'holders'> & Partial<PlacementReport>): PlacementReport {
-  const hex = n.toString(16).padStart(2, '0');
-  return {
-    parcel: hex.repeat(32) as ParcelId,
-    key: hex.repeat(16) as Key,
-    bytes: 1_000_000,
-    sourceId: SOURCE_ID,
-    listed: true,
-    newest: true,
-    want: 2,
-    ...changes,
-  };
-}
 
 test('simulate --json gives hosts, phases, what a loss takes, and the whole', async t => {
   const { out, code } = await cluster([

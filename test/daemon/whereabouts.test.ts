@@ -73,7 +73,7 @@ test('a placement says of what snapshots its parcel is, and names the stores who
   const placements: PlacementReport[] = [];
   for await (const placement of whereabouts.placements()) placements.push(placement);
   t.is(placements.length, 2);
-  t.like(placements[0], { parcel: 'p', bytes: 5, want: 2, listed: true, newest: false });
+  t.like(placements[0], { parcel: 'p', bytes: 5, source: 'photos', want: 2, listed: true, newest: false });
   const hostsOf = (placement: PlacementReport | undefined) => placement?.holders.map(({ host }) => host as string);
   t.deepEqual(hostsOf(placements[0]), ['mini']);
   // Others copy from a host that drains, as long as it is there.

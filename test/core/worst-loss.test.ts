@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { type HeldParcel, worstLoss } from '../../sim/plan/worst-loss.js';
+import { type HeldParcel, lossesOf, worstLoss } from '../../src/core/worst-loss.js';
 import { law } from '../helpers/law.js';
 
 const held = (...holders: number[]): HeldParcel => ({ bytes: 10, origin: 9, holders });
@@ -121,4 +121,14 @@ test('law: no other set of hosts takes more', t => {
       },
     ),
   );
+});
+
+test('what sets of different sizes take is counted in one go, each by itself', t => {
+  const parcels = [held(1, 2), held(1), { ...held(2), origin: 2 }, { ...held(), origin: 3 }];
+  const [one, two, pair, origin] = lossesOf([[1], [2], [2, 1], [3]], parcels);
+  t.deepEqual(one, { uncopied: { hosts: [1], parcels: 1, bytes: 10 }, lost: { hosts: [1], parcels: 0, bytes: 0 } });
+  t.deepEqual(two?.lost, { hosts: [2], parcels: 1, bytes: 10 });
+  t.deepEqual(pair?.uncopied, { hosts: [1, 2], parcels: 3, bytes: 30 });
+  t.deepEqual(origin, { uncopied: { hosts: [3], parcels: 0, bytes: 0 }, lost: { hosts: [3], parcels: 1, bytes: 10 } });
+  t.deepEqual(lossesOf([], parcels), []);
 });

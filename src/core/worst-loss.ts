@@ -94,6 +94,19 @@ export function worstLoss({
   return { lose, bare, uncopied, lost, exact, sets: exact ? all : seen, setsThatUncopy, setsThatLose };
 }
 
+/** What each of these sets of hosts would take, if all of it went at once. `hosts` in each `Loss` is the set. */
+export function lossesOf(
+  sets: readonly (readonly number[])[],
+  parcels: Iterable<HeldParcel>,
+): readonly { readonly uncopied: Loss; readonly lost: Loss }[] {
+  const { groups } = grouped(parcels, Math.max(0, ...sets.map(set => set.length)));
+  return sets.map(set => {
+    const hosts = [...set].sort((a, b) => a - b);
+    const { uncopied, lost } = takenBy(hosts, groups);
+    return { uncopied: { hosts, ...uncopied }, lost: { hosts, ...lost } };
+  });
+}
+
 function grouped(parcels: Iterable<HeldParcel>, lose: number): { readonly groups: Groups; readonly bare: number } {
   const groups = new Map<string, Group>();
   let bare = 0;
