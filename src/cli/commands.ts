@@ -36,6 +36,7 @@ export const COMMANDS: readonly NamedCommand[] = [
     load: async () => (await import('./ls-replicas.js')).lsReplicasCommand,
     tells: true,
   },
+  { names: ['explain'], load: async () => (await import('./explain.js')).explainCommand, tells: true },
   { names: ['survive'], load: async () => (await import('./survive.js')).surviveCommand, tells: true },
   { names: ['restore'], load: async () => (await import('./restore.js')).restoreCommand },
   { names: ['tree'], load: async () => (await import('./tree.js')).treeCommand },

@@ -1,14 +1,12 @@
 /** `cluster dump SOURCE[@SNAPSHOT]:PATH`: the bytes of one file, to stdout. */
 import { Command } from 'commander';
-import { escapePath } from '../catalog/path-text.js';
 import { ClusterError } from '../core/fault.js';
-import type { Service } from '../daemon/service.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { SPEC_HELP } from './ls.js';
+import { oneFile } from './one-file.js';
 import type { Run } from './run.js';
 import { shortId, timeText } from './text.js';
-import { tellNewer } from './unreachable.js';
 
 /** The output does not show which snapshot a time means. */
 const NAMES_TIME = /^[^@:]*@\d{4}-/;
@@ -23,27 +21,15 @@ export const dumpCommand = (run: Run): Command =>
 
 async function dump(context: Context, spec: string): Promise<ExitCode> {
   const service = context.service();
-  const { sourceId, snapshot, under, newer, source } = await service.resolve({ spec }, context.signal);
-  tellNewer(context, newer);
+  const { source, snapshot, name, entry, parcel } = await oneFile(context, spec, 'restore');
   if (NAMES_TIME.test(spec)) context.note(`${source}@${shortId(snapshot.id)} of ${timeText(snapshot.timeMs)}`);
-  const name = `${source}:${escapePath(under)}`;
-  const found = await entryAt(service.entries({ sourceId, snapshot: snapshot.id, under }, context.signal), {
-    under,
-    name,
-  });
-  if (found?.entry.kind !== 'file') {
-    const what = found?.entry.kind ?? 'directory';
-    throw new ClusterError('BAD_ARGUMENT', `${name} is a ${what}: name one file, or use restore`, {
-      blame: 'operator',
-    });
-  }
-  const { blob, size } = found.entry;
+  const { blob, size } = entry;
   if (blob === undefined || size === 0) return EXIT.ok;
   // Loaded only here: no other command needs it.
   const { HeldBack } = await import('./held-back.js');
   const held = new HeldBack(blob, size);
   try {
-    for await (const frame of service.content({ parcel: found.parcel, blobs: [blob] }, context.signal)) {
+    for await (const frame of service.content({ parcel, blobs: [blob] }, context.signal)) {
       if (frame.kind === 'start') held.begin();
       else if (frame.kind === 'data') await held.add(frame.data);
       else if (frame.kind === 'waiting') context.note(`waiting for ${frame.hosts.join(' or ')}, gone just now`);
@@ -65,18 +51,4 @@ async function dump(context: Context, spec: string): Promise<ExitCode> {
       blame: 'passing',
     },
   );
-}
-
-/** Goes on past entries that no host can give: the one that is looked for may come after them. */
-async function entryAt(
-  items: ReturnType<Service['entries']>,
-  { under, name }: { readonly under: Buffer; readonly name: string },
-) {
-  let lacking: string | undefined;
-  for await (const item of items) {
-    if ('lacking' in item) lacking ??= item.lacking;
-    else if (!item.isStandIn && item.entry.path.equals(under)) return item;
-  }
-  if (lacking === undefined) return undefined;
-  throw new ClusterError('UNREACHABLE', `${name} may be in ${lacking}`, { blame: 'passing' });
 }

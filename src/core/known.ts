@@ -7,6 +7,7 @@ import type { Claims } from './claims.js';
 import { type Member, mayHoldCopies } from './cluster-config.js';
 import type { Dropping } from './dropping.js';
 import type { Boot } from './duplicate.js';
+import { type ExplainContext, explain, type HostExplained } from './explain.js';
 import type { HeldHere } from './held-here.js';
 import type { Holdings } from './holdings.js';
 import type { LogPosition } from './holdings-log.js';
@@ -64,7 +65,7 @@ export interface WantedParcel extends ParcelRef {
 }
 
 /** Where the answers come from. */
-export interface KnownContext extends RoomWantedContext {
+export interface KnownContext extends RoomWantedContext, ExplainContext {
   readonly self: { readonly host: HostId; readonly member: () => Member | undefined };
   readonly table: ParcelTable;
   readonly holdings: Holdings;
@@ -76,7 +77,7 @@ export interface KnownContext extends RoomWantedContext {
   readonly takingBack: Pick<TakingBack, 'bytesIn' | 'has'>;
   readonly auditing: Pick<Auditing, 'distrustsOf'>;
   readonly dropping: Pick<Dropping, 'size'>;
-  readonly pursuing: Pick<Pursuing, 'size' | 'fetches' | 'isAfter'>;
+  readonly pursuing: Pick<Pursuing, 'size' | 'fetches' | 'isAfter' | 'claims'>;
   readonly relocating: Pick<Relocating, 'size'>;
   readonly here: Pick<HeldHere, 'heldIn'>;
   readonly count: (row: Row, withHead?: { readonly source: SourceId; readonly seq: number }) => CopyCount;
@@ -208,6 +209,12 @@ export class Known {
         liveness: this.#of.placement.livenessOf(host),
       };
     });
+  }
+
+  /** Why each member has a copy of the parcel, or has none; undefined for a parcel that is not wanted. */
+  explain(parcel: ParcelId): readonly HostExplained[] | undefined {
+    const row = this.#of.table.find(parcel);
+    return row === undefined || this.#of.wanted.copiesWanted(row) === undefined ? undefined : explain(this.#of, row);
   }
 
   /** Some store's log names the parcel, whatever its audits: a failed audit reported by others ends no hold. */

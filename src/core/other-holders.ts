@@ -76,6 +76,20 @@ export class OtherHolders {
   dropsBefore(row: Row, origin: HostId, asker: HostId, other: HostId): boolean {
     const draining = (host: HostId): boolean => this.#memberOf(host)?.state === 'draining';
     if (draining(asker) !== draining(other)) return draining(asker);
+    const candidate = this.#candidates(row, origin);
+    return isBefore(candidate(other), candidate(asker));
+  }
+
+  /** Hosts in the order in which they are to hold the row, all being fit to. */
+  inOrder(row: Row, origin: HostId, hosts: readonly HostId[]): readonly HostId[] {
+    const candidate = this.#candidates(row, origin);
+    return hosts
+      .map(host => ({ host, as: candidate(host) }))
+      .sort((a, b) => (isBefore(a.as, b.as) ? -1 : 1))
+      .map(({ host }) => host);
+  }
+
+  #candidates(row: Row, origin: HostId): (host: HostId) => Candidate {
     const key = this.#table.keyWords(row);
     const originDomain = this.#placement.domainOf(origin);
     const familyHosts = this.#familyHosts(row);
@@ -87,7 +101,7 @@ export class OtherHolders {
     };
     const inOriginDomain = (host: HostId): boolean => this.#placement.domainOf(host) === originDomain;
     const roams = (host: HostId): boolean => this.#memberOf(host)?.roaming === true;
-    const candidate = (host: HostId): Candidate => {
+    return host => {
       const own = ranked(host);
       if (inOriginDomain(host) || !roams(host)) return { ...own, late: inOriginDomain(host) };
       // As for grabbing (placement.ts): otherwise the surplus roaming host would expect the others, which may keep
@@ -97,7 +111,6 @@ export class OtherHolders {
       );
       return { ...own, late: before.length >= (this.#copiesWanted(row) ?? 1) - 1 };
     };
-    return isBefore(candidate(other), candidate(asker));
   }
 
   /**

@@ -13,7 +13,7 @@ import { parseSourceSpec } from '../catalog/source-spec.js';
 import { walkReadable } from '../catalog/walk-readable.js';
 import type { Timing } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
-import type { HostId, ObjectId, SourceId } from '../core/ids.js';
+import type { HostId, ObjectId, ParcelId, SourceId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { ObjectReader } from '../core/objects.js';
 import type { Membership } from '../membership/membership.js';
@@ -48,6 +48,7 @@ import type {
   DrillReport,
   DrillRequest,
   EntriesRequest,
+  ExplainReport,
   ForgetArchivedRequest,
   ForgetFutureRequest,
   ForgetReport,
@@ -200,6 +201,10 @@ export class Answers implements Service {
 
   replicas(request: ReplicasRequest, signal: AbortSignal): AsyncGenerator<ReplicaReport | LackingEntries> {
     return this.#whereabouts.replicas(request, signal);
+  }
+
+  async explain({ parcel }: { readonly parcel: ParcelId }): Promise<ExplainReport> {
+    return this.#whereabouts.explain(parcel);
   }
 
   placements(): AsyncGenerator<PlacementReport> {

@@ -60,6 +60,7 @@ export function serviceAt(stateDir: string): Service {
     forgetArchived: (request, signal) => plain('forgetArchived', request, signal),
     snapshots: (request, signal) => plain('snapshots', request, signal),
     replicas: (request, signal) => stream('replicas', inUtc(request), signal),
+    explain: (request, signal) => plain('explain', request, signal),
     placements: signal => stream('placements', undefined, signal),
     scrub: signal => stream('scrub', undefined, signal),
     drill: (request, signal) => stream('drill', request, signal),

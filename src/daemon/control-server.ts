@@ -77,6 +77,7 @@ const pathBytes = z
   .instanceof(Buffer)
   .refine(path => path.length <= PATH_BYTES_MAX, `longer than ${PATH_BYTES_MAX} bytes`);
 const sourceId = z.string().transform(checked(parseSourceId));
+const parcelId = z.string().transform(checked(parseParcelId));
 const objectId = z.string().transform(checked(parseObjectId));
 
 const keepCount = z.int().min(0).max(KEEP_MAX);
@@ -130,6 +131,7 @@ const REQUESTS = {
     only: z.array(z.enum(['under', 'over', 'missing'])).max(3),
     host: name.exactOptional(),
   }),
+  explain: z.strictObject({ parcel: parcelId }),
   placements: nothing,
   scrub: nothing,
   drill: z.strictObject({ source: name.exactOptional(), files: z.int().min(1).max(DRILL_FILES_MAX) }),
@@ -140,7 +142,7 @@ const REQUESTS = {
   removeTrees: trees,
   content: z
     .strictObject({
-      parcel: z.string().transform(checked(parseParcelId)),
+      parcel: parcelId,
       blobs: z
         .array(z.string().transform(checked(parseBlobId)))
         .min(1)

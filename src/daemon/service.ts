@@ -19,6 +19,7 @@ import type { LiveDifference } from '../catalog/live-diff.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import type { KeepCounts, KeepReason } from '../catalog/retention.js';
 import type { Timing } from '../core/cluster-config.js';
+import type { Because, Why } from '../core/explain.js';
 import type { ClusterId, HostId, Key, ObjectId, ParcelId, SourceId, StoreId } from '../core/ids.js';
 import type { LoopDelayReport } from './loop-delay.js';
 
@@ -77,6 +78,11 @@ export interface Service {
   snapshots(request: SnapshotsRequest, signal: AbortSignal): Promise<readonly SnapshotReport[]>;
   /** Which copies there are, one report a file. In its place in the order, also what no host that is up can name. */
   replicas(request: ReplicasRequest, signal: AbortSignal): AsyncIterable<ReplicaReport | LackingEntries>;
+  /**
+   * Why each member has a copy of the parcel, or has none, in the order in which they are to have them.
+   * @throws ClusterError SNAPSHOT_GONE when no configured source wants it
+   */
+  explain(request: { readonly parcel: ParcelId }, signal: AbortSignal): Promise<ExplainReport>;
   /** Every wanted parcel and its holders: the layout without file names, as the simulator takes it. */
   placements(signal: AbortSignal): AsyncIterable<PlacementReport>;
 
@@ -510,6 +516,21 @@ export interface PlacementReport {
   readonly want: number;
   /** The stores with a copy that counts, or would count if its host were not draining, and their hosts. */
   readonly holders: readonly { readonly host: HostId; readonly store: StoreId }[];
+}
+
+export interface ExplainReport {
+  /** Of the parcel: of all files in it together. */
+  readonly bytes: number;
+  /** N, and how many copies count now. */
+  readonly want: number;
+  readonly have: number;
+  readonly hosts: readonly {
+    readonly host: string;
+    readonly why: Why['has'];
+    readonly because?: Because;
+    /** The host that `because` speaks of. */
+    readonly with?: string;
+  }[];
 }
 
 export interface Holder {

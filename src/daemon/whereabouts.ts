@@ -1,8 +1,9 @@
-/** Whereabouts: which hosts hold which parts: of each file of the newest snapshots, and of each wanted parcel. */
+/** Whereabouts: which hosts hold which parts, and why: of each file of the newest snapshots, and of each wanted parcel. */
 import { lackingIn } from '../catalog/gap-text.js';
 import type { LackingEntries } from '../catalog/restore-content.js';
 import { parseSourceSpec } from '../catalog/source-spec.js';
 import { walkReadable } from '../catalog/walk-readable.js';
+import { ClusterError } from '../core/fault.js';
 import type { ObjectId, ParcelId, SourceId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { ObjectReader } from '../core/objects.js';
@@ -11,11 +12,14 @@ import { needHost } from './configuring.js';
 import type { NamedSnapshots } from './named-snapshots.js';
 import { AskedTwice } from './object-finder.js';
 import type { Roster } from './roster.js';
-import type { Holder, PlacementReport, ReplicaReport, ReplicasRequest } from './service.js';
+import type { ExplainReport, Holder, PlacementReport, ReplicaReport, ReplicasRequest } from './service.js';
 import { nameIn, type SourceNames } from './source-names.js';
 
 export interface WhereaboutsOptions {
-  readonly known: Pick<Known, 'copies' | 'copiesWanted' | 'holders' | 'wanted'>;
+  readonly known: Pick<
+    Known,
+    'bytesOf' | 'copies' | 'copiesWanted' | 'explain' | 'holders' | 'wanted' | 'wantedCopies'
+  >;
   readonly catalog: CatalogKeeper;
   /** Also reads records: from this host or from any host that has them. */
   readonly objects: ObjectReader;
@@ -80,6 +84,28 @@ export class Whereabouts {
       counting.set(name, counts || counting.get(name) === true);
     }
     return Array.from(counting, ([host, counts]) => ({ host, counts })).sort((a, b) => (a.host < b.host ? -1 : 1));
+  }
+
+  explain(parcel: ParcelId): ExplainReport {
+    const { known, roster } = this.#options;
+    const explained = known.explain(parcel);
+    if (explained === undefined) {
+      const why = 'its snapshot is listed no more, or its source is not configured';
+      throw new ClusterError('SNAPSHOT_GONE', `no host is to have copies of parcel ${parcel}: ${why}`, {
+        blame: 'operator',
+      });
+    }
+    return {
+      bytes: known.bytesOf(parcel) ?? 0,
+      want: known.wantedCopies(parcel) ?? 0,
+      have: known.copies(parcel),
+      hosts: explained.map(({ host, why }) => ({
+        host: roster.nameOf(host),
+        why: why.has,
+        ...('because' in why && { because: why.because }),
+        ...('with' in why && why.with !== undefined && { with: roster.nameOf(why.with) }),
+      })),
+    };
   }
 
   async *placements(): AsyncGenerator<PlacementReport> {

@@ -188,6 +188,7 @@ export function serviceOf(given: Partial<Service>): Service {
     'protection',
     'snapshots',
     'replicas',
+    'explain',
     'placements',
     'scrub',
     'drill',

@@ -21,6 +21,15 @@ async function aHost(t: ExecutionContext) {
     known: {
       copiesWanted: () => 2,
       copies: () => 1,
+      bytesOf: () => 5,
+      wantedCopies: () => 2,
+      explain: (parcel: string) =>
+        parcel === 'gone'
+          ? undefined
+          : [
+              { host: 'mini', why: { has: 'copy' } },
+              { host: 'pi', why: { has: 'nothing', because: 'same-domain', with: 'mini' } },
+            ],
       wanted: () => [
         { id: 'p', key: 'k', bytes: 5, listed: true, newest: false },
         { id: 'drains', key: 'l', bytes: 5, listed: true, newest: true },
@@ -89,4 +98,21 @@ test('a record that nobody gives is told, and what stands behind it is listed', 
     list.find(one => typeof one === 'string') as string,
     /^1 parcel \(9 MB\).*, of which the hosts that are up have not even the names$/,
   );
+});
+
+test('what nobody wants is not explained, and what is explained has names', async t => {
+  const { whereabouts } = await aHost(t);
+  t.deepEqual(whereabouts.explain('p' as ParcelId), {
+    bytes: 5,
+    want: 2,
+    have: 1,
+    hosts: [
+      { host: 'mini', why: 'copy' },
+      { host: 'pi', why: 'nothing', because: 'same-domain', with: 'mini' },
+    ],
+  });
+  t.throws(() => whereabouts.explain('gone' as ParcelId), {
+    code: 'SNAPSHOT_GONE',
+    message: /no host is to have copies of parcel gone/,
+  });
 });
