@@ -2,15 +2,34 @@
 import { readFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { ClusterError, messageOf } from '../core/fault.js';
-import type { ConfigReport } from '../daemon/service.js';
+import type { ConfigReport, ConfigStepReport } from '../daemon/service.js';
 import { absolutePathArgument, countArgument } from './arguments.js';
-import type { Context } from './context.js';
+import type { Context, JsonRecord } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import type { Run } from './run.js';
+import { tableText, timeRecord, timeText } from './text.js';
+
+/** So many versions fit on a screen. */
+const HISTORY_DEFAULT = 20;
 
 export const configCommand = (run: Run): Command => {
   const config = new Command('config').description('the policy of the whole cluster: sources, stores, copies, timing');
-  config.command('show').description('the policy in use, as YAML').action(run(show));
+  config
+    .command('show')
+    .description('the policy in use, as YAML, or that of an earlier version')
+    .argument('[version]', 'its number', countArgument)
+    .action(run(show));
+  config
+    .command('history')
+    .description('the versions of the configuration, the newest first: when, by whom, and what each changed')
+    .option('--last <n>', 'so many of them', countArgument, HISTORY_DEFAULT)
+    .action(run(history));
+  config
+    .command('rollback')
+    .description('put the policy of an earlier version in force again; members stay as they are')
+    .argument('<version>', 'its number', countArgument)
+    .option('--yes', 'even if it lowers copies or removes stores')
+    .action(run(rollback));
   config
     .command('apply')
     .description('put a policy in force, on every host')
@@ -38,10 +57,50 @@ export const configCommand = (run: Run): Command => {
   return config;
 };
 
-async function show(context: Context): Promise<ExitCode> {
-  const report = await context.service().configShow(context.signal);
+async function show(context: Context, version: number | undefined): Promise<ExitCode> {
+  const service = context.service();
+  const report = await (version === undefined
+    ? service.configShow(context.signal)
+    : service.configAt({ version }, context.signal));
   if (context.json) await tell(context, report);
   else await context.print(report.text.replace(/\n$/, ''));
+  return EXIT.ok;
+}
+
+async function history(context: Context, { last }: { readonly last: number }): Promise<ExitCode> {
+  const steps: ConfigStepReport[] = [];
+  for await (const step of context.service().configHistory(context.signal)) {
+    steps.push(step);
+    if (steps.length === last) break;
+  }
+  if (context.json) for (const step of steps) await context.record(stepRecord(step));
+  else
+    await context.print(
+      await tableText(
+        context.isTerminal,
+        [{ head: 'version', align: 'right' }, { head: 'time' }, { head: 'by' }, { head: 'changed' }],
+        steps.map(({ version, signedMs, signer, changes }) => [
+          String(version),
+          timeText(signedMs),
+          signer ?? 'unknown',
+          changes.join('; '),
+        ]),
+      ),
+    );
+  return EXIT.ok;
+}
+
+const stepRecord = ({ version, hash, signedMs, signer, changes }: ConfigStepReport): JsonRecord => ({
+  message_type: 'config_version',
+  version,
+  hash,
+  time: timeRecord(signedMs),
+  signer: signer ?? null,
+  changes,
+});
+
+async function rollback(context: Context, version: number, { yes }: { readonly yes?: boolean }): Promise<ExitCode> {
+  await tell(context, await context.service().configRollback({ version, yes: yes === true }, context.signal));
   return EXIT.ok;
 }
 

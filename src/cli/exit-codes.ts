@@ -47,6 +47,7 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   NEEDS_YES: EXIT.usage,
   NOT_A_STORE: EXIT.usage,
   NO_SUCH_HOST: EXIT.usage,
+  NO_SUCH_VERSION: EXIT.usage,
   NO_SUCH_STORE: EXIT.usage,
   PATH_UNKNOWN: EXIT.usage,
   POLICY_INVALID: EXIT.usage,

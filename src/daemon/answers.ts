@@ -43,6 +43,8 @@ import type {
   BackupRequest,
   ConfigApply,
   ConfigReport,
+  ConfigRollback,
+  ConfigStepReport,
   DatedTreeReport,
   DrainRequest,
   DrillReport,
@@ -159,6 +161,18 @@ export class Answers implements Service {
 
   async configShow(): Promise<ConfigReport> {
     return this.#configuring.show();
+  }
+
+  configHistory(): AsyncGenerator<ConfigStepReport> {
+    return this.#options.membership.history();
+  }
+
+  configAt({ version }: { readonly version: number }): Promise<ConfigReport> {
+    return this.#configuring.at(version);
+  }
+
+  configRollback(request: ConfigRollback): Promise<ConfigReport> {
+    return this.#configuring.rollback(request);
   }
 
   async timing(): Promise<Timing> {

@@ -21,6 +21,7 @@ import type {
   AddStore,
   ConfigApply,
   ConfigReport,
+  ConfigRollback,
   DrainRequest,
   Invited,
   InviteRequest,
@@ -60,6 +61,15 @@ export class Configuring {
 
   show(): ConfigReport {
     return configReport(this.#options.membership.configuration);
+  }
+
+  async at(version: number): Promise<ConfigReport> {
+    return { version, ...(await this.#options.membership.policyOf(version)) };
+  }
+
+  async rollback({ version, yes }: ConfigRollback): Promise<ConfigReport> {
+    const { text } = await this.#options.membership.policyOf(version);
+    return this.apply({ text, fileName: `version ${version}`, yes });
   }
 
   async apply({ text, fileName, yes }: ConfigApply): Promise<ConfigReport> {

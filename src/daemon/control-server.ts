@@ -91,6 +91,9 @@ const REQUESTS = {
   statusChanges: nothing,
   hosts: nothing,
   configShow: nothing,
+  configHistory: nothing,
+  configAt: z.strictObject({ version: z.int().min(1) }),
+  configRollback: z.strictObject({ version: z.int().min(1), yes: z.boolean() }),
   timing: nothing,
   configApply: z.strictObject({ text: z.string(), fileName: localPath, yes: z.boolean() }),
   configAddStore: z.strictObject({
@@ -157,6 +160,7 @@ const REQUESTS = {
 
 const STREAMS: ReadonlySet<keyof Service> = new Set<StreamMethod>([
   'statusChanges',
+  'configHistory',
   'protection',
   'replicas',
   'placements',

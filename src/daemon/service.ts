@@ -21,6 +21,7 @@ import type { KeepCounts, KeepReason } from '../catalog/retention.js';
 import type { Timing } from '../core/cluster-config.js';
 import type { Because, Why } from '../core/explain.js';
 import type { ClusterId, HostId, Key, ObjectId, ParcelId, SourceId, StoreId } from '../core/ids.js';
+import type { ConfigStep } from '../membership/config-history.js';
 import type { LoopDelayReport } from './loop-delay.js';
 
 export interface Service {
@@ -33,6 +34,15 @@ export interface Service {
   hosts(signal: AbortSignal): Promise<readonly HostReport[]>;
 
   configShow(signal: AbortSignal): Promise<ConfigReport>;
+  /** The versions that this host has, the newest first. */
+  configHistory(signal: AbortSignal): AsyncIterable<ConfigStepReport>;
+  /** The policy of a version. @throws ClusterError NO_SUCH_VERSION, VERSION_INCOMPLETE */
+  configAt(request: { readonly version: number }, signal: AbortSignal): Promise<ConfigReport>;
+  /**
+   * Puts the policy of a version in force again, as a new version. Members stay as they are.
+   * @throws ClusterError as `configAt` and `configApply`
+   */
+  configRollback(request: ConfigRollback, signal: AbortSignal): Promise<ConfigReport>;
   /** The waiting times of this host: those of the policy, and the defaults for the others. */
   timing(signal: AbortSignal): Promise<Timing>;
   /**
@@ -285,6 +295,14 @@ export interface ConfigReport {
   readonly hash: string;
   /** What a person should look at although it was accepted: sentences. Empty for `configShow` and `revoke`. */
   readonly warnings?: readonly string[];
+}
+
+export type ConfigStepReport = ConfigStep;
+
+export interface ConfigRollback {
+  readonly version: number;
+  /** The person has agreed to everything that it takes away. */
+  readonly yes: boolean;
 }
 
 export interface ConfigApply {

@@ -21,6 +21,7 @@ import type { ConfigHint } from '../core/messages.js';
 import type { Signer } from '../core/signed.js';
 import { Admin, isAdminKey } from './admin.js';
 import { type Admission, admissionFlaw, type Joiner, readAdmission, signAdmission } from './admission.js';
+import { type ConfigStep, configHistory, policyOf } from './config-history.js';
 import { type Acceptance, ConfigStore, MARKS_MAX } from './config-store.js';
 import type { Configuration, Reader, Revocation, UncheckedVersion } from './configuration.js';
 import { ADMISSIONS_MAX, decideAdmission, type JoinRefusal, type JoinVerdict } from './decide-admission.js';
@@ -145,6 +146,16 @@ export class Membership {
   /** The newest version in use. */
   get configuration(): Configuration {
     return this.#store.current;
+  }
+
+  /** Every version that this host has, the newest first. */
+  history(): AsyncGenerator<ConfigStep> {
+    return configHistory(this.#store);
+  }
+
+  /** The policy of a version. @throws ClusterError NO_SUCH_VERSION, VERSION_INCOMPLETE */
+  policyOf(version: number): ReturnType<typeof policyOf> {
+    return policyOf(this.#store, version);
   }
 
   /** For each host that is shut out, by the configuration in use or a lost branch: which of its words stay valid. */

@@ -7,7 +7,7 @@ import type { ConfigApply, HostReport, StatusReport } from '../../src/daemon/ser
 import { takeLock } from '../../src/platform/lock.js';
 import { foreignFolder } from '../helpers/foreign-folder.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
-import { cluster, eachThenSilence, hostOf, recordsOf, serve, statusOf } from './cli-fixture.js';
+import { cluster, each, eachThenSilence, hostOf, recordsOf, serve, statusOf } from './cli-fixture.js';
 
 test('init creates a cluster in a folder of its own, once', async t => {
   const state = join(temporaryFolder(t), 'new/state');
@@ -129,6 +129,47 @@ test('config show prints the policy as it is, and config apply reads it back fro
   const absent = await cluster(['--state', stateDir, 'config', 'apply', `${file}x`]);
   t.is(absent.code, 2);
   t.regex(absent.err, /cannot read the policy: ENOENT/);
+});
+
+test('config history lists versions, the newest first, as many as are asked for', async t => {
+  const steps = [3, 2, 1].map(version => ({
+    version,
+    hash: 'ab'.repeat(32),
+    signedMs: Date.UTC(2026, 6, version),
+    signer: version === 2 ? undefined : 'imac',
+    changes: version === 3 ? ['policy of mini', 'mini was admitted'] : ['policy for all'],
+  }));
+  const stateDir = await serve(t, { configHistory: () => each(...steps) });
+  const { out } = await cluster(['--state', stateDir, 'config', 'history', '--last', '2']);
+  t.deepEqual(out.split('\n'), [
+    'version\ttime\tby\tchanged',
+    '3\t2026-07-03 00:00:00\timac\tpolicy of mini; mini was admitted',
+    '2\t2026-07-02 00:00:00\tunknown\tpolicy for all',
+    '',
+  ]);
+  const records = recordsOf((await cluster(['--state', stateDir, 'config', 'history', '--json'])).out);
+  t.is(records.length, 3);
+  t.like(records[1], { message_type: 'config_version', version: 2, time: '2026-07-02T00:00:00.000Z', signer: null });
+});
+
+test('config show takes a version, and config rollback puts its policy in force again', async t => {
+  const asked: unknown[] = [];
+  const stateDir = await serve(t, {
+    configAt: async ({ version }) => ({ text: `# ${version}\n`, version, hash: 'h' }),
+    configRollback: async request => {
+      asked.push(request);
+      return { text: '', version: 9, hash: 'h' };
+    },
+  });
+  t.is((await cluster(['--state', stateDir, 'config', 'show', '4'])).out, '# 4\n');
+  const { code, out } = await cluster(['--state', stateDir, 'config', 'rollback', '4']);
+  t.deepEqual([code, out], [0, 'configuration 9 is in force\n']);
+  await cluster(['--state', stateDir, 'config', 'rollback', '4', '--yes']);
+  t.deepEqual(asked, [
+    { version: 4, yes: false },
+    { version: 4, yes: true },
+  ]);
+  t.is((await cluster(['--state', stateDir, 'config', 'rollback', 'x'])).code, 2);
 });
 
 test('config add-store and add-source pass on what was typed and nothing else', async t => {
