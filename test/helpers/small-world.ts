@@ -43,6 +43,7 @@ export interface HostOptions {
   readonly lentBytes?: number;
   readonly domain?: string;
   readonly state?: Member['state'];
+  readonly trust?: Member['trust'];
   readonly roaming?: boolean;
 }
 
@@ -158,7 +159,7 @@ export class SmallWorld {
         name: `h${i}`,
         peer: parsePeerName(`12D3Koo${'A'.repeat(45)}`),
         state: options.state ?? 'active',
-        trust: 'trusted',
+        trust: options.trust ?? 'trusted',
         domain: options.domain ?? host,
         roaming: options.roaming ?? false,
       };
