@@ -24,8 +24,8 @@ export interface Member {
  * Whether copies may be placed with a member, now or once it no longer drains. Only the logs of such members are read:
  * no copy of an untrusted or a provisional member counts, whatever its log says.
  */
-export const mayHoldCopies = ({ state, trust }: Member): boolean =>
-  trust === 'trusted' && (state === 'active' || state === 'draining');
+export const mayHoldCopies = (member: Member | undefined): boolean =>
+  member?.trust === 'trusted' && (member.state === 'active' || member.state === 'draining');
 
 /** Whether a copy counts with a member, and a new one may come to it: those of one that drains are to go. */
 export const mayTakeCopies = (member: Member | undefined): member is Member =>

@@ -8,7 +8,7 @@
  * hosts by the configuration in use. dropping.ts, its only caller, ensures that the attempt entered DROPPING before it
  * asked, and that nothing has made it void since.
  */
-import type { Member } from './cluster-config.js';
+import { type Member, mayTakeCopies } from './cluster-config.js';
 import type { HostId, Nonce, ParcelId, Possession, StoreId } from './ids.js';
 
 export interface Grant {
@@ -68,7 +68,7 @@ export class DropProof {
     /** @returns whether the host counts, by itself or through another one of its domain */
     const count = (host: HostId): boolean => {
       const member = claim.memberOf(host);
-      if (claim.origins.includes(host) || member?.state !== 'active' || member.trust !== 'trusted') return false;
+      if (claim.origins.includes(host) || !mayTakeCopies(member)) return false;
       if (!byDomain.has(member.domain)) byDomain.set(member.domain, host);
       return true;
     };

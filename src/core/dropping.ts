@@ -21,7 +21,7 @@
  * Keeps I1 to I4. Driven by the machine; specified by protocols/drop/drop.md and checked by the models beside it.
  */
 import type { Chance } from './chance.js';
-import type { ClusterConfig, ConfigMark, Member } from './cluster-config.js';
+import { type ClusterConfig, type ConfigMark, type Member, mayHoldCopies, mayTakeCopies } from './cluster-config.js';
 import { type DropVerdict, type DropView, decideDrop } from './drop.js';
 import { DropProof, type Grant } from './drop-proof.js';
 import type { Effect, Input } from './effects.js';
@@ -278,7 +278,7 @@ export class Dropping {
     const view: DropView = {
       nowMs,
       held: true,
-      mayDrop: member?.trust === 'trusted' && (member.state === 'active' || member.state === 'draining'),
+      mayDrop: mayHoldCopies(member),
       draining,
       emptied: this.#isDraining(store),
       copiesWanted,
@@ -476,12 +476,11 @@ export class Dropping {
 
   grantAsked(asked: Extract<Input, { is: 'grant-asked' }>, row: Row | undefined): void {
     const { memberOf, others, wanted, config, rules } = this.#of;
-    const asker = memberOf(asked.from);
     // If two stores have it, not the one that is to be emptied.
     const [store] = row === undefined ? [] : this.#of.here.allThatHold(row);
     const origin = row === undefined ? undefined : wanted.originOf(row);
     const verdict = rules.decideGrant({
-      askerIsMember: asker?.trust === 'trusted' && (asker.state === 'active' || asker.state === 'draining'),
+      askerIsMember: mayHoldCopies(memberOf(asked.from)),
       askerConfig: asked.config,
       config: config(),
       mayGrant: this.#mayGrant(store),
@@ -540,8 +539,7 @@ export class Dropping {
   }
 
   #mayGrant(store: StoreId | undefined): boolean {
-    const member = this.#of.memberOf(this.#of.self);
-    if (member?.state !== 'active' || member.trust !== 'trusted') return false;
+    if (!mayTakeCopies(this.#of.memberOf(this.#of.self))) return false;
     return store === undefined || !this.#isDraining(store);
   }
 

@@ -4,7 +4,7 @@
  */
 import type { Auditing } from './auditing.js';
 import type { Claims } from './claims.js';
-import { type Member, mayHoldCopies } from './cluster-config.js';
+import { type Member, mayHoldCopies, mayTakeCopies } from './cluster-config.js';
 import type { Dropping } from './dropping.js';
 import type { Boot } from './duplicate.js';
 import { type ExplainContext, explain, type HostExplained } from './explain.js';
@@ -157,8 +157,7 @@ export class Known {
    */
   *lost(): IterableIterator<LostParcel> {
     const { self, hosts, wanted, table } = this.#of;
-    const member = self.member();
-    if (member?.state !== 'active' || member.trust !== 'trusted') return;
+    if (!mayTakeCopies(self.member())) return;
     for (const { source } of wanted.heads()) {
       const { origin } = splitSourceId(source);
       if (origin === self.host || hosts.get(origin)?.connected === true) continue;

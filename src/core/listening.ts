@@ -71,7 +71,7 @@ export class Listening {
         if (message.heads.some(hint => this.#of.wanted.isNews(hint))) this.askState(host);
         return;
       case 'claims': {
-        if (host.member.state !== 'active' || host.member.trust !== 'trusted') return;
+        if (!mayTakeCopies(host.member)) return;
         this.#claimedRows.recount(from);
         for (const { parcel, ttlMs } of message.claims.slice(0, CLAIMS_PER_MESSAGE_MAX)) {
           const row = this.#rowToClaim(from, parcel);

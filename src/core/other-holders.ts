@@ -4,7 +4,7 @@
  * It only reads, and is asked only about parcels that have surplus copies or fit nowhere; counting and ranking, which
  * every change needs, are in placement.ts.
  */
-import type { Member } from './cluster-config.js';
+import { type Member, mayTakeCopies } from './cluster-config.js';
 import type { Holdings } from './holdings.js';
 import type { HostView } from './host-view.js';
 import type { Hosts } from './hosts.js';
@@ -148,8 +148,7 @@ export class OtherHolders {
     const { member } = host;
     return (
       !origins.includes(member.host) &&
-      member.state === 'active' &&
-      member.trust === 'trusted' &&
+      mayTakeCopies(member) &&
       !member.roaming &&
       !host.isSetAside &&
       host.liveness === 'live'

@@ -14,7 +14,7 @@ import type { Chance } from './chance.js';
 import { importanceOf, isLeft } from './claim-order.js';
 import { ClaimedBytes } from './claimed-bytes.js';
 import type { Claims } from './claims.js';
-import type { ClusterConfig, Member } from './cluster-config.js';
+import { type ClusterConfig, type Member, mayTakeCopies } from './cluster-config.js';
 import type { Effect, FetchFailure, Input } from './effects.js';
 import { assert, unreachable } from './fault.js';
 import { FetchFailures } from './fetch-failures.js';
@@ -449,7 +449,7 @@ export class Pursuing {
   /** Takes a parcel over from a host that is too full. @returns false when it cannot. */
   takeOver(row: Row): boolean {
     if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#of.here.isHeldToStay(row)) return false;
-    if (this.#member?.state !== 'active' || this.#member.trust !== 'trusted') return false;
+    if (!mayTakeCopies(this.#member)) return false;
     if (this.#wanted.originsOf(row).includes(this.#of.self) || this.#fitting.placeFor(row) === undefined) return false;
     this.#of.relocating.giveRoomBack(row);
     this.#pursue(row, this.#givers.best(row) ?? this.#wanted.knownOriginOf(row), { relocated: true });

@@ -10,7 +10,7 @@
  *
  * Driven by the machine.
  */
-import type { ClusterConfig, Member } from './cluster-config.js';
+import { type ClusterConfig, type Member, mayHoldCopies } from './cluster-config.js';
 import type { Effect, Input } from './effects.js';
 import type { HeldHere } from './held-here.js';
 import type { Holdings } from './holdings.js';
@@ -373,8 +373,7 @@ export class Relocating {
 
   /** A host that may hold no parcel has none to hand over, and would only make us fetch. */
   #mayHandOver(host: HostId): boolean {
-    const member = this.#of.memberOf(host);
-    return member?.trust === 'trusted' && (member.state === 'active' || member.state === 'draining');
+    return mayHoldCopies(this.#of.memberOf(host));
   }
 }
 

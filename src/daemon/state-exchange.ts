@@ -118,8 +118,7 @@ export class StateExchange {
 
   /** As the machine does: what others' logs say is not kept either. */
   #readsLogsOf(host: HostId): boolean {
-    const writer = this.#options.roster.member(host);
-    return writer !== undefined && mayHoldCopies(writer);
+    return mayHoldCopies(this.#options.roster.member(host));
   }
 
   /**
