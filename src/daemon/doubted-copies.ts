@@ -50,11 +50,13 @@ export class DoubtedCopies {
   /** As `look`, for the copy in that store that lists the blob. */
   lookFor({ blob, store, likely }: DoubtedBlob): void {
     const { stores, log } = this.#options;
+    const { signal } = this.#ended;
     this.#once(store, async () => {
       try {
-        const parcel = await stores.mounted(store)?.listerOf(blob, likely);
+        const parcel = await stores.mounted(store)?.listerOf(blob, likely, signal);
         if (parcel !== undefined) this.look({ parcel, store });
       } catch (error) {
+        if (signal.aborted) return;
         log.warn(
           { code: 'DOUBTED_COPY_NOT_FOUND', store, blob, err: error },
           'which copy a doubtful file belongs to could not be read; its audit will find what is wrong',
@@ -71,7 +73,7 @@ export class DoubtedCopies {
     );
   }
 
-  /** Ends every read. */
+  /** Ends every read, and every search: on a slow disk one would hold up the end of the service for minutes. */
   async stop(): Promise<void> {
     this.#ended.abort(new Error('the service stops'));
     await Promise.all(this.#looks.values());

@@ -107,9 +107,13 @@ export class CorruptParcels {
   }
 
   /** As `Store.listerOf`. */
-  async listerOf(blob: string, likely: Iterable<ParcelId>): Promise<ParcelId | undefined> {
-    const lists = async (parcel: ParcelId): Promise<boolean> =>
-      this.#parcels.isPresent(parcel) && ((await this.#records.refsOf(parcel)) ?? []).some(ref => ref.blob === blob);
+  async listerOf(blob: string, likely: Iterable<ParcelId>, signal: AbortSignal): Promise<ParcelId | undefined> {
+    const lists = async (parcel: ParcelId): Promise<boolean> => {
+      signal.throwIfAborted();
+      return (
+        this.#parcels.isPresent(parcel) && ((await this.#records.refsOf(parcel)) ?? []).some(ref => ref.blob === blob)
+      );
+    };
     for (const parcel of likely) if (await lists(parcel)) return parcel;
     if (this.#parcels.count > SHARERS_SOUGHT_MAX) return undefined;
     for (const parcel of [...this.#parcels.present()]) if (await lists(parcel)) return parcel;

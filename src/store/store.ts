@@ -366,10 +366,10 @@ export class Store {
 
   /**
    * A PRESENT parcel that lists the blob: one of the likely ones, else any. Undefined when there is none, and when none
-   * of the likely ones does and all would be too many to read. @throws what the disk says
+   * of the likely ones does and all would be too many to read. @throws what the disk says, or the signal's reason
    */
-  listerOf(blob: BlobId, likely: Iterable<ParcelId>): Promise<ParcelId | undefined> {
-    return this.#corrupt.listerOf(blob, likely);
+  listerOf(blob: BlobId, likely: Iterable<ParcelId>, signal: AbortSignal): Promise<ParcelId | undefined> {
+    return this.#corrupt.listerOf(blob, likely, signal);
   }
 
   /** True for blobs of PRESENT parcels. */

@@ -1,5 +1,6 @@
 /** Doubted copies: how often, and until when, a copy of ours is looked at. */
 import test from 'ava';
+import { pino } from 'pino';
 import { type BlobId, type ParcelId, parseNonce, parseParcelId, parseStoreId } from '../../src/core/ids.js';
 import { DoubtedCopies } from '../../src/daemon/doubted-copies.js';
 import { until } from '../helpers/until.js';
@@ -75,4 +76,22 @@ test('the copy that lists a doubtful blob is looked for, one at a time in each s
   answers[1]?.(undefined);
   await doubted.stop();
   t.deepEqual(read, [other]);
+});
+
+test('a search for such a copy ends with the service, and is no failure', async t => {
+  const lines: string[] = [];
+  const doubted = new DoubtedCopies({
+    reader: { possess: async () => new Map() },
+    stores: {
+      mounted: () => ({
+        listerOf: (_blob, _likely, signal) =>
+          new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+      }),
+    },
+    nonce: () => parseNonce('0e'.repeat(16)),
+    log: pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) }),
+  });
+  doubted.lookFor({ blob: 'a' as BlobId, store, likely: [] });
+  await doubted.stop();
+  t.deepEqual(lines, []);
 });

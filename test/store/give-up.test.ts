@@ -5,7 +5,7 @@
 import { open, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { type BlobId, parseNonce } from '../../src/core/ids.js';
+import { type BlobId, type ParcelId, parseNonce } from '../../src/core/ids.js';
 import type { Store } from '../../src/store/store.js';
 import { answerReads, unreadableAt } from '../helpers/reading-thread.js';
 import { blobOf, contentOf, grab, parcelOf, proofFor, receive, warrantFor } from '../helpers/test-parcels.js';
@@ -284,12 +284,23 @@ test.serial('of a blob, a present parcel that lists it is found: a likely one, e
     BlobId,
     BlobId,
   ];
-  t.is(await store.listerOf(shared, [NEXT.id]), NEXT.id);
-  t.is(await store.listerOf(shared, [OLD.id]), OLD.id);
-  t.is(await store.listerOf(old, [NEXT.id, parcelOf('third').id]), OLD.id);
-  t.is(await store.listerOf(nowhere, [OLD.id]), undefined);
+  const { signal } = new AbortController();
+  const listerOf = (blob: BlobId, ...likely: ParcelId[]) => store.listerOf(blob, likely, signal);
+  t.is(await listerOf(shared, NEXT.id), NEXT.id);
+  t.is(await listerOf(shared, OLD.id), OLD.id);
+  t.is(await listerOf(old, NEXT.id, parcelOf('third').id), OLD.id);
+  t.is(await listerOf(nowhere, OLD.id), undefined);
   await store.drop(proofFor(store.id, OLD.id));
-  t.is(await store.listerOf(old, [OLD.id]), undefined);
+  t.is(await listerOf(old, OLD.id), undefined);
+});
+
+test.serial('a search for who lists a blob ends when it is no longer needed, before all records are read', async t => {
+  const { store } = await begin(t);
+  await grab(store, NEXT);
+  const ended = new AbortController();
+  const search = store.listerOf(blobOf('nowhere').blob as BlobId, [], ended.signal);
+  ended.abort(new Error('the service stops'));
+  await t.throwsAsync(search, { message: 'the service stops' });
 });
 
 test.serial('of a parcel whose record is lost the del is taken, and the next opening gives up its blobs', async t => {
