@@ -405,7 +405,6 @@ export class OwnStores {
         { blame: 'operator' },
       );
     }
-    this.#mustHaveNoState(path);
     if (this.#made.at(path) === undefined) await this.#makeOnce(path, there);
     const store = await openOwnStore(path, {
       ...this.#options,
@@ -431,6 +430,10 @@ export class OwnStores {
       throw error;
     }
     log.info({ code: 'STORE_MOUNTED', path, store: store.id }, 'store mounted');
+    const keys = this.#whereKeysLie(path);
+    // Its copies count, and may be the last ones: that keys lie there is no reason to do without them.
+    if (keys !== undefined)
+      log.warn({ code: 'STORE_HAS_KEYS', path }, `${keys}: give this disk to nobody, and move the state folder`);
     mounted.log.checkpointIfDue();
     onMount(store);
     this.#rescans.mounted(mounted);
@@ -439,25 +442,30 @@ export class OwnStores {
     this.#rescans.beginIfDue(mounted);
   }
 
-  /** A disk with a store may be given away. @throws ClusterError STORE_HAS_KEYS */
-  #mustHaveNoState(path: string): void {
+  /** Undefined: not in the folder of this store. A disk with a store may be given away, and no key with it. */
+  #whereKeysLie(path: string): string | undefined {
     const [state, folder] = [this.#stateFolder, this.#folders.get(path)];
-    if (state === undefined || folder === undefined) return;
+    if (state === undefined || folder === undefined) return undefined;
     const isState = folder.path === state.path || folder.identity === state.identity;
-    if (!isState && pathsBelow(Buffer.from(folder.path, 'latin1'), [state]).length === 0) return;
-    throw new ClusterError(
-      'STORE_HAS_KEYS',
-      `the state folder of this host, where its keys lie, ${isState ? 'is that folder' : 'is below it'}, and no key may lie in a store. Nothing was written there. Name another folder in the policy`,
-      { blame: 'operator' },
-    );
+    if (!isState && pathsBelow(Buffer.from(folder.path, 'latin1'), [state]).length === 0) return undefined;
+    return `the state folder of this host, where its keys lie, ${isState ? 'is that folder' : 'is below it'}`;
   }
 
+  /** @throws ClusterError STORE_HAS_KEYS */
   async #makeOnce(path: string, there: Awaited<ReturnType<typeof readMarker>>): Promise<void> {
     const { cluster, host, boot, clock } = this.#options;
     // A store made just before this service was killed, or moved here, is taken as it is if it is this host's own.
     const isOurs = there.kind === 'found' && there.marker.cluster === cluster && there.marker.host === host;
     if (isOurs) await this.#made.remember(path, there.marker.store);
     else if (there.kind === 'absent') {
+      const keys = this.#whereKeysLie(path);
+      if (keys !== undefined) {
+        throw new ClusterError(
+          'STORE_HAS_KEYS',
+          `${keys}, and no key may lie in a store. Nothing was written there. Name another folder in the policy`,
+          { blame: 'operator' },
+        );
+      }
       const creating = { cluster, host, boot, nowMs: clock.wallMs(), random: () => randomBytes(16) };
       await this.#made.remember(path, await createStore(path, creating));
     }

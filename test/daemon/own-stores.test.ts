@@ -9,6 +9,7 @@ import { Holdings } from '../../src/core/holdings.js';
 import { compareEpochs, type LogOp, type LogPosition, logAfterAll, logStart } from '../../src/core/holdings-log.js';
 import {
   type ParcelId,
+  parseClusterId,
   parseHostId,
   parseNonce,
   parsePossession,
@@ -20,6 +21,7 @@ import { RULES } from '../../src/core/rules.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
 import type { OwnStores } from '../../src/daemon/own-stores.js';
 import type { StoreSetting } from '../../src/membership/policy.js';
+import { createStore } from '../../src/store/create-store.js';
 import type { Store } from '../../src/store/store.js';
 import { until } from '../net/fleet.js';
 import { aCopy, anOwner, host, measuredOf, only, segmentsOf } from './an-owner.js';
@@ -120,6 +122,22 @@ test('no store is made in the state folder or above it, by whatever path: keys l
   // A folder in it that has a name of its own is no danger to them.
   await stores.configure([settingOf('disk/state/hoard')]);
   t.deepEqual(alarms.list(), []);
+});
+
+test('a store that is there already stays in use when the state folder comes to lie in it, for its copies count', async t => {
+  const { folder, stores, alarms, lines, settingOf } = await anOwner(t, { stateBelow: 'disk/state' });
+  const [cluster, random] = [parseClusterId('c1'.repeat(16)), () => randomBytes(16)];
+  const id = await createStore(join(folder, 'disk'), { cluster, host, boot: 1, nowMs: 1, random });
+  await stores.configure([settingOf('disk')]);
+  t.deepEqual(
+    [...stores.stores()].map(store => store.id),
+    [id],
+  );
+  t.deepEqual(alarms.list(), []);
+  t.deepEqual(
+    lines.map(({ code }) => code),
+    ['STORE_HAS_KEYS'],
+  );
 });
 
 test('a store that is opened again is gone first, then its whole log is told; once', async t => {
