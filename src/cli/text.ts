@@ -89,9 +89,12 @@ function pieces(word: string, columns: number): string[] {
 /** What all lines but the first of a text begin with, so that the next text is told from it. */
 const INDENT = '  ';
 
-/** A text on the lines of the terminal that stdout is. */
-export const onTerminal = (text: string): string =>
-  wrapped(text, (process.stdout.columns || COLUMNS) - INDENT.length).join(`\n${INDENT}`);
+/** The shortest lines that a text is broken into: a terminal may say that it has one column, or two. */
+const TEXT_COLUMNS_MIN = 20;
+
+/** A text on the lines of a terminal of so many columns: by default those of stdout. */
+export const onTerminal = (text: string, columns = process.stdout.columns || COLUMNS): string =>
+  wrapped(text, Math.max(columns - INDENT.length, TEXT_COLUMNS_MIN)).join(`\n${INDENT}`);
 
 export interface Column {
   readonly head: string;

@@ -78,6 +78,7 @@ test('a text is broken at spaces, a word that is too long is cut, and colours ta
   const lines = onTerminal('alarm of a source '.repeat(20).trim()).split('\n');
   for (const line of lines) t.true(line.length <= 80, line);
   for (const line of lines.slice(1)) t.regex(line, /^ {2}\S/);
+  for (const columns of [1, 2, 3]) t.is(onTerminal('a text that is kept', columns), 'a text that is kept');
 });
 
 test('spans are one unit, rounded down', t => {
