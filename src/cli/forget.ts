@@ -88,16 +88,16 @@ async function forget(context: Context, source: string, options: ForgetOptions):
     for (const snapshot of report.released)
       await context.record({ ...snapshotRecord(snapshot), message_type: 'forget', keep: false, reasons: [] });
   } else {
-    await context.print(await tableOf(context.isTerminal, keptText(report, stays.length), stays));
+    await context.print(tableOf(context.isTerminal, keptText(report, stays.length), stays));
     const what = dryRun ? 'would be unlisted' : 'unlisted';
     if (leaves.length > 0)
-      await context.print(await tableOf(context.isTerminal, `${countText(leaves.length, 'snapshot')} ${what}`, leaves));
+      await context.print(tableOf(context.isTerminal, `${countText(leaves.length, 'snapshot')} ${what}`, leaves));
     else if (report.released.length === 0)
       await context.print(report.unjudged === undefined ? 'none to unlist' : 'none is held that is unlisted');
     if (report.released.length > 0) {
       const held = report.released.map(snapshot => ({ snapshot, reasons: [] }));
       const released = `${countText(held.length, 'unlisted snapshot')} ${dryRun ? 'would be held' : 'held'} no longer`;
-      await context.print(await tableOf(context.isTerminal, released, held));
+      await context.print(tableOf(context.isTerminal, released, held));
     }
     if (leaves.length + report.released.length > 0 && (now || options.archived === true))
       await context.print(
@@ -131,9 +131,9 @@ function countsIn(options: ForgetOptions): KeepCounts | undefined {
   return { last, hourly, daily, weekly, monthly, yearly };
 }
 
-async function tableOf(isTerminal: boolean, head: string, snapshots: readonly JudgedSnapshot[]): Promise<string> {
+function tableOf(isTerminal: boolean, head: string, snapshots: readonly JudgedSnapshot[]): string {
   if (snapshots.length === 0) return head;
-  const table = await tableText(
+  const table = tableText(
     isTerminal,
     [{ head: 'id' }, { head: 'time' }, { head: 'size', align: 'right' }, { head: 'state' }, { head: 'kept as' }],
     snapshots.map(({ snapshot, reasons }) => [

@@ -13,11 +13,11 @@ export const hostsCommand = (run: Run): Command =>
 async function showHosts(context: Context): Promise<ExitCode> {
   const hosts = await context.service().hosts(context.signal);
   if (context.json) for (const host of hosts) await context.record(hostRecord(host));
-  else await context.print(await hostsTable(context.isTerminal, hosts));
+  else await context.print(hostsTable(context.isTerminal, hosts));
   return EXIT.ok;
 }
 
-export function hostsTable(isTerminal: boolean, hosts: readonly HostReport[]): Promise<string> {
+export function hostsTable(isTerminal: boolean, hosts: readonly HostReport[]): string {
   const nowMs = Date.now();
   return tableText(
     isTerminal,

@@ -85,7 +85,7 @@ export async function listSnapshots(context: Context, from: ListFromStores): Pro
       whole: isWhole,
     });
   }
-  if (!context.json) await context.print(await snapshotTable(context.isTerminal, rows));
+  if (!context.json) await context.print(snapshotTable(context.isTerminal, rows));
   return EXIT.ok;
 }
 

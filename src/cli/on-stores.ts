@@ -214,7 +214,7 @@ async function listSources(
     { head: 'size', align: 'right' },
     { head: 'snapshots', align: 'right' },
   ] as const;
-  await context.print(await tableText(context.isTerminal, columns, rows));
+  await context.print(tableText(context.isTerminal, columns, rows));
 }
 
 // ── Which snapshot ──

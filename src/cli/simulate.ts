@@ -252,7 +252,7 @@ async function show(context: Context, report: PlanReport, { seed, rate }: Simula
   await context.print(`${headline(report)} · links of ${sizeText(rate)}/s · seed ${seed}`);
   await context.print('');
   await context.print(
-    await tableText(
+    tableText(
       context.isTerminal,
       [
         { head: 'host' },

@@ -12,7 +12,7 @@ export interface SnapshotRow {
   readonly state: string;
 }
 
-export function snapshotTable(isTerminal: boolean, rows: readonly SnapshotRow[]): Promise<string> {
+export function snapshotTable(isTerminal: boolean, rows: readonly SnapshotRow[]): string {
   return tableText(
     isTerminal,
     [

@@ -29,7 +29,7 @@ async function showSnapshots(
   const request = { ...(source === undefined ? {} : { source }), ...(held ? { held } : {}) };
   const snapshots = await context.service().snapshots(request, context.signal);
   if (context.json) for (const snapshot of snapshots) await context.record(snapshotRecord(snapshot));
-  else await context.print(await snapshotTable(context.isTerminal, snapshots.map(rowOf)));
+  else await context.print(snapshotTable(context.isTerminal, snapshots.map(rowOf)));
   let code: ExitCode = EXIT.ok;
   for (const { source: name, id, unreadable } of snapshots) {
     if (unreadable === undefined) continue;

@@ -134,9 +134,9 @@ async function show(context: Context, status: StatusReport): Promise<void> {
   await context.printText(words.join(' · '));
   await context.print('');
   if (status.sources.length === 0) await context.print("no sources yet: 'cluster config add-source HOST NAME PATH'");
-  else await context.print(await sourcesTable(context.isTerminal, status.sources));
+  else await context.print(sourcesTable(context.isTerminal, status.sources));
   await context.print('');
-  await context.print(await hostsTable(context.isTerminal, status.hosts));
+  await context.print(hostsTable(context.isTerminal, status.hosts));
   for (const { source, missing, lastSnapshot } of status.sources) {
     if (missing !== undefined)
       await context.printText(coloured('red', printable(`missing source ${source}: ${missing}`)));
@@ -159,7 +159,7 @@ function pendingText({ fetches, claims, drops, relocations }: StatusReport['pend
   return parts.join(', ');
 }
 
-function sourcesTable(isTerminal: boolean, sources: readonly SourceReport[]): Promise<string> {
+function sourcesTable(isTerminal: boolean, sources: readonly SourceReport[]): string {
   return tableText(
     isTerminal,
     [

@@ -62,13 +62,30 @@ export function coloured(colour: 'red' | 'yellow' | 'green' | 'bold' | 'dim', te
 const wantsColour = (): boolean =>
   process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
 
-/** The lines of a text, broken at spaces; only a word that is longer than a line is cut. Colours take no room. */
+/** What takes two columns of a terminal: Chinese, Japanese and Korean characters, and emoji. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
+/** What takes none: it is drawn over the character before it, or joins two. */
+const NARROW = /[\p{Mark}\u200b-\u200d]/u;
+
+const columnsOfOne = (character: string): number => (WIDE.test(character) ? 2 : NARROW.test(character) ? 0 : 1);
+
+/** How many columns of a terminal a text takes. Colours take none. */
+export function columnsOf(text: string): number {
+  const plain = stripVTControlCharacters(text);
+  if (/^[ -~]*$/.test(plain)) return plain.length;
+  let columns = 0;
+  for (const character of plain) columns += columnsOfOne(character);
+  return columns;
+}
+
+/** The lines of a text, broken at spaces; only a word that is longer than a line is cut. */
 export function wrapped(text: string, columns: number): string[] {
   const lines: string[] = [];
   let line = '';
   for (const word of text.split(' ').flatMap(part => pieces(part, columns))) {
     const longer = line === '' ? word : `${line} ${word}`;
-    if (stripVTControlCharacters(longer).length <= columns) {
+    if (columnsOf(longer) <= columns) {
       line = longer;
       continue;
     }
@@ -78,12 +95,21 @@ export function wrapped(text: string, columns: number): string[] {
   return [...lines, line];
 }
 
+/** By whole characters: half of one is none. Coloured words are far shorter than a line. */
 function pieces(word: string, columns: number): string[] {
-  if (stripVTControlCharacters(word).length <= columns) return [word];
-  // By code points: half a character is none. Coloured words are far shorter than a line.
-  const characters = [...word];
-  const count = Math.ceil(characters.length / columns);
-  return Array.from({ length: count }, (_, n) => characters.slice(n * columns, (n + 1) * columns).join(''));
+  if (columnsOf(word) <= columns) return [word];
+  const cut: string[] = [];
+  let [piece, taken] = ['', 0];
+  for (const character of word) {
+    const more = columnsOfOne(character);
+    if (taken + more > columns && piece !== '') {
+      cut.push(piece);
+      [piece, taken] = ['', 0];
+    }
+    piece += character;
+    taken += more;
+  }
+  return [...cut, piece];
 }
 
 /** What all lines but the first of a text begin with, so that the next text is told from it. */
@@ -101,73 +127,60 @@ export interface Column {
   readonly align?: 'right';
 }
 
+/** Between two columns: no lines, which leaves more of the 80 for what matters. */
+const GAP = '  ';
+/** No table is wider, however wide the terminal is: the eye would lose the row. */
+const TABLE_COLUMNS_MAX = 200;
+
 /** A table on a terminal; otherwise one line per row, the head first, with fields separated by tabs. */
-export async function tableText(
+export function tableText(
   isTerminal: boolean,
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
-): Promise<string> {
+): string {
+  const heads = columns.map(({ head }) => head);
   const cells = rows.map(row => row.map(cell => printable(cell).replaceAll(/[\t\n]/g, ' ')));
-  if (!isTerminal) return [columns.map(({ head }) => head), ...cells].map(row => row.join('\t')).join('\n');
+  if (!isTerminal) return [heads, ...cells].map(row => row.join('\t')).join('\n');
 
-  const { default: Table } = await import('cli-table3');
-  const widths = columnWidths(columns, cells);
-  const table = new Table({
-    head: fitted(
-      columns.map(({ head }) => head),
-      widths,
-    ),
-    colAligns: columns.map(({ align }) => align ?? 'left'),
-    colWidths: widths,
-    // For what is wider than its length, as Chinese is: cli-table3 knows by how much, and would otherwise leave some out.
-    wordWrap: true,
-    wrapOnWordBoundary: false,
-    chars: FRAME,
-    // cli-table3 colours the head after cutting words to the column's width; it would cut coloured cells inside a code.
-    style: { head: wantsColour() ? ['bold'] : [], border: [], 'padding-left': 0, 'padding-right': 0 },
-  });
-  table.push(...cells.map(row => fitted(row, widths)));
-  return table.toString();
+  const widths = columnWidths([heads, ...cells]);
+  const linesOf = (row: readonly string[]): string[] => {
+    const fitted = widths.map((width, at) => wrapped(row[at] ?? '', width));
+    return Array.from({ length: Math.max(...fitted.map(({ length }) => length)) }, (_, n) =>
+      fitted
+        .map((lines, at) => padded(lines[n] ?? '', { width: widths[at] ?? 0, align: columns[at]?.align }))
+        .join(GAP)
+        .trimEnd(),
+    );
+  };
+  const head = linesOf(heads).map(line => coloured('bold', line));
+  return [...head, ...cells.flatMap(linesOf)].join('\n');
 }
 
-/** Each cell in lines of its column's width. By itself cli-table3 would cut words, or leave out the end of a long one. */
-const fitted = (row: readonly string[], widths: readonly number[]): string[] =>
-  row.map((cell, index) => wrapped(cell, widths[index] ?? COLUMNS).join('\n'));
-
-/** No lines at all: that leaves more of the 80 columns for what matters. */
-const FRAME = {
-  top: '',
-  'top-mid': '',
-  'top-left': '',
-  'top-right': '',
-  bottom: '',
-  'bottom-mid': '',
-  'bottom-left': '',
-  'bottom-right': '',
-  left: '',
-  'left-mid': '',
-  mid: '',
-  'mid-mid': '',
-  right: '',
-  'right-mid': '',
-  middle: '  ',
-} as const;
+function padded(
+  text: string,
+  { width, align }: { readonly width: number; readonly align: Column['align'] | undefined },
+): string {
+  const room = ' '.repeat(Math.max(0, width - columnsOf(text)));
+  return align === 'right' ? `${room}${text}` : `${text}${room}`;
+}
 
 /**
  * Each column is as wide as its content; then the widest gives way until the table fits: as long as that is enough, of
  * those columns in which no word has to be cut for it.
  */
-function columnWidths(columns: readonly Column[], cells: readonly (readonly string[])[]): number[] {
-  const widths = columns.map(({ head }, index) => Math.max(head.length, ...cells.map(row => row[index]?.length ?? 0)));
-  const between = FRAME.middle.length * (columns.length - 1);
-  const room = Math.min(Math.max(process.stdout.columns || COLUMNS, COLUMNS), 200);
-  const words = columns.map(({ head }, index) =>
-    Math.max(
-      ...[head, ...cells.map(row => row[index] ?? '')].flatMap(cell => cell.split(' ').map(word => word.length)),
-    ),
-  );
+function columnWidths(rows: readonly (readonly string[])[]): number[] {
+  const widths: number[] = [];
+  const words: number[] = [];
+  for (const row of rows) {
+    for (const [at, cell] of row.entries()) {
+      widths[at] = Math.max(widths[at] ?? 0, columnsOf(cell));
+      for (const word of cell.split(' ')) words[at] = Math.max(words[at] ?? 0, columnsOf(word));
+    }
+  }
+  const between = GAP.length * (widths.length - 1);
+  const room = Math.min(Math.max(process.stdout.columns || COLUMNS, COLUMNS), TABLE_COLUMNS_MAX);
   for (let over = widths.reduce((sum, width) => sum + width, between) - room; over > 0; over -= 1) {
-    const loose = widths.map((width, index) => (width > (words[index] ?? 0) ? width : 0));
+    const loose = widths.map((width, at) => (width > (words[at] ?? 0) ? width : 0));
     const some = loose.some(width => width > 0) ? loose : widths;
     const widest = some.indexOf(Math.max(...some));
     widths[widest] = Math.max(1, (widths[widest] ?? 1) - 1);

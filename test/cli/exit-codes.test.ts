@@ -1,7 +1,7 @@
 import test from 'ava';
 import { EXIT, exitCodeFor, isInterruption } from '../../src/cli/exit-codes.js';
 import { findStateFolder, newStateFolder } from '../../src/cli/state-folder.js';
-import { onTerminal, printable, spanText, tableText, wrapped } from '../../src/cli/text.js';
+import { columnsOf, onTerminal, printable, spanText, tableText, wrapped } from '../../src/cli/text.js';
 import { ClusterError } from '../../src/core/fault.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
@@ -50,9 +50,9 @@ test('text that came from elsewhere cannot steer a terminal', t => {
   t.is(printable('a\u001b[31m\u0007\u009b\u202e\u2028b\n\tü日'), 'a\\x1b[31m\\x07\\x9b\\u{202e}\\u{2028}b\n\tü日');
 });
 
-test('a table on a terminal fits 80 columns, and only a word that has no room is cut', async t => {
+test('a table on a terminal fits 80 columns, and only a word that has no room is cut', t => {
   const heads = [{ head: 'one' }, { head: 'two' }, { head: 'three', align: 'right' }] as const;
-  const long = await tableText(true, heads, [
+  const long = tableText(true, heads, [
     ['x'.repeat(100), 'short', '12'],
     ['a', 'y'.repeat(60), '3'],
   ]);
@@ -61,13 +61,32 @@ test('a table on a terminal fits 80 columns, and only a word that has no room is
     t.is(long.split(letter).length - 1, letter === 'x' ? 100 : 60, 'nothing is left out');
 
   const sentence = 'not since the start of this service, which was an hour ago';
-  const table = await tableText(true, heads, [
+  const table = tableText(true, heads, [
     ['z'.repeat(30), sentence, '12'],
     ['z', sentence, '3'],
   ]);
   const words = table.split(/\s+/);
   for (const word of ['z'.repeat(30), ...sentence.split(' ')]) t.true(words.includes(word), word);
   for (const line of table.split('\n')) t.true(line.length <= 80, line);
+});
+
+test('of a table nothing is left out for being wide, and it fits 80 columns as a terminal counts them', t => {
+  const heads = [{ head: 'name' }, { head: 'size', align: 'right' }, { head: 'why' }] as const;
+  const rows = [
+    ['照片'.repeat(30), '1', '这是 一个 很长 的 名字 '.repeat(8).trim()],
+    ['🐿'.repeat(50), '12', 'cafe\u0301'],
+  ];
+  const lines = tableText(true, heads, rows).split('\n');
+  for (const line of lines) t.true(columnsOf(line) <= 80, line);
+  for (const character of ['照', '片', '长', '🐿'])
+    t.is(lines.join('').split(character).length, rows.flat().join('').split(character).length, character);
+  t.deepEqual(['照片', 'ab', 'cafe\u0301', '🐿', '\u001b[31mab\u001b[39m'].map(columnsOf), [4, 2, 4, 2, 2]);
+});
+
+test('a table of more rows than a call takes arguments is laid out', t => {
+  const row = ['abcdabcd', '2026-11-21 10:00:00', 'held, not yet protected'];
+  const table = tableText(true, [{ head: 'id' }, { head: 'time' }, { head: 'state' }], Array(50_000).fill(row));
+  t.is(table.split('\n').length, 50_001);
 });
 
 test('a text is broken at spaces, a word that is too long is cut, and colours take no room', t => {
