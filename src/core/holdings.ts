@@ -191,9 +191,8 @@ export class Holdings {
     if (position.digest !== end.digest) return { outcome: 'ask', because: 'mismatch' };
     if (order === 0 && fresh.length === 0) return { outcome: 'known' };
 
-    const rows: Row[] = [];
-    if (slot === undefined) slot = this.#addLog(host, position);
-    else if (order < 0) rows.push(...this.#forget(slot));
+    const rows = slot !== undefined && order < 0 ? this.#forget(slot) : [];
+    slot ??= this.#addLog(host, position);
     if (slot === undefined) return { outcome: 'too-many' };
     const log = this.#log(slot);
     this.#reached(log, position);

@@ -128,6 +128,21 @@ test('a greater epoch replaces the log, a lower one is not believed', t => {
   t.false(held(view, 3));
 });
 
+test('a greater epoch replaces a log of more parcels than a call takes arguments', t => {
+  const { holdings, table } = fresh();
+  const count = 150_000;
+  const ops = Array.from(
+    { length: count },
+    (_, i): LogOp => ({ op: 'add', parcel: parseParcelId(i.toString(16).padStart(8, '0').repeat(8)) }),
+  );
+  const { end, ...first } = segment([]);
+  holdings.apply({ ...first, ops, end: logAfterAll(end, ops) });
+  t.is([...table.heldBy(0)].length, count);
+  const later = holdings.apply(segment([add(1)], 0, { counter: 2, random: '00'.repeat(8) }));
+  t.is(later.outcome === 'extended' && later.rows.length, count + 1);
+  t.is([...table.heldBy(0)].length, 1);
+});
+
 test('a position before what was read, or of a lower epoch, is known as such; the same and one further on are not', t => {
   const view = fresh();
   const [one, two, three] = [[add(1)], [add(1), add(2)], [add(1), add(2), add(3)]].map(ops => segment(ops).end) as [
