@@ -20,6 +20,7 @@ function expiringOf({ runMs = 1_000, mounted = true }: { readonly runMs?: number
   const now = { ms: 5_000, runMs, mounted, asked: 0 };
   const effects: Effect[] = [];
   const looks: number[] = [];
+  const marked: number[] = [];
   const context: ExpiringContext = {
     table,
     wanted,
@@ -36,9 +37,9 @@ function expiringOf({ runMs = 1_000, mounted = true }: { readonly runMs?: number
     isBusy: () => false,
     rests: new StoreRests(REMOVAL_RESTS),
     emit: effect => void effects.push(effect),
-    marks: { lookLater: (_, atMs) => void looks.push(atMs) },
+    marks: { lookLater: (_, atMs) => void looks.push(atMs), mark: one => void marked.push(one) },
   };
-  return { expiring: new Expiring(context), row, now, effects, looks };
+  return { expiring: new Expiring(context), table, row, now, effects, looks, marked };
 }
 
 const noted = (effects: readonly Effect[]): (readonly [ParcelId, number | undefined])[] =>
@@ -87,4 +88,32 @@ test('what a store refused to remove is left alone for a while, though the store
   now.ms += 600_000;
   expiring.consider(row);
   t.is(expires(), 2);
+});
+
+test('of many that are due at once so many at a time are removed, and the others one by one as these end', t => {
+  const { expiring, table, now, effects, marked } = expiringOf();
+  const ids = Array.from({ length: 1_300 }, (_, i) => parseParcelId(i.toString(16).padStart(64, '0')));
+  const rows = ids.map(id => table.rowOf(id));
+  for (const row of rows) {
+    expiring.consider(row);
+    expiring.identified(row, SOURCE);
+  }
+  now.runMs += 1_000;
+  effects.length = 0;
+  for (const row of rows) expiring.consider(row);
+  t.is(effects.length, 512);
+  // One that waits is wanted again, or gone, when its turn comes: the next one has it.
+  now.mounted = false;
+  expiring.ended(rows[0] as number, true);
+  expiring.consider(marked.pop() as number);
+  now.mounted = true;
+  expiring.consider(marked.pop() as number);
+  t.is(effects.length, 513);
+  const begun = () => effects.flatMap(effect => (effect.do === 'expire' ? effect.warrant.parcel : []));
+  for (let ended = 1; ended < begun().length; ended += 1) {
+    expiring.ended(table.find(begun()[ended] as ParcelId) as number, true);
+    for (const row of marked.splice(0)) expiring.consider(row);
+    t.true(effects.length <= ended + 513);
+  }
+  t.is(new Set(begun()).size, 1_299, 'all but the one that was not due when its turn came');
 });
