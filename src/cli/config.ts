@@ -34,7 +34,7 @@ export const configCommand = (run: Run): Command => {
     .command('apply')
     .description('put a policy in force, on every host')
     .argument('<file>', 'YAML; "-" for stdin')
-    .option('--yes', 'even if it lowers copies or removes stores')
+    .option('--yes', 'also when it archives sources, lowers copies, or leaves out hosts or stores')
     .action(run(apply));
   config
     .command('add-store')

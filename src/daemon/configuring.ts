@@ -212,8 +212,9 @@ export class Configuring {
   }
 }
 
-/** The commands by which a person changes the policy, for the middle of a sentence. */
-export const HOW_TO_EDIT = "'cluster config show > policy.yaml', edit that file, 'cluster config apply policy.yaml'";
+/** The commands by which a person takes something out of the policy, for the middle of a sentence. */
+export const HOW_TO_EDIT =
+  "'cluster config show > policy.yaml', edit that file, 'cluster config apply policy.yaml', which lists what that takes away and asks for --yes";
 
 const configReport = ({ policyText, version, hash }: Configuration): ConfigReport => ({
   text: policyText,

@@ -33,7 +33,7 @@ import type { Identity } from './identity.js';
 import { type Door, type Invite, signInvite, TOKEN_PEERS_MAX, tokenText } from './invite.js';
 import { INVITES_MAX } from './open-invites.js';
 import { parsePolicy } from './parse-policy.js';
-import { archive, demandYes, doubtsOf, warningsOf } from './policy-change.js';
+import { archive, demandYes, lossesOf, warningsOf } from './policy-change.js';
 import {
   addSource,
   addStore,
@@ -224,10 +224,11 @@ export class Admin {
     if (text === content.policyText) return { configuration: this.#configuration, changed: false, warnings: strangers };
     const { policy: before } = this.#configuration;
     const change = { before, after, archived: content.archived, members };
-    const warnings = [...warningsOf(change), ...strangers];
-    demandYes(doubtsOf(change), { yes, notes: warnings });
+    const losses = lossesOf(change);
+    const notes = [...warningsOf(change), ...strangers];
+    demandYes(losses, { yes, notes });
     const configuration = await this.#sign({ ...content, policyText: text, archived: archive(change) });
-    return { configuration, changed: true, warnings };
+    return { configuration, changed: true, warnings: [...losses, ...notes] };
   }
 
   /** Signs the content that `change` makes of the present one. */

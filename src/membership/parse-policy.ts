@@ -10,6 +10,7 @@
 import { LineCounter } from 'yaml';
 import type { z } from 'zod';
 import { HOLD_DAYS_OTHER, SEEN_MAX } from '../core/hold.js';
+import { nearName } from './near-name.js';
 import type { Policy } from './policy.js';
 import { withDefaults } from './policy-defaults.js';
 import { readDocument, refuseMachinery } from './policy-document.js';
@@ -75,19 +76,27 @@ export function parsePolicy(
 
 /**
  * Warns of hosts that are not members: a section takes effect when a host of that name joins, or never if the name is a
- * mistake.
+ * mistake. Then the member that was meant has none.
  */
 function warnOfStrangers({ hosts }: Policy, members: ReadonlySet<string>): readonly string[] {
-  const isStranger = (name: string): boolean => !members.has(name);
-  const sections = [...hosts.keys()]
-    .filter(isStranger)
-    .map(
-      name => `hosts.${name} is no member of this cluster yet: its section takes effect when a host of that name joins`,
-    );
+  const strangersIn = (named: ReadonlyMap<string, unknown>): readonly (readonly [string, string])[] => {
+    const unnamed = [...members].filter(name => !named.has(name));
+    return [...named.keys()]
+      .filter(name => !members.has(name))
+      .map(name => {
+        const meant = nearName(name, unnamed);
+        return [name, meant === undefined ? '' : `. Did you mean ${meant}?`];
+      });
+  };
+  const sections = strangersIn(hosts).map(
+    ([name, meant]) =>
+      `hosts.${name} is no member of this cluster yet: its section takes effect when a host of that name joins${meant}`,
+  );
   const rates = [...hosts.values()].flatMap(({ name, limits }) =>
-    [...limits.peers.keys()]
-      .filter(isStranger)
-      .map(peer => `hosts.${name}.limits.peers.${peer} is no member of this cluster yet: it limits nobody`),
+    strangersIn(limits.peers).map(
+      ([peer, meant]) =>
+        `hosts.${name}.limits.peers.${peer} is no member of this cluster yet: it limits nobody${meant}`,
+    ),
   );
   return [...sections, ...rates];
 }

@@ -1,24 +1,19 @@
 /**
  * Policy change: finds what in a new policy may not be intended, because it takes something away that the one in use
- * gives. Lowering copies and removing stores can cost existing copies: these need the operator's confirmation before
- * they are in force. Changes that cost no copy that is wanted now are only reported: another name of the cluster; a
- * source that leaves, which is archived as it was and no longer backed up; and a shorter `keep`, by which snapshots are
- * unlisted later, and held for their time.
+ * gives. One rule for all that is taken from a member: a section that is left out, a source that is archived, fewer
+ * copies, a store that is removed. It is listed, and wants the operator's confirmation before it is in force. Changes
+ * that take nothing away at once are only reported: another name of the cluster; a shorter `keep`, by which snapshots
+ * are unlisted later, and held for their time; a new name that may be a misspelt one.
  *
  * Pure. A store is its path: another path is another disk as far as anybody can tell, so a changed path counts as a
- * removal.
+ * removal. A section of no member gives nothing, so nothing is lost with it: a misspelt name is put right unasked.
  */
 import type { Member } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import { type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
 import type { ArchivedSource } from './configuration.js';
+import { nearName } from './near-name.js';
 import type { KeepRules, Policy, SourceSetting } from './policy.js';
-
-export interface PolicyDoubt {
-  readonly kind: 'copies-lowered' | 'store-removed';
-  /** One line for people: what is reduced, from what to what. */
-  readonly text: string;
-}
 
 type Named = Pick<Member, 'host' | 'name'>;
 
@@ -29,41 +24,59 @@ export interface PolicyChange {
   readonly members: readonly (Named & Pick<Member, 'state' | 'trust'>)[];
 }
 
-/** What is reduced or removed when `after` replaces `before`. */
-export function doubtsOf({ before, after, archived, members }: PolicyChange): readonly PolicyDoubt[] {
-  const doubts: PolicyDoubt[] = [];
-  const returning = sourcesOf(after, members);
+/** What is taken away when `after` replaces `before`: one line each, for people. */
+export const lossesOf = (change: PolicyChange): readonly string[] => [
+  ...sectionsLost(change),
+  ...sourcesLost(change),
+  ...copiesLost(change),
+  ...storesLost(change),
+];
+
+/** The section of a revoked host does nothing, and is to be taken out. */
+const sectionsLost = ({ before, after, members }: PolicyChange): readonly string[] =>
+  members
+    .filter(({ name, state }) => state !== 'revoked' && before.hosts.has(name) && !after.hosts.has(name))
+    .map(({ name }) => `hosts.${name} is left out: nothing is set for this member any more`);
+
+/** A misspelt host name is the likeliest way to end its backups by mistake. */
+function sourcesLost({ before, after, members }: PolicyChange): readonly string[] {
+  const stays = sourcesOf(after, members);
+  return members.flatMap(({ host, name }) =>
+    (before.hosts.get(name)?.sources ?? [])
+      .filter(source => !stays.has(sourceIdOf(host, source.name)))
+      .map(
+        ({ name: source, path }) =>
+          `${name}/${source} (${path}) is no longer in the policy: it is archived, and no longer backed up. Its snapshots and their copies stay as they are`,
+      ),
+  );
+}
+
+function* copiesLost({ before, after, archived, members }: PolicyChange): Generator<string> {
+  const next = sourcesOf(after, members);
+  const nameOf = (source: SourceId): string => {
+    const { origin, source: name } = splitSourceId(source);
+    return `${members.find(({ host }) => host === origin)?.name ?? origin}/${name}`;
+  };
   for (const { source, copies } of archived) {
-    const next = returning.get(source);
-    if (next !== undefined && next.copies < copies) {
-      const { origin } = splitSourceId(source);
-      const name = members.find(member => member.host === origin)?.name ?? origin;
-      doubts.push({
-        kind: 'copies-lowered',
-        text: `${name}/${next.name} (archived): copies ${copies} → ${next.copies}`,
-      });
+    const fewer = next.get(source)?.copies ?? copies;
+    if (fewer < copies) yield `${nameOf(source)} (archived): copies ${copies} → ${fewer}`;
+  }
+  for (const [source, { copies }] of sourcesOf(before, members)) {
+    const fewer = next.get(source)?.copies ?? copies;
+    if (fewer < copies) yield `${nameOf(source)}: copies ${copies} → ${fewer}`;
+  }
+}
+
+function* storesLost({ before, after, members }: PolicyChange): Generator<string> {
+  for (const { name, state } of members) {
+    // The copies of a revoked host count no more, and nobody is served by it.
+    if (state === 'revoked') continue;
+    const stays = new Set(after.hosts.get(name)?.stores.map(({ path }) => path));
+    for (const { path, draining } of before.hosts.get(name)?.stores ?? []) {
+      const falls = draining ? 'copies that are only there are no longer served' : 'its copies no longer count';
+      if (!stays.has(path)) yield `${name}: the store ${path} is removed; ${falls}`;
     }
   }
-  const revoked = new Set(revokedIn(before, members));
-  for (const [name, host] of before.hosts) {
-    const next = after.hosts.get(name);
-    for (const source of host.sources) {
-      const other = next?.sources.find(({ name: otherName }) => otherName === source.name);
-      if (other !== undefined && other.copies < source.copies)
-        doubts.push({
-          kind: 'copies-lowered',
-          text: `${name}/${source.name}: copies ${source.copies} → ${other.copies}`,
-        });
-    }
-    for (const { path, draining } of host.stores) {
-      // The copies of a revoked host count no more, and nobody is served by it.
-      if (!revoked.has(name) && !next?.stores.some(store => store.path === path)) {
-        const falls = draining ? 'copies that are only there are no longer served' : 'its copies no longer count';
-        doubts.push({ kind: 'store-removed', text: `${name}: the store ${path} is removed; ${falls}` });
-      }
-    }
-  }
-  return doubts;
 }
 
 /**
@@ -71,11 +84,11 @@ export function doubtsOf({ before, after, archived, members }: PolicyChange): re
  * @throws ClusterError NEEDS_YES that lists everything, unless the operator has confirmed it.
  */
 export function demandYes(
-  doubts: readonly PolicyDoubt[],
+  losses: readonly string[],
   { yes, notes }: { readonly yes: boolean; readonly notes: readonly string[] },
 ): void {
-  if (doubts.length === 0 || yes) return;
-  const lines = [...doubts.map(({ text }) => text), ...notes].map(line => `  ${line}`).join('\n');
+  if (losses.length === 0 || yes) return;
+  const lines = [...losses, ...notes].map(line => `  ${line}`).join('\n');
   throw new ClusterError(
     'NEEDS_YES',
     `this may not be intended; nothing was changed. Repeat the command with --yes to do it:\n${lines}`,
@@ -88,7 +101,7 @@ export function demandYes(
 /** Messages about the change that need no confirmation. */
 export const warningsOf = (change: PolicyChange): readonly string[] => [
   ...warnOfName(change),
-  ...warnOfLeaving(change),
+  ...warnOfNewSources(change),
   ...warnOfKeep(change),
   ...warnOfRevoked(change),
   ...warnOfUntrusted(change),
@@ -100,18 +113,19 @@ const warnOfName = ({ before, after }: PolicyChange): readonly string[] =>
     ? []
     : [`cluster: its name was ${before.cluster}, and is now ${after.cluster}, on every host`];
 
-/** A misspelt host name is the likeliest way to end its backups by mistake. */
-function warnOfLeaving({ before, after, members }: PolicyChange): readonly string[] {
-  const stays = sourcesOf(after, members);
-  return members.flatMap(({ host, name }) =>
-    (before.hosts.get(name)?.sources ?? [])
-      .filter(source => !stays.has(sourceIdOf(host, source.name)))
-      .map(
-        ({ name: source, path }) =>
-          `${name}/${source} (${path}) is no longer in the policy, so it is no longer backed up. Its snapshots and their copies stay as they are`,
-      ),
-  );
-}
+/** The same folder under another name is another source: it begins anew, and the one that it was is archived. */
+const warnOfNewSources = ({ before, after, members }: PolicyChange): readonly string[] =>
+  members.flatMap(({ name }) => {
+    const had = before.hosts.get(name)?.sources.map(source => source.name) ?? [];
+    const has = after.hosts.get(name)?.sources.map(source => source.name) ?? [];
+    const left = had.filter(source => !has.includes(source));
+    return has
+      .filter(source => !had.includes(source))
+      .flatMap(source => {
+        const meant = nearName(source, left);
+        return meant === undefined ? [] : [`${name}/${source} is new: did you mean ${name}/${meant}?`];
+      });
+  });
 
 const warnOfRevoked = ({ after, members }: PolicyChange): readonly string[] =>
   revokedIn(after, members).map(

@@ -25,20 +25,27 @@ hosts:
     sources: { photos: { path: /home/ann/Pictures } }
 `;
 
-test('a host whose name was misspelt in a new policy: its sources are told of, and the name', async t => {
+test('a host whose name was misspelt in a new policy: nothing is changed, its sources are told of, and the name that was meant', async t => {
   const service = await answers(t);
   const before = await service.configApply({ text: policyOf('imac'), fileName: 'p.yaml', yes: false });
   t.deepEqual(before.warnings, []);
 
-  const misspelt = { text: policyOf('imca'), fileName: 'p.yaml', yes: false };
-  const { version, text, warnings = [] } = await service.configApply(misspelt);
-  t.deepEqual([version, text], [3, policyOf('imca')]);
-  t.is(warnings.length, 2);
+  const misspelt = { text: policyOf('imca'), fileName: 'p.yaml' };
+  const refusal = await t.throwsAsync(service.configApply({ ...misspelt, yes: false }), { code: 'NEEDS_YES' });
+  const [told, ...lines] = (refusal?.message ?? '').split('\n').map(line => line.trim());
+  t.regex(told ?? '', /nothing was changed\. 'cluster config apply FILE --yes' does it/);
+  t.is(lines.length, 3);
+  t.regex(lines[0] ?? '', /^hosts\.imac is left out/);
   t.regex(
-    warnings[0] ?? '',
-    /^imac\/photos \(\/home\/ann\/Pictures\) is no longer in the policy, so it is no longer backed up/,
+    lines[1] ?? '',
+    /^imac\/photos \(\/home\/ann\/Pictures\) is no longer in the policy: it is archived, and no longer backed up/,
   );
-  t.regex(warnings[1] ?? '', /^hosts\.imca is no member of this cluster yet/);
+  t.regex(lines[2] ?? '', /^hosts\.imca is no member of this cluster yet: .*\. Did you mean imac\?$/);
+  t.is((await service.configShow()).text, policyOf('imac'));
+
+  const { version, text, warnings } = await service.configApply({ ...misspelt, yes: true });
+  t.deepEqual([version, text], [3, policyOf('imca')]);
+  t.deepEqual(warnings, lines, 'what was done is told, too');
 });
 
 test('the waiting times that are told are those of the policy, and for the others the defaults', async t => {

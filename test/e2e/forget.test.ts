@@ -72,7 +72,7 @@ test('an admin ends the hold of unlisted snapshots, and lets an archived source 
     /pics is not archived: it is in the policy, as hosts\.a\.sources\.pics\. Take it out first: .*config apply/,
   );
   await cluster.until('it has a tree', () => existsSync(join(store, 'a', 'pics.snapshot')));
-  await cluster.apply(policy({}));
+  await cluster.apply(policy({}), { yes: true });
   const careless = await a.run('forget', 'pics', '--archived');
   t.is(careless.code, 2);
   t.regex(careless.err, /the copies of pics \(snapshots: 1\) may be all that is left of it/);

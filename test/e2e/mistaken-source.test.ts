@@ -19,7 +19,7 @@ test('a source that left the policy without any snapshot is shown, and counts ne
   const early = await a.run('status', '--wait', 'protected', '--timeout', '1s');
   t.is(early.code, 20, 'while the policy has it, it is waited for');
 
-  const applied = await a.run('config', 'apply', cluster.policyFile(plan));
+  const applied = await a.run('config', 'apply', cluster.policyFile(plan), '--yes');
   t.regex(applied.err, /^a\/typo \(.*no such folder\) is no longer in the policy/);
   for (const host of [a, b]) {
     await host.sees('that it has left', ({ sources }) => sources.some(({ archived }) => archived === true));

@@ -47,7 +47,7 @@ test.serial('an origin alone, without the file of its last head, continues above
   t.regex(JSON.stringify(a.log()), /HEAD_UNREADABLE/);
 
   // Of a forgotten source the catalog has a head that wants nothing: it counts all the same.
-  await cluster.apply({ hosts: { a: { sources: {} } } });
+  await cluster.apply({ hosts: { a: { sources: {} } } }, { yes: true });
   await a.ok('forget', 'pics', '--archived', '--yes');
   const forgotten = seq();
   await a.stop();

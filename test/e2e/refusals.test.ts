@@ -152,6 +152,9 @@ test.serial('a wrong policy changes nothing, and one that takes something away m
   t.regex(refusal(t, await a.run('config', 'apply', fewer), 2), /copies.*--yes|--yes.*copies/s);
   const noStore = cluster.policyFile({ ...plan, hosts: { ...plan.hosts, b: {} } });
   t.regex(refusal(t, await a.run('config', 'apply', noStore), 2), /--yes/);
+  const misspelt = cluster.policyFile({ ...plan, hosts: { aa: plan.hosts.a, b: plan.hosts.b } });
+  const said = refusal(t, await a.run('config', 'apply', misspelt), 2);
+  t.regex(said, /--yes.*\n.*hosts\.a is left out.*\n.*a\/pics .*is archived.*\n.*hosts\.aa .*Did you mean a\?/);
   t.is(await a.ok('config', 'show'), inForce);
 
   // Only where the admin key is; and it says where that is.

@@ -159,7 +159,11 @@ test.serial('who revokes a host is told what is left to do, and nothing of it is
   // Applied again as it was, it is told again; its stores are no loss any more.
   const again = await a.run('config', 'apply', cluster.policyFile({ ...plan, defaults: { copies: 2 } }));
   t.regex(again.err, /hosts\.nas was revoked: its section does nothing\. Take it out/);
-  const without = await a.run('config', 'apply', cluster.policyFile({ defaults: { copies: 2 }, hosts: { b } }));
+  const file = cluster.policyFile({ defaults: { copies: 2 }, hosts: { b } });
+  const asked = await a.run('config', 'apply', file);
+  t.is(asked.code, 2);
+  t.regex(asked.err, /--yes.*\n {2}nas\/docs \(.*\n {2}nas\/none \(/);
+  const without = await a.run('config', 'apply', file, '--yes');
   t.is(without.code, 0, without.err);
   t.notRegex(without.err, /nas was revoked/);
   await a.ok(...forget);

@@ -70,7 +70,7 @@ test('what is written gets into a snapshot unasked, a whole burst into one or tw
   await cluster.apply(plan({ notes: { ...watched.notes, watch: false }, app: watched.app }));
   await cluster.until('the first is watched no more', () => !isWatched(notes));
   t.is(isWatched(app), isTold);
-  await cluster.apply(plan({ notes: watched.notes }));
+  await cluster.apply(plan({ notes: watched.notes }), { yes: true });
   await cluster.until('the first is watched again', () => isWatched(notes) === isTold);
   t.false(isWatched(app));
   await a.stop();

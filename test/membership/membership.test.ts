@@ -174,20 +174,59 @@ test('a policy that calls the cluster otherwise is told', async t => {
   t.is(membership.configuration.clusterName, 'school-b');
 });
 
-test('a source that leaves is told and stays in force, and does not come back with fewer copies unasked', async t => {
+test('a source that leaves wants a yes and stays in force, and does not come back with fewer copies unasked', async t => {
   const { membership } = await founded(t);
   await membership.admin.applyPolicy({ text: POLICY });
   const source = sourceIdOf(membership.identity.host, 'docs');
-  const without = 'cluster: home\nhosts:\n  imac:\n    stores: [{ path: /disk }]\n';
-  const { warnings } = await membership.admin.applyPolicy({ text: without });
-  t.regex(warnings.join(), /^imac\/docs \(\/docs\) is no longer in the policy, so it is no longer backed up/);
+  const text = 'cluster: home\nhosts:\n  imac:\n    stores: [{ path: /disk }]\n';
+  await t.throwsAsync(membership.admin.applyPolicy({ text }), {
+    code: 'NEEDS_YES',
+    message: /^ {2}imac\/docs \(\/docs\) is no longer in the policy: it is archived, and no longer backed up/m,
+  });
+  t.is(membership.configuration.version, 2);
+  await membership.admin.applyPolicy({ text, yes: true });
   t.deepEqual(membership.clusterConfig.sources, [{ source, copies: 3 }]);
   await t.throwsAsync(membership.admin.addSource({ host: 'imac', name: 'docs', path: '/docs', copies: 1 }), {
     code: 'NEEDS_YES',
+    message: /'cluster config apply FILE --yes' does it:\n {2}imac\/docs \(archived\): copies 3 → 1$/,
   });
   await membership.admin.addSource({ host: 'imac', name: 'docs', path: '/docs', copies: 4 });
   t.deepEqual(membership.clusterConfig.sources, [{ source, copies: 4 }]);
   t.deepEqual(membership.configuration.archived, []);
+});
+
+test('a section that is left out wants a yes also where it has neither sources nor stores', async t => {
+  const { membership } = await founded(t);
+  const text = 'cluster: home\n';
+  await membership.admin.applyPolicy({ text: `${text}hosts: { imac: { domain: attic } }\n` });
+  await t.throwsAsync(membership.admin.applyPolicy({ text }), {
+    code: 'NEEDS_YES',
+    message: /^ {2}hosts\.imac is left out/m,
+  });
+  t.is(membership.configuration.version, 2);
+});
+
+test('a section of no member is left out unasked, for it gave nothing', async t => {
+  const { membership } = await founded(t);
+  const of = (host: string, copies: number): string =>
+    `cluster: home\nhosts: { ${host}: { sources: { docs: { path: /docs, copies: ${copies} } }, stores: [{ path: /disk }] } }\n`;
+  await membership.admin.applyPolicy({ text: of('imca', 3) });
+  await membership.admin.applyPolicy({ text: of('imca', 2) });
+  const { changed, warnings } = await membership.admin.applyPolicy({ text: of('imac', 1) });
+  t.true(changed);
+  t.deepEqual(warnings, []);
+});
+
+test('a source under another name is asked about with the name that it had', async t => {
+  const { membership } = await founded(t);
+  await membership.admin.applyPolicy({ text: POLICY });
+  const renamed = POLICY.replace('docs:', 'dosc:');
+  await t.throwsAsync(membership.admin.applyPolicy({ text: renamed }), {
+    code: 'NEEDS_YES',
+    message: /^ {2}imac\/dosc is new: did you mean imac\/docs\?$/m,
+  });
+  const more = POLICY.replace(/^( *)docs:/m, '$1dosc: { path: /dosc }\n$1docs:');
+  t.deepEqual((await membership.admin.applyPolicy({ text: more })).warnings, [], 'nothing left, so it was meant');
 });
 
 test('an archived source is forgotten once, with its head; what is in the policy is not', async t => {
@@ -196,7 +235,8 @@ test('an archived source is forgotten once, with its head; what is in the policy
   const source = sourceIdOf(membership.identity.host, 'docs');
   t.false(await membership.admin.forgetArchived(source, 4));
   t.is(membership.configuration.version, 2);
-  await membership.admin.applyPolicy({ text: 'cluster: home\nhosts:\n  imac:\n    stores: [{ path: /disk }]\n' });
+  const without = 'cluster: home\nhosts:\n  imac:\n    stores: [{ path: /disk }]\n';
+  await membership.admin.applyPolicy({ text: without, yes: true });
   t.true(await membership.admin.forgetArchived(source, 4));
   t.deepEqual(membership.clusterConfig.sources, []);
   t.deepEqual(membership.configuration.forgotten, [{ source, seq: 4 }]);

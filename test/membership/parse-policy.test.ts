@@ -281,9 +281,15 @@ test('a section of a host that is no member is a warning, not an error', t => {
   t.regex(warnings[0] ?? '', /hosts\.mini is no member/);
   const rates = 'cluster: home\nhosts: { a: { limits: { peers: { b: { upload: 1 MB } } } } }\n';
   t.deepEqual(parsePolicy(rates, { members: ['a'] }).warnings, [
-    'hosts.a.limits.peers.b is no member of this cluster yet: it limits nobody',
+    'hosts.a.limits.peers.b is no member of this cluster yet: it limits nobody. Did you mean a?',
   ]);
   t.deepEqual(parsePolicy(rates, { members: ['a', 'b'] }).warnings, []);
+  const more = 'cluster: home\nhosts: { pi1: {}, pi2: {}, pi3: {} }\n';
+  t.regex(
+    parsePolicy(more, { members: ['pi1', 'pi2'] }).warnings.join(),
+    /hosts\.pi3 [^?]*$/,
+    'the others have theirs',
+  );
 });
 
 test('more snapshots than can be in their hold are a warning that names hold and rate', t => {
