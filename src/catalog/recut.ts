@@ -9,14 +9,14 @@
  * Driven by the daemon at the origin, with what `readSourceFile` called gone; the next head lists the result instead.
  */
 import type { ParcelId, SourceId } from '../core/ids.js';
-import type { ObjectWriter } from '../core/objects.js';
+import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
 import type { Signer } from '../core/signed.js';
 import type { Entry } from './entry.js';
 import { encodePage } from './page.js';
 import { readPage, readRecord, readSnapshot } from './read-object.js';
 import { encodeRecord, parcelRefOf } from './record.js';
-import { encodeSnapshot, type SnapshotId } from './snapshot.js';
+import { encodeSnapshot, type Snapshot, type SnapshotId } from './snapshot.js';
 import { findEntry } from './walk.js';
 
 export interface TornEntry {
@@ -81,6 +81,25 @@ export async function recut({
   );
   await objects.flush();
   return { snapshot: id, stale, missed };
+}
+
+interface KnownSnapshot {
+  readonly id: SnapshotId;
+  readonly snapshot: Snapshot;
+}
+
+/**
+ * A snapshot as its scan made it, before anything was cut out of it: what that one lacks could not be read, and what
+ * the given one lacks beside was gone, or another, before anybody had it.
+ * @throws ObjectMissing, MalformedObject
+ */
+export async function beforeRecuts(objects: ObjectReader, recut: KnownSnapshot): Promise<KnownSnapshot> {
+  let taken = recut;
+  while (taken.snapshot.recutOf !== undefined) {
+    const id = taken.snapshot.recutOf;
+    taken = { id, snapshot: await readSnapshot(objects, id) };
+  }
+  return taken;
 }
 
 /** Paths as latin1. */

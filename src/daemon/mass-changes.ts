@@ -21,6 +21,7 @@ import type { Logger } from 'pino';
 import { contentLost, type FilesLost, filesLost } from '../catalog/files-lost.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
 import { ifReadable, ObjectMissing, readSnapshot } from '../catalog/read-object.js';
+import { beforeRecuts } from '../catalog/recut.js';
 import { type ChangeView, isMassChange } from '../catalog/retention.js';
 import type { Snapshot } from '../catalog/snapshot.js';
 import { DAY_MS } from '../core/day.js';
@@ -114,16 +115,12 @@ export class MassChanges {
   async #cutOut(source: SourceId, last: ObjectId | undefined): Promise<CutOut> {
     let cut = { missed: 0, stale: 0 };
     try {
-      let taken = last;
-      let snapshot = taken && (await readSnapshot(this.#objects, taken));
-      if (snapshot?.recutOf === undefined) return { taken, ...cut };
-      const { missed, stale } = snapshot;
+      if (last === undefined) return { taken: last, ...cut };
+      const newest = { id: last, snapshot: await readSnapshot(this.#objects, last) };
+      const { missed, stale, recutOf } = newest.snapshot;
       // While the snapshot as it was taken is not read, all that this one lacks counts as cut out.
-      cut = { missed, stale };
-      while (snapshot.recutOf !== undefined) {
-        taken = snapshot.recutOf;
-        snapshot = await readSnapshot(this.#objects, taken);
-      }
+      if (recutOf !== undefined) cut = { missed, stale };
+      const { id: taken, snapshot } = await beforeRecuts(this.#objects, newest);
       const since = (now: number, then: number): number => Math.max(0, now - then);
       return { taken, missed: since(missed, snapshot.missed), stale: since(stale, snapshot.stale) };
     } catch (error) {

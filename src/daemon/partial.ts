@@ -2,9 +2,9 @@
  * Partial: reports what the newest snapshot of a source lacks, because it could not be read when it was taken. It is
  * backed up by no other snapshot either, so this stays an alarm until there is a newest snapshot that has everything.
  *
- * The counts are the snapshot's own, and outlive a restart; the paths are those that the last run of this start met. A
- * file that was deleted or changed before anybody had a copy is no alarm, for whoever did that knows; but it counts as
- * missed in its snapshot, and so it is told after a restart, until the next run.
+ * The counts are those of the snapshot as it was taken, and outlive a restart; the paths are those that the last run of
+ * this start met. A file that was deleted or changed before anybody had a copy is no alarm, for whoever did that knows:
+ * what a re-cut lacks beside is not told.
  */
 import { entriesOf, type Unread } from '../catalog/merge-scan.js';
 import { lackingText } from '../catalog/partial-text.js';

@@ -8,8 +8,9 @@ import type { ForbiddenFolder } from '../catalog/forbidden-folder.js';
 import type { ListedSnapshot } from '../catalog/head.js';
 import type { Unread } from '../catalog/merge-scan.js';
 import { ifReadable, readSnapshot } from '../catalog/read-object.js';
+import { beforeRecuts } from '../catalog/recut.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
-import { isPartial } from '../catalog/snapshot.js';
+import { isPartial, type Snapshot } from '../catalog/snapshot.js';
 import type { SourceHistory } from '../catalog/source-history.js';
 import { type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
 import { DAY_MS } from '../core/day.js';
@@ -148,12 +149,21 @@ export class SnapshotRuns {
 
   /** Raises or clears the alarm about what the newest snapshot lacks, where no run has just told it. */
   async tellPartial({ source, unread }: RunSource): Promise<void> {
-    const { heads, objects, names, alarms } = this.#options;
+    const { heads, names, alarms } = this.#options;
     const last = heads.listed(source).at(-1);
     if (last === undefined) return;
-    // Where nobody has it any longer the next run says so.
-    const newest = last.complete ? { stale: 0, missed: 0 } : await ifReadable(readSnapshot(objects, last.id));
+    const newest = last.complete ? { stale: 0, missed: 0 } : await this.#unreadOf(last.id);
     if (newest !== undefined) tellPartial(alarms, source, { name: names.nameOf(source), newest, unread });
+  }
+
+  /** How much a snapshot's scan could not read. Undefined: nobody has it any longer, and the next run says it. */
+  async #unreadOf(id: ObjectId): Promise<Pick<Snapshot, 'stale' | 'missed'> | undefined> {
+    const { objects } = this.#options;
+    const snapshot = await ifReadable(readSnapshot(objects, id));
+    if (snapshot === undefined) return undefined;
+    const taken = await ifReadable(beforeRecuts(objects, { id, snapshot }));
+    // Rather too much than too little is told where the snapshot before a re-cut is lost.
+    return taken?.snapshot ?? snapshot;
   }
 
   /** @throws ClusterError HOLDS_FULL */

@@ -1,6 +1,10 @@
 import { unlinkSync } from 'node:fs';
 import test from 'ava';
 import { pino } from 'pino';
+import { readSnapshot } from '../../src/catalog/read-object.js';
+import { encodeSnapshot } from '../../src/catalog/snapshot.js';
+import type { ObjectId } from '../../src/core/ids.js';
+import type { ObjectWriter } from '../../src/core/objects.js';
 import { Alarms } from '../../src/daemon/alarms.js';
 import { PARTIAL, tellPartial } from '../../src/daemon/partial.js';
 import { aSource, ScratchSource } from '../catalog/scratch-source.js';
@@ -58,19 +62,56 @@ test('the alarm stands from a run that could not read something, over a restart,
   t.deepEqual(gone?.alarms, [], 'a source that leaves the policy has no alarm');
 });
 
-test('a file that was deleted before anybody had a copy is no alarm', async t => {
+const retainer = { judge: async () => ({ stopped: undefined, snapshots: [] }) } as never;
+
+const partialIn = (alarms: Alarms): readonly string[] =>
+  alarms
+    .list()
+    .filter(({ code }) => code === PARTIAL)
+    .map(({ text }) => text);
+
+test('a file that was deleted before anybody had a copy is no alarm, nor is it after a restart', async t => {
   const source = new ScratchSource(t);
   source.write({ 'gone.txt': 'gone', 'other.txt': 'other' });
-  const { catalog, list, tear, alarms } = await anOrigin(t, source, {
-    retainer: { judge: async () => ({ stopped: undefined, snapshots: [] }) } as never,
-  });
+  const { catalog, list, tear, alarms } = await anOrigin(t, source, { retainer });
   await source.take();
   await list();
   unlinkSync(source.path('gone.txt'));
   await tear('gone.txt');
   t.false(catalog.get(aSource)?.head.snapshots.at(-1)?.complete);
-  t.deepEqual(
-    alarms.list().filter(({ code }) => code === PARTIAL),
-    [],
-  );
+  t.deepEqual(partialIn(alarms), []);
+
+  const restarted = await anOrigin(t, source, { retainer, catalog });
+  restarted.configure();
+  // The telling has its turn before this.
+  await restarted.noteCopied();
+  t.deepEqual(partialIn(restarted.alarms), []);
+});
+
+test('after a restart, of what a snapshot lacks only that is told which could not be read', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'gone.txt': 'gone', 'other.txt': 'other' });
+  const { catalog, list, tear } = await anOrigin(t, source, { retainer });
+  const { snapshot } = await source.take();
+  const taken = await readSnapshot(source.objects, snapshot);
+  const whole = await source.objects.put(encodeSnapshot({ ...taken, missed: 2 }, source.signer));
+  source.last = whole;
+  await list();
+  unlinkSync(source.path('gone.txt'));
+  await tear('gone.txt');
+  const newest = catalog.get(aSource)?.head.snapshots.at(-1)?.id as ObjectId;
+  t.is((await readSnapshot(source.objects, newest)).missed, 3);
+
+  const told = async (lost: readonly ObjectId[]): Promise<readonly string[]> => {
+    const objects: ObjectWriter = Object.assign(Object.create(source.objects), {
+      get: async (one: ObjectId) => (lost.includes(one) ? undefined : source.objects.get(one)),
+    });
+    const restarted = await anOrigin(t, source, { retainer, catalog, objects });
+    restarted.configure();
+    await restarted.noteCopied();
+    return partialIn(restarted.alarms);
+  };
+  t.regex((await told([])).join(), /: 2 not in it \(missed\)\. /);
+  t.regex((await told([whole])).join(), /: 3 not in it \(missed\)\. /, 'where that is lost, rather too much');
+  t.deepEqual(await told([newest]), [], 'the next run says it');
 });
