@@ -36,7 +36,7 @@ process.stdout.on('error', error => {
     // A reader that has seen enough (`| head`) closes the pipe; the rest would be printed for nobody.
     if (endsUnheard) process.exit(EXIT.ok);
   } else if (lost === undefined) {
-    const text = `the output could not be written: ${error.message}`;
+    const text = `the output could not be written, so what stands there is not all of it: ${error.message}`;
     lost = new ClusterError('OUTPUT_LOST', text, { blame: 'operator', cause: error });
     tellError(lost);
     // A command that does more than report still runs to its end.

@@ -3,7 +3,7 @@
  * with `--here`, on the shape of this one; nothing real is touched. The simulator, and with it the core, is loaded only when it
  * is to run: loading it took half of every other command's start.
  */
-import { access, constants, stat, writeFile } from 'node:fs/promises';
+import { access, constants, realpath, stat, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
@@ -133,7 +133,7 @@ async function simulate(context: Context, options: SimulateOptions): Promise<Exi
   else await show(context, report, options);
   // Last: what was found in minutes is not lost with a picture that cannot be written after all.
   if (options.svg !== undefined) {
-    await writeFile(options.svg, await pictureOf(report, options));
+    await writePicture(options.svg, await pictureOf(report, options));
     if (!context.json) await context.print(printable(`picture: ${options.svg}`));
   }
   return report.phases.at(-1)?.short.parcels === 0 ? EXIT.ok : EXIT.underReplicated;
@@ -160,11 +160,25 @@ async function needPlace(file: string): Promise<void> {
   const option = `--svg ${file}`;
   const found = await stat(resolve(file)).catch(() => undefined);
   if (found?.isDirectory() || file.endsWith('/')) throw refused(option, 'that is a folder, and a file is wanted');
-  try {
-    await access(found === undefined ? dirname(resolve(file)) : file, constants.W_OK);
-  } catch (cause) {
-    throw refused(option, found === undefined ? 'its folder cannot be written' : 'it cannot be written', cause);
-  }
+  const mustTake = async (path: string, why: string): Promise<void> => {
+    await access(path, constants.W_OK).catch((cause: unknown) => {
+      throw refused(option, why, cause);
+    });
+  };
+  if (found !== undefined) await mustTake(file, 'it cannot be written');
+  if (found?.isFile() !== false) await mustTake(dirname(await placeOf(file)), 'its folder cannot be written');
+}
+
+/** Where a file is, or would be: behind a link it is replaced there. */
+const placeOf = (file: string): Promise<string> => realpath(file).catch(() => resolve(file));
+
+/** As a whole or not at all: where a disk is full, nothing is left of it, and an older picture stays. */
+async function writePicture(file: string, picture: string): Promise<void> {
+  const found = await stat(file).catch(() => undefined);
+  // A pipe or a device takes bytes, and no file may stand in its place.
+  if (found?.isFile() === false) return writeFile(file, picture);
+  const { writeDurable } = await import('../platform/durable.js');
+  await writeDurable(await placeOf(file), picture, { mode: (found?.mode ?? 0o666) & 0o777 });
 }
 
 async function madeInput({

@@ -91,7 +91,7 @@ export function demandYes(
   const lines = [...losses, ...notes].map(line => `  ${line}`).join('\n');
   throw new ClusterError(
     'NEEDS_YES',
-    `this may not be intended; nothing was changed. Repeat the command with --yes to do it:\n${lines}`,
+    `this may not be intended; nothing was changed. 'cluster config apply' and 'rollback' do it with --yes:\n${lines}`,
     {
       blame: 'operator',
     },

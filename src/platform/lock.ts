@@ -47,8 +47,8 @@ export function takeLock(path: string): Lock {
   const text = `${JSON.stringify(thisProcess())}\n`;
   const mark = randomBytes(6).toString('hex');
   const mine = `${path}.${mark}`;
-  write(mine, text);
   try {
+    write(mine, text);
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       if (put(mine, path, text)) return { release: () => release(path, text) };
       const found = readText(path);

@@ -32,6 +32,8 @@ export interface Ended {
 
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
+  /** Where it runs; default: where the test does. */
+  readonly cwd?: string;
   readonly input?: string;
   /** What starts it, as somebody else. */
   readonly by?: readonly string[];
@@ -41,12 +43,12 @@ export interface RunOptions {
 
 export function cluster(
   args: readonly string[],
-  { env = {}, input = '', by = [], kill }: RunOptions = {},
+  { env = {}, cwd = process.cwd(), input = '', by = [], kill }: RunOptions = {},
 ): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const clean = { PATH: process.env.PATH, HOME: '/nonexistent', XDG_STATE_HOME: '/nonexistent', TZ: 'UTC', ...env };
     const [command = '', ...words] = [...by, process.execPath, MAIN, ...args];
-    const child = spawn(command, words, { env: clean, timeout: RUN_MS_MAX, killSignal: 'SIGKILL' });
+    const child = spawn(command, words, { env: clean, cwd, timeout: RUN_MS_MAX, killSignal: 'SIGKILL' });
     let out = '';
     let err = '';
     let sent = false;

@@ -1,9 +1,13 @@
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { lstatSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import type { HostId, ParcelId, StoreId } from '../../src/core/ids.js';
 import type { HostReport } from '../../src/daemon/service.js';
+import { skip } from '../helpers/skip.js';
+import { fillDisk, mountSmallDisk, whyNoSmallDisk } from '../helpers/small-disk.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { cluster, each, HOST, hostOf, placementOf, recordsOf, serve } from './cli-fixture.js';
 
@@ -56,6 +60,43 @@ test('simulate --svg writes a picture', async t => {
   t.is(code, 0);
   t.true(out.includes(`picture: ${file}`));
   t.regex(readFileSync(file, 'utf8'), /^<svg [\s\S]*How full each host is[\s\S]*<\/svg>\n$/);
+});
+
+test('simulate --svg puts a picture in the place of another, also behind a link, and into a pipe', async t => {
+  const folder = temporaryFolder(t);
+  const file = join(folder, 'plan.svg');
+  const link = join(folder, 'link.svg');
+  writeFileSync(file, 'old', { mode: 0o640 });
+  symlinkSync(file, link);
+  t.is((await cluster([...SMALL, '--svg', link])).code, 0);
+  t.regex(readFileSync(file, 'utf8'), /^<svg /);
+  t.is(statSync(file).mode & 0o777, 0o640);
+  t.deepEqual(readdirSync(folder).sort(), ['link.svg', 'plan.svg']);
+  t.true(lstatSync(link).isSymbolicLink());
+
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const [read] = await Promise.all([readFile(pipe, 'utf8'), cluster([...SMALL, '--svg', pipe])]);
+  t.regex(read, /^<svg /);
+  t.true(statSync(pipe).isFIFO());
+});
+
+test('a picture for which there is no room is told with its folder, and what was there stays', async t => {
+  const why = whyNoSmallDisk();
+  if (why !== undefined) return skip(t, why);
+  const folder = temporaryFolder(t);
+  mountSmallDisk(t, folder, 64 * 1024);
+  const file = join(folder, 'plan.svg');
+  writeFileSync(file, 'old');
+  fillDisk(join(folder, 'filler'));
+  const full = await cluster([...SMALL, '--svg', file]);
+  t.is(full.code, 1);
+  t.true(full.err.includes(`there is no room left on the disk of ${folder} (ENOSPC)`), full.err);
+  t.regex(full.out, /if any one host went at once/, 'what was found is told');
+  t.is(readFileSync(file, 'utf8'), 'old');
+  const relative = await cluster([...SMALL, '--svg', 'other.svg'], { cwd: folder });
+  t.true(relative.err.includes(`the disk of ${folder} (ENOSPC)`), relative.err);
+  t.deepEqual(readdirSync(folder).sort(), ['filler', 'plan.svg']);
 });
 
 test('what does not fit exits 20 and says how much is missing', async t => {

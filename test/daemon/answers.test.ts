@@ -33,7 +33,7 @@ test('a host whose name was misspelt in a new policy: nothing is changed, its so
   const misspelt = { text: policyOf('imca'), fileName: 'p.yaml' };
   const refusal = await t.throwsAsync(service.configApply({ ...misspelt, yes: false }), { code: 'NEEDS_YES' });
   const [told, ...lines] = (refusal?.message ?? '').split('\n').map(line => line.trim());
-  t.regex(told ?? '', /nothing was changed\. 'cluster config apply FILE --yes' does it/);
+  t.regex(told ?? '', /nothing was changed\. 'cluster config apply' and 'rollback' do it with --yes/);
   t.is(lines.length, 3);
   t.regex(lines[0] ?? '', /^hosts\.imac is left out/);
   t.regex(

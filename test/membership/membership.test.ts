@@ -188,7 +188,7 @@ test('a source that leaves wants a yes and stays in force, and does not come bac
   t.deepEqual(membership.clusterConfig.sources, [{ source, copies: 3 }]);
   await t.throwsAsync(membership.admin.addSource({ host: 'imac', name: 'docs', path: '/docs', copies: 1 }), {
     code: 'NEEDS_YES',
-    message: /'cluster config apply FILE --yes' does it:\n {2}imac\/docs \(archived\): copies 3 → 1$/,
+    message: /'cluster config apply' and 'rollback' do it with --yes:\n {2}imac\/docs \(archived\): copies 3 → 1$/,
   });
   await membership.admin.addSource({ host: 'imac', name: 'docs', path: '/docs', copies: 4 });
   t.deepEqual(membership.clusterConfig.sources, [{ source, copies: 4 }]);

@@ -4,6 +4,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { takeLock } from '../../src/platform/lock.js';
+import { skip } from '../helpers/skip.js';
+import { fillDisk, mountSmallDisk, whyNoSmallDisk } from '../helpers/small-disk.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 const newPath = (t: ExecutionContext): string => join(temporaryFolder(t), 'lock');
@@ -43,6 +45,16 @@ test('the lock of a process that was killed is taken over', async t => {
   await once(child, 'exit');
   t.notThrows(() => takeLock(path));
   t.deepEqual(readdirSync(join(path, '..')), ['lock']);
+});
+
+test('nothing is left of a lock for which there is no room', t => {
+  const why = whyNoSmallDisk();
+  if (why !== undefined) return skip(t, why);
+  const folder = temporaryFolder(t);
+  mountSmallDisk(t, folder, 64 * 1024);
+  fillDisk(join(folder, 'filler'));
+  t.throws(() => takeLock(join(folder, 'lock')), { code: 'ENOSPC' });
+  t.deepEqual(readdirSync(folder), ['filler']);
 });
 
 for (const [what, changes] of [
