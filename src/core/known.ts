@@ -305,8 +305,8 @@ export class Known {
     return summary;
   }
 
-  /** What stays short of copies for want of room, by source; only sources of which something does. */
-  roomWanted(): ReadonlyMap<SourceId, RoomWanted> {
+  /** What stays short of copies for want of room, by source; only sources of which something does. Looks in turns. */
+  roomWanted(): Generator<void, ReadonlyMap<SourceId, RoomWanted>> {
     return roomWanted(this.#of);
   }
 

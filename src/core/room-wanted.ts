@@ -9,7 +9,8 @@
  * What a store would take because it has most of the files already (fitting.ts) is known of our own stores alone: a
  * parcel that another host would take for that reason may be told of for as long as it waits there for its turn.
  *
- * It only reads. Driven by known.ts.
+ * It only reads, and in turns, between which the machine may take steps: each row is looked at once, as it is then.
+ * Driven by known.ts, and turn by turn by the daemon's room-watch.ts.
  */
 import type { Claims } from './claims.js';
 import { type ClusterConfig, type Member, mayTakeCopies } from './cluster-config.js';
@@ -50,6 +51,12 @@ export interface RoomWantedContext {
   readonly config: () => ClusterConfig;
 }
 
+/**
+ * How many rows, and lenders of a row, are looked at in one turn: a millisecond or two, where all at once may take
+ * seconds, for a million rows that are short.
+ */
+const LOOKS_A_TURN = 10_000;
+
 /** A host that lends room, and is not dead. */
 interface Lender {
   readonly host: HostId;
@@ -58,8 +65,8 @@ interface Lender {
   readonly freeBytes: number;
 }
 
-/** @returns only sources with such parcels */
-export function roomWanted(of: RoomWantedContext): ReadonlyMap<SourceId, RoomWanted> {
+/** Yields between two turns. @returns only sources with such parcels */
+export function* roomWanted(of: RoomWantedContext): Generator<void, ReadonlyMap<SourceId, RoomWanted>> {
   const { table, wanted } = of;
   const found = new Map<SourceId, RoomWanted>();
   // An untrusted host is not told who has the copies of its sources, and would take all of them for short.
@@ -68,15 +75,24 @@ export function roomWanted(of: RoomWantedContext): ReadonlyMap<SourceId, RoomWan
   const roomiest = roomiestDomains(lenders);
   // A move that makes room begins only after this long: until then nobody can say that there is none.
   const shortBeforeMs = of.nowMs() - of.config().timing.relocateMs;
-  for (let at = 0; at < table.short.size; at += 1) {
-    const row = table.short.at(at);
+  let looks = 0;
+  // By the numbers of the rows, which stay: the places in `short` change as rows leave it.
+  for (let row = 0; row < table.size && table.short.size > 0; row += 1) {
+    looks += 1;
+    if (looks >= LOOKS_A_TURN) {
+      yield;
+      looks = 0;
+    }
+    // Also what is not short, which has no such time.
+    if (!(table.shortSinceMs(row) <= shortBeforeMs)) continue;
     const source = wanted.sourceOf(row);
-    if (source === undefined || !table.has(row, FLAG.listed) || table.shortSinceMs(row) > shortBeforeMs) continue;
+    if (source === undefined || !table.has(row, FLAG.listed)) continue;
     const bytes = table.bytes(row);
     // Most of a long queue fits, and needs no closer look: so many domains have room that copies and origins may lie in
     // the roomiest of them.
     const taken = (wanted.copiesWanted(row) ?? 0) - 1 + wanted.originsOf(row).length;
     if ((roomiest[taken] ?? Number.NEGATIVE_INFINITY) >= bytes) continue;
+    looks += lenders.length;
     const { copies, freeBytes } = withoutPlace(of, row, lenders);
     if (copies <= 0) continue;
     const before = found.get(source);

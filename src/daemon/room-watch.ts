@@ -5,6 +5,7 @@
  * next. So the alarm is raised for what was found at each look for as long as a move that makes room may take to begin
  * (`relocate`), and is over when nothing was found for as long.
  */
+import { setImmediate as breathe } from 'node:timers/promises';
 import prettyBytes from 'pretty-bytes';
 import type { SourceId } from '../core/ids.js';
 import type { RoomWanted } from '../core/room-wanted.js';
@@ -12,13 +13,16 @@ import type { Alarms } from './alarms.js';
 
 /** How often to look, in ms … */
 const LOOK_EVERY_MS = 5_000;
-/** … and after this many times as long as a look took: with a million parcels that are short it takes a second. */
+/** … and after this many times as long as a look took: with a million parcels that are short it takes seconds. */
 const LOOK_RESTS = 20;
+/** A look gives everybody else a turn after this long, in ms: less than anybody notices. */
+const TURN_MS = 10;
 /** How often the numbers of one that stands are brought up to date, in ms: each change is a line in the log. */
 const NUMBERS_EVERY_MS = 60_000;
 
 export interface RoomWatchOptions {
-  readonly roomWanted: () => ReadonlyMap<SourceId, RoomWanted>;
+  /** A look, in turns. */
+  readonly roomWanted: () => Iterator<void, ReadonlyMap<SourceId, RoomWanted>>;
   readonly nameOf: (source: SourceId) => string;
   /** `relocate` of the policy's timing. */
   readonly patienceMs: () => number;
@@ -40,6 +44,7 @@ export class RoomWatch {
   readonly #options: RoomWatchOptions;
   readonly #watched = new Map<SourceId, Watched>();
   #timer: NodeJS.Timeout | undefined;
+  #isStopped = false;
 
   constructor(options: RoomWatchOptions) {
     this.#options = options;
@@ -50,13 +55,32 @@ export class RoomWatch {
   }
 
   stop(): void {
+    this.#isStopped = true;
     clearTimeout(this.#timer);
   }
 
-  look(): void {
-    const { roomWanted, nameOf, patienceMs, nowMs, alarms } = this.#options;
+  /** @returns for how long it kept everybody else from a turn, all together, in ms */
+  async look(): Promise<number> {
+    const { roomWanted, nowMs } = this.#options;
+    const turns = roomWanted();
+    let tookMs = 0;
+    for (;;) {
+      const begunMs = nowMs();
+      let turn = turns.next();
+      while (turn.done !== true && nowMs() - begunMs < TURN_MS) turn = turns.next();
+      tookMs += nowMs() - begunMs;
+      if (turn.done === true) {
+        this.#tell(turn.value);
+        return tookMs;
+      }
+      await breathe();
+      if (this.#isStopped) return tookMs;
+    }
+  }
+
+  #tell(found: ReadonlyMap<SourceId, RoomWanted>): void {
+    const { nameOf, patienceMs, nowMs, alarms } = this.#options;
     const now = nowMs();
-    const found = roomWanted();
     for (const [source, room] of found) {
       const watched = this.#watched.get(source) ?? { ...NEVER_TOLD, foundSinceMs: now, lastFoundMs: now };
       watched.foundSinceMs ??= now;
@@ -77,12 +101,12 @@ export class RoomWatch {
   }
 
   #next(inMs: number): void {
-    this.#timer = setTimeout(() => {
-      const { nowMs } = this.#options;
-      const begunMs = nowMs();
-      this.look();
-      this.#next(Math.max(LOOK_EVERY_MS, LOOK_RESTS * (nowMs() - begunMs)));
-    }, inMs).unref();
+    this.#timer = setTimeout(() => void this.#lookAndGoOn(), inMs).unref();
+  }
+
+  async #lookAndGoOn(): Promise<void> {
+    const tookMs = await this.look();
+    if (!this.#isStopped) this.#next(Math.max(LOOK_EVERY_MS, LOOK_RESTS * tookMs));
   }
 }
 

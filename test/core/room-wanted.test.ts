@@ -9,8 +9,15 @@ const HOUR_MS = 3_600_000;
 /** Until a host is dead that was never away before. */
 const DEAD_MS = DEFAULT_TIMING.deadMs + 60_000;
 
-const wantedAt = (host: SmallHost, origin: SmallHost): RoomWanted | undefined =>
-  host.machine.known.roomWanted().get(sourceIdOf(origin.id, 'photos'));
+/** A look to its end. `between`: done after each turn. */
+function wantedAt(host: SmallHost, origin: SmallHost, between: () => void = () => {}): RoomWanted | undefined {
+  const look = host.machine.known.roomWanted();
+  for (;;) {
+    const turn = look.next();
+    if (turn.done === true) return turn.value.get(sourceIdOf(origin.id, 'photos'));
+    between();
+  }
+}
 
 test('what has no place is counted on every host, once a move could have made room', t => {
   const world = new SmallWorld([{ lentBytes: 0 }, {}, { lentBytes: 5 * MIB }, { lentBytes: 0 }]);
@@ -81,4 +88,25 @@ test('the room of a host that is dead is none, and that of one that is only susp
   t.is(wantedAt(origin, origin), undefined);
   world.run(DEAD_MS / 2);
   t.like(wantedAt(origin, origin), { parcels: 1, bytes: 30 * MIB });
+});
+
+test('a look takes turns, and what leaves or comes between them is counted once or not at all', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 5 * MIB }, { lentBytes: 5 * MIB }]);
+  const [origin] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  const count = 8_000;
+  const ids = world.backUp(
+    origin,
+    Array.from({ length: count }, () => ({ bytes: 30 * MIB })),
+  );
+  world.run(2 * relocateMs);
+  let turns = 0;
+  const seen = wantedAt(origin, origin, () => {
+    turns += 1;
+    if (turns > 1) return;
+    // The one has been looked at, and the other has not.
+    world.forget(origin, [...ids.slice(0, 1_000), ...ids.slice(-500)]);
+  });
+  t.true(turns >= 2, 'no turn is longer than some thousand looks');
+  t.is(seen?.parcels, count - 500);
+  t.is(wantedAt(origin, origin)?.parcels, count - 1_500);
 });
