@@ -64,6 +64,15 @@ export class Namespaces {
     ip('-n', this.#switch, 'link', 'set', this.#port(host), 'up');
   }
 
+  /** What a host sends to another one is lost from now on; what it is sent by that one still comes. */
+  mute(host: string, to: string): void {
+    ip('-n', this.#space(host), 'route', 'add', 'blackhole', `${this.addressOf(to)}/32`);
+  }
+
+  unmute(host: string, to: string): void {
+    ip('-n', this.#space(host), 'route', 'del', 'blackhole', `${this.addressOf(to)}/32`);
+  }
+
   get #switch(): string {
     return `${this.#prefix}-switch`;
   }

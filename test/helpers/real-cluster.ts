@@ -72,6 +72,7 @@ export interface SourcePlan {
   readonly watch?: boolean;
   readonly exclude?: readonly string[];
   readonly keep?: Readonly<Record<string, number>>;
+  readonly brake?: string;
   readonly before?: string;
   readonly after?: string;
   readonly onFailure?: string;

@@ -15,7 +15,7 @@ export function whyNoSmallDisk(): string | undefined {
 }
 
 /** Mounts one on an existing folder, until the test is over or calls what this returns. */
-export function mountSmallDisk(t: ExecutionContext, path: string, bytes: number): () => void {
+export function mountSmallDisk(t: { teardown(end: () => void): void }, path: string, bytes: number): () => void {
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes},mode=700`, 'small', path]);
   let isMounted = true;
   const unmount = (): void => {
