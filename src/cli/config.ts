@@ -76,7 +76,7 @@ async function history(context: Context, { last }: { readonly last: number }): P
   if (context.json) for (const step of steps) await context.record(stepRecord(step));
   else
     await context.print(
-      await tableText(
+      tableText(
         context.isTerminal,
         [{ head: 'version', align: 'right' }, { head: 'time' }, { head: 'by' }, { head: 'changed' }],
         steps.map(({ version, signedMs, signer, changes }) => [

@@ -42,7 +42,7 @@ async function explain(context: Context, spec: string): Promise<ExitCode> {
   );
   await context.print('');
   const rows = hosts.map(one => [one.host, whyText(one)]);
-  await context.print(await tableText(context.isTerminal, [{ head: 'host' }, { head: 'why' }], rows));
+  await context.print(tableText(context.isTerminal, [{ head: 'host' }, { head: 'why' }], rows));
   return EXIT.ok;
 }
 

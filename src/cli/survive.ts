@@ -71,7 +71,7 @@ async function survive(context: Context, { lose }: SurviveOptions): Promise<Exit
     for (const loss of losses) await context.record(hostLossRecord(loss, nameOf));
     await context.record({ message_type: 'survive', ...lossFields(worst, nameOf), gone, sources });
   } else {
-    await context.print(await lossTable(context.isTerminal, losses));
+    await context.print(lossTable(context.isTerminal, losses));
     await context.print('');
     if (gone > 0) await context.print(`${countText(gone, 'parcel')} lost already: no host has a copy, and no origin`);
     if (parcels.length === 0) await context.print('no snapshot lists anything yet');
@@ -162,7 +162,7 @@ function sourcesIn({ hosts }: Loss, parcels: readonly SourcedParcel[], isForGood
 
 // ---------------------------------------------------------------------------------------------------------- text, records
 
-const lossTable = (isTerminal: boolean, losses: readonly UnitLoss[]): Promise<string> =>
+const lossTable = (isTerminal: boolean, losses: readonly UnitLoss[]): string =>
   tableText(
     isTerminal,
     [{ head: 'if this went' }, { head: 'without a copy', align: 'right' }, { head: 'gone for good', align: 'right' }],

@@ -1,23 +1,12 @@
 import test from 'ava';
 import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
-import { sourceIdOf } from '../../src/core/ids.js';
-import type { RoomWanted } from '../../src/core/room-wanted.js';
+import { roomWantedAt } from '../helpers/room-wanted-at.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
 const { relocateMs } = DEFAULT_TIMING;
 const HOUR_MS = 3_600_000;
 /** Until a host is dead that was never away before. */
 const DEAD_MS = DEFAULT_TIMING.deadMs + 60_000;
-
-/** A look to its end. `between`: done after each turn. */
-function wantedAt(host: SmallHost, origin: SmallHost, between: () => void = () => {}): RoomWanted | undefined {
-  const look = host.machine.known.roomWanted();
-  for (;;) {
-    const turn = look.next();
-    if (turn.done === true) return turn.value.get(sourceIdOf(origin.id, 'photos'));
-    between();
-  }
-}
 
 test('what has no place is counted on every host, once a move could have made room', t => {
   const world = new SmallWorld([{ lentBytes: 0 }, {}, { lentBytes: 5 * MIB }, { lentBytes: 0 }]);
@@ -26,10 +15,10 @@ test('what has no place is counted on every host, once a move could have made ro
   world.run(relocateMs - 5_000);
   t.is(roomy.present.size, 3);
   t.is(tight.present.size, 1);
-  for (const host of world.hosts) t.is(wantedAt(host, origin), undefined);
+  for (const host of world.hosts) t.is(roomWantedAt(host, origin), undefined);
   world.run(15_000);
   for (const host of world.hosts)
-    t.deepEqual(wantedAt(host, origin), {
+    t.deepEqual(roomWantedAt(host, origin), {
       parcels: 2,
       bytes: 50 * MIB,
       largestBytes: 30 * MIB,
@@ -39,7 +28,7 @@ test('what has no place is counted on every host, once a move could have made ro
   // More room ends it for what fits.
   world.resize(tight, 25 * MIB);
   world.run(60_000);
-  for (const host of world.hosts) t.like(wantedAt(host, origin), { parcels: 1, freeBytes: 3 * MIB });
+  for (const host of world.hosts) t.like(roomWantedAt(host, origin), { parcels: 1, freeBytes: 3 * MIB });
 });
 
 test('while there is room for all, nothing is found for longer than claims are on their way, however long it takes', t => {
@@ -55,7 +44,7 @@ test('while there is room for all, nothing is found for longer than claims are o
   let foundBefore = false;
   while (!holders.every(({ present }) => present.size === 60) && world.nowMs < begunMs + HOUR_MS) {
     world.run(1_000);
-    const isFound = world.hosts.some(host => wantedAt(host, origin) !== undefined);
+    const isFound = world.hosts.some(host => roomWantedAt(host, origin) !== undefined);
     t.false(isFound && foundBefore);
     foundBefore = isFound;
   }
@@ -73,7 +62,7 @@ test('a host that is missing is not want of room, and neither is a domain too fe
   world.kill(second);
   for (let ms = 0; ms < DEAD_MS; ms += 10_000) {
     world.run(10_000);
-    for (const host of [origin, first, tight]) t.is(wantedAt(host, origin), undefined);
+    for (const host of [origin, first, tight]) t.is(roomWantedAt(host, origin), undefined);
   }
   t.is(origin.machine.known.host(second.id)?.liveness, 'dead');
 });
@@ -85,9 +74,9 @@ test('the room of a host that is dead is none, and that of one that is only susp
   world.kill(away);
   world.backUp(origin, [{ bytes: 30 * MIB }]);
   world.run(DEAD_MS / 2);
-  t.is(wantedAt(origin, origin), undefined);
+  t.is(roomWantedAt(origin, origin), undefined);
   world.run(DEAD_MS / 2);
-  t.like(wantedAt(origin, origin), { parcels: 1, bytes: 30 * MIB });
+  t.like(roomWantedAt(origin, origin), { parcels: 1, bytes: 30 * MIB });
 });
 
 test('a look takes turns, and what leaves or comes between them is counted once or not at all', t => {
@@ -100,7 +89,7 @@ test('a look takes turns, and what leaves or comes between them is counted once 
   );
   world.run(2 * relocateMs);
   let turns = 0;
-  const seen = wantedAt(origin, origin, () => {
+  const seen = roomWantedAt(origin, origin, () => {
     turns += 1;
     if (turns > 1) return;
     // The one has been looked at, and the other has not.
@@ -108,5 +97,5 @@ test('a look takes turns, and what leaves or comes between them is counted once 
   });
   t.true(turns >= 2, 'no turn is longer than some thousand looks');
   t.is(seen?.parcels, count - 500);
-  t.is(wantedAt(origin, origin)?.parcels, count - 1_500);
+  t.is(roomWantedAt(origin, origin)?.parcels, count - 1_500);
 });

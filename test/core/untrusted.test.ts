@@ -1,6 +1,6 @@
 /** Untrusted hosts: they take no copy, none of theirs counts, nobody waits for them, and their stores are no room. */
 import test from 'ava';
-import { sourceIdOf } from '../../src/core/ids.js';
+import { roomWantedAt } from '../helpers/room-wanted-at.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
 /** Longer than any turn, and than a move takes to begin. */
@@ -41,7 +41,7 @@ test('the room of an untrusted host is none', t => {
     const [origin] = world.hosts as [SmallHost];
     world.backUp(origin, [{ bytes: 30 * MIB }]);
     world.run(LONG_MS);
-    return origin.machine.known.roomWanted().get(sourceIdOf(origin.id, 'photos'));
+    return roomWantedAt(origin, origin);
   };
   t.like(wanted('untrusted'), { parcels: 1, freeBytes: 5 * MIB });
   t.is(wanted('trusted'), undefined);
@@ -52,7 +52,6 @@ test('an untrusted host, which is not told who has its copies, tells of no want 
   const [guest, trusted] = world.hosts as [SmallHost, SmallHost];
   world.backUp(guest, [{ bytes: 30 * MIB }]);
   world.run(LONG_MS);
-  const source = sourceIdOf(guest.id, 'photos');
-  t.true(trusted.machine.known.roomWanted().has(source));
-  t.false(guest.machine.known.roomWanted().has(source));
+  t.not(roomWantedAt(trusted, guest), undefined);
+  t.is(roomWantedAt(guest, guest), undefined);
 });
