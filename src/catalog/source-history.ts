@@ -11,7 +11,7 @@
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { assert, ClusterError, messageOf } from '../core/fault.js';
 import { type SourceId, splitSourceId } from '../core/ids.js';
 import { type Adoption, decideAdoption, listAgain, nextSeq } from '../core/own-heads.js';
@@ -76,16 +76,13 @@ export class SourceHistory {
     const damaged = new Map<string, ClusterError>();
     for (const name of await readdir(folder)) {
       if (!name.endsWith(SUFFIX)) continue; // left by a write that a crash interrupted
-      const path = join(folder, name);
       try {
-        const sealed = await readFile(path);
-        const head = verifyHead(sealed, signer.publicKey);
-        if (fileOf(head.source) !== name)
-          throw new MalformedObject(`it is a head of ${head.source}, not of the source that the file is named after`);
-        heads.set(head.source, { head, sealed, hash: headHash(sealed) });
-      } catch (cause) {
+        const known = await readOwnHead(join(folder, name), signer.publicKey);
+        heads.set(known.head.source, known);
+      } catch (error) {
         // Whatever the error, even of the disk: it stops only this source, and nothing else from starting.
-        damaged.set(name, headDamaged(path, cause));
+        if (!(error instanceof ClusterError)) throw error;
+        damaged.set(name, error);
       }
     }
     return new SourceHistory(folder, signer, { heads, damaged });
@@ -213,6 +210,32 @@ export class SourceHistory {
     this.#changes.set(source, after);
     return after;
   }
+}
+
+/** @param publicKey this host's. @throws ClusterError HEAD_DAMAGED, whatever is wrong with the file or its disk */
+async function readOwnHead(path: string, publicKey: Uint8Array): Promise<KnownHead> {
+  try {
+    const sealed = await readFile(path);
+    const head = verifyHead(sealed, publicKey);
+    if (fileOf(head.source) !== basename(path))
+      throw new MalformedObject(`it is a head of ${head.source}, not of the source that the file is named after`);
+    return { head, sealed, hash: headHash(sealed) };
+  } catch (cause) {
+    throw headDamaged(path, cause);
+  }
+}
+
+/**
+ * The newest head of a source of this host, for whoever only looks; `undefined` when there is none.
+ * @throws ClusterError HEAD_DAMAGED
+ */
+export async function lookAtOwnHead(
+  folder: string,
+  source: SourceId,
+  publicKey: Uint8Array,
+): Promise<KnownHead | undefined> {
+  const path = join(folder, fileOf(source));
+  return existsSync(path) ? readOwnHead(path, publicKey) : undefined;
 }
 
 const fileOf = (source: SourceId): string => `${splitSourceId(source).source}${SUFFIX}`;

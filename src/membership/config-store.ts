@@ -86,6 +86,9 @@ const before = ({ version, previous }: UncheckedVersion): ConfigMark | undefined
 /** True when this state folder belongs to a cluster, whether its files are whole or damaged. */
 export const hasCluster = (stateDir: string): boolean => readIfThere(join(folderOf(stateDir), CURRENT)) !== undefined;
 
+/** What was found in `STATE/config`, for reading alone. */
+export type ConfigLook = Pick<ConfigStore, 'current' | 'standing' | 'lost' | 'shutOut' | 'latestSignedMs'>;
+
 export class ConfigStore {
   readonly cluster: ClusterId;
   readonly #folder: string;
@@ -123,8 +126,18 @@ export class ConfigStore {
     return new ConfigStore(stateDir, cluster, false);
   }
 
-  /** @throws ClusterError NO_CLUSTER, CONFIG_DAMAGED */
-  static async open(stateDir: string): Promise<ConfigStore> {
+  /** For the service, which alone writes there. @throws ClusterError NO_CLUSTER, CONFIG_DAMAGED */
+  static open(stateDir: string): Promise<ConfigStore> {
+    return ConfigStore.#read(stateDir, store => store.#tidy());
+  }
+
+  /** As `open`, and changes nothing: for whoever looks while the service may write. */
+  static look(stateDir: string): Promise<ConfigLook> {
+    return ConfigStore.#read(stateDir);
+  }
+
+  /** @param verified called when the chain is known, before the lost versions are looked for */
+  static async #read(stateDir: string, verified?: (store: ConfigStore) => Promise<void>): Promise<ConfigStore> {
     const folder = folderOf(stateDir);
     const bytes = readIfThere(join(folder, CURRENT));
     if (bytes === undefined) {
@@ -140,6 +153,7 @@ export class ConfigStore {
     const current = readCurrent(folder, bytes);
     const store = new ConfigStore(stateDir, parseClusterId(current.cluster), true);
     await store.#verify(current);
+    await verified?.(store);
     await store.#findLost();
     return store;
   }
@@ -436,7 +450,6 @@ export class ConfigStore {
       parent = checked;
     }
     this.#current = parent;
-    await this.#tidy();
   }
 
   /** Tidies after a crash: versions to which `current` does not lead are moved to `lost/`, never removed. */

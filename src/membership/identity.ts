@@ -29,6 +29,8 @@ const ADMIN_FILE = 'admin.key';
 /** Only its owner may access the state folder: it holds keys. */
 const FOLDER_MODE = 0o700;
 const KEY_FILE_BYTES_MAX = 4096;
+/** All rights of a file but its owner's. */
+const OTHERS = 0o077;
 
 const keyFile = z.strictObject({
   kind: z.enum(['scatterhoard host key', 'scatterhoard admin key']),
@@ -56,9 +58,14 @@ export async function createIdentity(stateDir: string): Promise<Identity> {
   return identityFrom(seed, host);
 }
 
+/** A key that others can read is read all the same: by whoever only looks, and uses no key. */
+interface KeyReading {
+  readonly evenExposed?: boolean;
+}
+
 /** This host's identity; `undefined` when none was made here. @throws ClusterError KEY_DAMAGED, KEY_EXPOSED */
-export async function loadIdentity(stateDir: string): Promise<Identity | undefined> {
-  const key = await readKey(stateDir, IDENTITY_FILE, 'scatterhoard host key');
+export async function loadIdentity(stateDir: string, reading: KeyReading = {}): Promise<Identity | undefined> {
+  const key = await readKey(stateDir, IDENTITY_FILE, 'scatterhoard host key', reading);
   return key === undefined ? undefined : identityFrom(bytesOf(key.seed), parseHostId(key.host ?? ''));
 }
 
@@ -77,8 +84,8 @@ export async function loadOrCreateAdminKey(stateDir: string): Promise<Signer> {
 }
 
 /** The admin key of this host; `undefined` when it is no admin host. @throws ClusterError KEY_DAMAGED, KEY_EXPOSED */
-export async function loadAdminKey(stateDir: string): Promise<Signer | undefined> {
-  const key = await readKey(stateDir, ADMIN_FILE, 'scatterhoard admin key');
+export async function loadAdminKey(stateDir: string, reading: KeyReading = {}): Promise<Signer | undefined> {
+  const key = await readKey(stateDir, ADMIN_FILE, 'scatterhoard admin key', reading);
   return key === undefined ? undefined : signerFromSeed(bytesOf(key.seed));
 }
 
@@ -92,9 +99,14 @@ async function writeKey(stateDir: string, name: string, key: KeyFile): Promise<v
   await writeDurable(join(stateDir, name), `${JSON.stringify(key, undefined, 2)}\n`);
 }
 
-async function readKey(stateDir: string, name: string, kind: KeyFile['kind']): Promise<KeyFile | undefined> {
+async function readKey(
+  stateDir: string,
+  name: string,
+  kind: KeyFile['kind'],
+  reading: KeyReading = {},
+): Promise<KeyFile | undefined> {
   const path = join(stateDir, name);
-  const text = await readSecret(path);
+  const text = await readSecret(path, reading);
   if (text === undefined) return undefined;
   const damaged = (what: string, cause?: unknown) =>
     new ClusterError('KEY_DAMAGED', `${path} is damaged: ${what}. It was left as it is; put it back from a copy`, {
@@ -117,7 +129,7 @@ async function readKey(stateDir: string, name: string, kind: KeyFile['kind']): P
   return key;
 }
 
-async function readSecret(path: string): Promise<string | undefined> {
+async function readSecret(path: string, { evenExposed = false }: KeyReading): Promise<string | undefined> {
   const { O_NOFOLLOW, O_RDONLY } = constants;
   let file: Awaited<ReturnType<typeof open>>;
   try {
@@ -128,7 +140,7 @@ async function readSecret(path: string): Promise<string | undefined> {
   }
   try {
     const { mode, size } = await file.stat();
-    if ((mode & 0o077) !== 0) {
+    if ((mode & OTHERS) !== 0 && !evenExposed) {
       const shown = (mode & 0o777).toString(8);
       throw new ClusterError(
         'KEY_EXPOSED',

@@ -1,10 +1,10 @@
-import { readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { encodeHead, HEAD_SNAPSHOTS_MAX, headHash, verifyHead } from '../../src/catalog/head.js';
 import { BadSignature } from '../../src/catalog/sealed-object.js';
 import type { SnapshotId } from '../../src/catalog/snapshot.js';
-import { type KnownHead, type SnapshotToList, SourceHistory } from '../../src/catalog/source-history.js';
+import { type KnownHead, lookAtOwnHead, type SnapshotToList, SourceHistory } from '../../src/catalog/source-history.js';
 import { sourceIdOf, splitSourceId } from '../../src/core/ids.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -162,6 +162,14 @@ test('a head lists at most 4096 snapshots', async t => {
   await t.throwsAsync(history.publish(aSource, { snapshots }), { code: 'HEAD_FULL' });
 });
 
+test('a look gives the newest head of a source, and none where there is none, nor makes the folder', async t => {
+  const folder = aFolder(t);
+  t.is(await lookAtOwnHead(folder, aSource, publicKey), undefined);
+  t.false(existsSync(folder));
+  const { hash } = await (await open(folder)).publish(aSource, { snapshots: [snapshot(1)] });
+  t.is((await lookAtOwnHead(folder, aSource, publicKey))?.hash, hash);
+});
+
 test('what a crash left beside a head is passed over', async t => {
   const folder = aFolder(t);
   await (await open(folder)).publish(aSource, { snapshots: [snapshot(1)] });
@@ -197,6 +205,7 @@ for (const [how, damage] of Object.entries(damages))
     };
     await t.throwsAsync(history.publish(aSource, { snapshots: [snapshot(3)] }), refused);
     await t.throwsAsync(history.adopt(aSource, sealed), refused);
+    await t.throwsAsync(lookAtOwnHead(folder, aSource, publicKey), refused);
     t.deepEqual(readFileSync(file), Buffer.from(damaged));
     t.true(history.isDamaged);
 

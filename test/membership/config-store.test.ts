@@ -322,3 +322,19 @@ test('a member that joined nothing yet is not trusted with a rival of version 1'
   const rival = found([admin], { members: [memberOf(admin, 'other')] });
   t.deepEqual(await store.accept(rival.raw, TRUSTED), { kind: 'refused', because: 'other-cluster' });
 });
+
+test('a look finds what opening finds, and leaves a version that is just being written where it is', async t => {
+  const stateDir = temporaryFolder(t);
+  const admin = newKey();
+  const first = found([admin]);
+  const [second, third] = chain(first, admin, 2);
+  if (second === undefined || third === undefined) return t.fail();
+  await storeWith(stateDir, [first, second]);
+  await writeFile(join(stateDir, 'config', `00000003-${third.hash}.version`), third.raw);
+  const before = await readdir(stateDir, { recursive: true });
+  const seen = await ConfigStore.look(stateDir);
+  t.is(seen.current.hash, second.hash);
+  t.is(seen.latestSignedMs, second.signedMs);
+  t.deepEqual(await readdir(stateDir, { recursive: true }), before);
+  await t.throwsAsync(ConfigStore.look(temporaryFolder(t)), { code: 'NO_CLUSTER' });
+});

@@ -25,6 +25,7 @@ test('a key file that others can read is refused', async t => {
   await createIdentity(stateDir);
   await chmod(join(stateDir, 'identity.key'), 0o640);
   await t.throwsAsync(loadIdentity(stateDir), { code: 'KEY_EXPOSED', message: /mode 640/ });
+  t.truthy(await loadIdentity(stateDir, { evenExposed: true }), 'but read by whoever only looks');
 });
 
 test('a damaged key is told of, never taken for another one', async t => {
