@@ -43,6 +43,22 @@ const SERVICELESS = [
 ].map(name => `src/cli/${name}.ts`);
 const SERVICELESS_PARTS = ['membership', 'catalog', 'store', 'net'];
 
+/** The checks of `doctor`, which looks at everything itself. */
+const DOCTOR = [
+  'examine-host',
+  'look',
+  'machine-checks',
+  'state-checks',
+  'cluster-checks',
+  'cluster-here',
+  'store-checks',
+  'source-checks',
+  'service-checks',
+].map(name => `src/cli/${name}.ts`);
+const DOCTOR_PARTS = ['membership', 'catalog', 'store', 'platform'];
+/** Where this host has made stores. */
+const DOCTOR_FILES = ['src/daemon/made-stores.ts'];
+
 /** Single files that the whole command line may import, and why. */
 const CLI_MAY_IMPORT = [
   // The control API's client and the words it speaks.
@@ -138,6 +154,7 @@ function forbiddenImports(source: Source): string[] {
     if (part !== 'cli') return true;
     if (CLI_MAY_IMPORT.includes(target)) return false;
     if (SERVICELESS.includes(file) && SERVICELESS_PARTS.includes(to)) return false;
+    if (DOCTOR.includes(file) && (DOCTOR_PARTS.includes(to) || DOCTOR_FILES.includes(target))) return false;
     if (SERVICE_OWN.includes(file) && to === 'daemon') return false;
     return !(file === 'src/cli/simulate.ts' && to === 'sim');
   });
@@ -361,6 +378,9 @@ test('the rules find what breaks them', t => {
   t.deepEqual(imports('src/platform/lock.ts', '../core/ids.js'), ['../core/ids.js']);
   t.deepEqual(imports('src/cli/join.ts', '../membership/join.js', '../daemon/driver.js'), ['../daemon/driver.js']);
   t.deepEqual(imports('src/cli/status.ts', '../daemon/service.js', '../store/store.js'), ['../store/store.js']);
+  t.deepEqual(imports('src/cli/store-checks.ts', '../store/marker.js', '../daemon/own-stores.js'), [
+    '../daemon/own-stores.js',
+  ]);
   t.deepEqual(imports('src/cli/simulate.ts', '../../sim/world.js'), []);
   t.deepEqual(imports('src/daemon/driver.ts', '../../sim/world.js', '../cli/up.js'), [
     '../../sim/world.js',

@@ -22,6 +22,7 @@ export const COMMANDS: readonly NamedCommand[] = [
   { names: ['config'], load: async () => (await import('./config.js')).configCommand },
   { names: ['status'], load: async () => (await import('./status.js')).statusCommand, tells: true },
   { names: ['hosts'], load: async () => (await import('./hosts.js')).hostsCommand, tells: true },
+  { names: ['doctor'], load: async () => (await import('./doctor.js')).doctorCommand, tells: true },
   { names: ['drain'], load: async () => (await import('./drain.js')).drainCommand },
   { names: ['revoke'], load: async () => (await import('./revoke.js')).revokeCommand },
   { names: ['backup'], load: async () => (await import('./backup.js')).backupCommand },

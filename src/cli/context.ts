@@ -10,7 +10,14 @@ import { ClusterError } from '../core/fault.js';
 import { serviceAt } from '../daemon/control-client.js';
 import type { Service } from '../daemon/service.js';
 import type { WritingCommand } from '../daemon/state-owner.js';
-import { findStateFolder, newStateFolder, ownStateFolder, type StatePlaces } from './state-folder.js';
+import {
+  findStateFolder,
+  newStateFolder,
+  ownStateFolder,
+  type StatePlaces,
+  type StateSaid,
+  stateSaid,
+} from './state-folder.js';
 import { onTerminal, printable } from './text.js';
 
 export interface JsonRecord {
@@ -64,6 +71,10 @@ export class Context {
     process.stderr.write(`${printable(line)}\n`);
   }
 
+  get stateSaid(): StateSaid {
+    return stateSaid(this.#places);
+  }
+
   /** @throws ClusterError NO_STATE_FOLDER, CONTROL_FORBIDDEN */
   stateFolder(): string {
     return findStateFolder(this.#places);
@@ -81,15 +92,18 @@ export class Context {
 
   /** The service of this host. Only its first call shows whether it runs. */
   service(): Service {
+    return serviceAt(this.clusterFolder());
+  }
+
+  /** The state folder of a cluster. @throws ClusterError NO_STATE_FOLDER, NO_CLUSTER, CONTROL_FORBIDDEN */
+  clusterFolder(): string {
     const folder = this.stateFolder();
-    if (!existsSync(join(folder, 'config')) && !existsSync(join(folder, 'control.sock'))) {
-      throw new ClusterError(
-        'NO_CLUSTER',
-        `no cluster here: ${folder} holds none. Create one with 'cluster init --name NAME' or join one with 'cluster join TOKEN'.`,
-        { blame: 'operator' },
-      );
-    }
-    return serviceAt(folder);
+    if (existsSync(join(folder, 'config')) || existsSync(join(folder, 'control.sock'))) return folder;
+    throw new ClusterError(
+      'NO_CLUSTER',
+      `no cluster here: ${folder} holds none. Create one with 'cluster init --name NAME' or join one with 'cluster join TOKEN'.`,
+      { blame: 'operator' },
+    );
   }
 }
 

@@ -53,6 +53,14 @@ export function newStateFolder(places: StatePlaces, command: WritingCommand): st
   );
 }
 
+/** Who said where the state folder is. */
+export type StateSaid = '--state' | '$CLUSTER_STATE' | 'nobody';
+
+export function stateSaid({ option, environment }: StatePlaces): StateSaid {
+  if (option !== undefined) return '--state';
+  return environment.CLUSTER_STATE ? '$CLUSTER_STATE' : 'nobody';
+}
+
 function saidFolder({ option, environment }: StatePlaces): string | undefined {
   const said = option ?? (environment.CLUSTER_STATE || undefined);
   return said === undefined ? undefined : resolve(said);

@@ -6,7 +6,7 @@ import { stripVTControlCharacters, styleText } from 'node:util';
 import prettyBytes from 'pretty-bytes';
 
 /** The columns of a terminal that does not say how many it has, and the fewest that a table is laid out for. */
-const COLUMNS = 80;
+export const COLUMNS = 80;
 
 /** Line breaks and tabs stay; other control characters become `\xHH` or `\u{…}`. */
 export const printable = (text: string): string =>

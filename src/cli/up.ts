@@ -38,4 +38,6 @@ async function up(context: Context, { listen = LISTEN_DEFAULT, peer = [], mdns }
   return EXIT.ok;
 }
 
-const LISTEN_DEFAULT: readonly string[] = ['/ip4/0.0.0.0/tcp/4747', '/ip6/::/tcp/4747'];
+/** Where a service listens that is told nothing else. */
+export const LISTEN_PORT = 4747;
+const LISTEN_DEFAULT: readonly string[] = [`/ip4/0.0.0.0/tcp/${LISTEN_PORT}`, `/ip6/::/tcp/${LISTEN_PORT}`];

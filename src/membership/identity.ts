@@ -24,13 +24,13 @@ export interface Identity {
   readonly signer: Signer;
 }
 
-const IDENTITY_FILE = 'identity.key';
-const ADMIN_FILE = 'admin.key';
+export const IDENTITY_FILE = 'identity.key';
+export const ADMIN_FILE = 'admin.key';
 /** Only its owner may access the state folder: it holds keys. */
 const FOLDER_MODE = 0o700;
 const KEY_FILE_BYTES_MAX = 4096;
 /** All rights of a file but its owner's. */
-const OTHERS = 0o077;
+export const OTHERS = 0o077;
 
 const keyFile = z.strictObject({
   kind: z.enum(['scatterhoard host key', 'scatterhoard admin key']),

@@ -214,6 +214,7 @@ export const nameIn = apart(async (folder: string): Promise<string | undefined> 
   }
 });
 
+export const access = apart(calls.access);
 export const link = apart(calls.link);
 export const lstat = apart(calls.lstat);
 export const lutimes = apart(calls.lutimes);

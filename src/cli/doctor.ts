@@ -1,0 +1,59 @@
+/**
+ * `cluster doctor`: looks at this machine and at this host's part of the cluster, and says what is wrong, what that
+ * means and what to do. It needs no service, changes nothing, and waits for no disk longer than check.ts says.
+ *
+ * Exits with 1 when something has failed. Without a cluster here, or for a user whom the service does not hear, the
+ * machine's own checks come first, and then the refusal that every other command gives.
+ */
+import { Command } from 'commander';
+import type { Check, CheckResult } from './check.js';
+import type { Context } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import type { Run } from './run.js';
+import { COLUMNS, coloured, printable, wrapped } from './text.js';
+
+export const doctorCommand = (run: Run): Command =>
+  new Command('doctor')
+    .description('what is wrong on this host; needs no service, changes nothing')
+    .action(run(doctor));
+
+async function doctor(context: Context): Promise<ExitCode> {
+  let code: ExitCode = EXIT.ok;
+  for await (const check of examine(context)) {
+    if (check.result === 'failed') code = EXIT.failed;
+    await tell(context, check);
+  }
+  return code;
+}
+
+/** @throws ClusterError NO_STATE_FOLDER, NO_CLUSTER, CONTROL_FORBIDDEN, after what can be checked all the same */
+async function* examine(context: Context): AsyncGenerator<Check> {
+  let stateDir: string;
+  try {
+    stateDir = context.clusterFolder();
+  } catch (error) {
+    const { checkMachine } = await import('./machine-checks.js');
+    yield* await checkMachine();
+    throw error;
+  }
+  // Loads much of what the service does, and no other command needs it.
+  const { examineHost } = await import('./examine-host.js');
+  yield* examineHost({ stateDir, saidBy: context.stateSaid, signal: context.signal });
+}
+
+async function tell(context: Context, check: Check): Promise<void> {
+  const { name, result, subject, message } = check;
+  if (context.json) return context.record({ message_type: 'check', name, result, subject: subject ?? null, message });
+  const columns = context.isTerminal ? process.stdout.columns || COLUMNS : Number.POSITIVE_INFINITY;
+  await context.print(checkText(check, columns));
+}
+
+const COLOURS = { ok: 'green', warning: 'yellow', failed: 'red' } as const satisfies Record<CheckResult, string>;
+/** As wide as the longest result, with the space behind it. */
+const INDENT = ' '.repeat('warning  '.length);
+
+/** On lines of so many columns. What a check says on further lines begins below its name. */
+export function checkText({ name, result, message }: Check, columns: number): string {
+  const lines = wrapped(`${name}  ${printable(message)}`, columns - INDENT.length);
+  return `${coloured(COLOURS[result], result)}${INDENT.slice(result.length)}${lines.join(`\n${INDENT}`)}`;
+}
