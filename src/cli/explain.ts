@@ -32,9 +32,8 @@ async function explain(context: Context, spec: string): Promise<ExitCode> {
     return EXIT.ok;
   }
   const count = `${have} of ${countText(want, 'copy', 'copies')}`;
-  await context.print(
-    printable(`${name}, snapshot ${shortId(snapshot.id)}: ${have < want ? coloured('red', count) : count}`),
-  );
+  const what = printable(`${name}, snapshot ${shortId(snapshot.id)}`);
+  await context.print(`${what}: ${have < want ? coloured('red', count) : count}`);
   await context.print(
     bytes === entry.size
       ? `it is parcel ${shortId(parcel)}, ${sizeText(bytes)}`

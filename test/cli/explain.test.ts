@@ -36,6 +36,12 @@ test('explain says of each host why it holds the file or does not, and of what p
   );
 });
 
+test('on a terminal too few copies are red', async t => {
+  const env = { NODE_OPTIONS: '--import=data:text/javascript,process.stdout.isTTY=true', TERM: 'xterm' };
+  const { out } = await cluster(['--state', await serving(t), 'explain', 'photos:a.raw'], { env });
+  t.true(out.includes('snapshot abababab: \u001b[31m1 of 2 copies\u001b[39m\n'), out);
+});
+
 test('explain --json gives a record a host, and one of the parcel', async t => {
   const { out } = await cluster(['--state', await serving(t), 'explain', 'photos:a.raw', '--json']);
   const records = recordsOf(out);
