@@ -452,6 +452,8 @@ export class Pursuing {
     if (!mayTakeCopies(this.#member)) return false;
     if (this.#wanted.originsOf(row).includes(this.#of.self) || this.#fitting.placeFor(row) === undefined) return false;
     this.#of.relocating.giveRoomBack(row);
+    // As for a claim: the disk may have refused since what was kept.
+    if (this.#fitting.placeFor(row) === undefined) return false;
     this.#pursue(row, this.#givers.best(row) ?? this.#wanted.knownOriginOf(row), { relocated: true });
     return true;
   }
