@@ -48,7 +48,7 @@ export class Voice {
     const waiting = this.#ops.get(segment.end.store);
     if (waiting === undefined) this.#ops.set(segment.end.store, { ops: [...ops], end: segment });
     else {
-      waiting.ops.push(...ops);
+      for (const op of ops) waiting.ops.push(op);
       waiting.end = segment;
     }
     this.#opsDueMs = Math.min(this.#opsDueMs, nowMs + Math.min(DELTA_EVERY_MS, heartbeatMs));

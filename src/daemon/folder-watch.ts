@@ -125,7 +125,8 @@ export class FolderWatch {
   /** Watches new folders below a watched one. */
   async #enter(folder: Folder): Promise<void> {
     const todo = [folder];
-    for (let next = todo.pop(); next !== undefined; next = todo.pop()) todo.push(...(await this.#lookInto(next)));
+    for (let next = todo.pop(); next !== undefined; next = todo.pop())
+      for (const child of await this.#lookInto(next)) todo.push(child);
   }
 
   /** Returns the folders in it that are watched from now on. */
@@ -264,7 +265,7 @@ export class FolderWatch {
       next.watcher?.close();
       this.#restless.delete(next);
       this.#paused.delete(next);
-      todo.push(...next.children.values());
+      for (const child of next.children.values()) todo.push(child);
     }
   }
 

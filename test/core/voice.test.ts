@@ -9,11 +9,13 @@ const HEARTBEAT_MS = 5_000;
 function aVoice() {
   const voice = new Voice();
   let end = logStart(parseStoreId('2'.repeat(32)), { counter: 1, random: '00'.repeat(8) });
-  const tell = (nowMs: number): void => {
+  /** `times`: the same operation so often, all at once. */
+  const tell = (nowMs: number, times = 1): void => {
     const op: LogOp = { op: 'add', parcel: parseParcelId(end.seq.toString(16).padStart(64, '0')) };
     end = logAfter(end, op);
-    const segment = { host: parseHostId('1'.repeat(32)), end, ops: [op], signature: new Uint8Array(64) };
-    voice.tell(segment, [op], { nowMs, heartbeatMs: HEARTBEAT_MS });
+    const ops = Array.from({ length: times }, () => op);
+    const segment = { host: parseHostId('1'.repeat(32)), end, ops, signature: new Uint8Array(64) };
+    voice.tell(segment, ops, { nowMs, heartbeatMs: HEARTBEAT_MS });
   };
   const said = (nowMs: number): number =>
     voice
@@ -46,4 +48,11 @@ test('when no more are about to come they are announced at once, but never more 
   t.is(voice.dueMs, 1_600);
   t.is(said(1_599), 0);
   t.is(said(1_600), 1);
+});
+
+test('any number of operations may come at once', t => {
+  const { voice, tell } = aVoice();
+  tell(1_000);
+  tell(1_100, 200_000);
+  t.true(voice.speak({ nowMs: 1_500, all: true }).length > 0);
 });
