@@ -1,6 +1,6 @@
 /**
  * `cluster doctor`: looks at this machine and at this host's part of the cluster, and says what is wrong, what that
- * means and what to do. It needs no service, changes nothing, and waits for no disk longer than check.ts says.
+ * means and what to do. It needs no service, changes nothing, and waits for no disk longer than look.ts says.
  *
  * Exits with 1 when something has failed. Without a cluster here, or for a user whom the service does not hear, the
  * machine's own checks come first, and then the refusal that every other command gives.
