@@ -26,7 +26,7 @@ export interface GrabLooksContext {
   readonly table: ParcelTable;
   readonly hosts: Hosts;
   readonly placement: Placement;
-  readonly others: Pick<OtherHolders, 'takersOf'>;
+  readonly others: Pick<OtherHolders, 'hasTaker'>;
   readonly room: Pick<Room, 'size'>;
   readonly fitting: Pick<Fitting, 'placeFor'>;
   readonly claims: Claims;
@@ -129,23 +129,25 @@ export class GrabLooks {
       bytes: table.bytes(row),
       claimedBytes: claimedBytes(),
       ownBytesPerS: paces.own,
-      fastestOther: () => this.#fastestTaker(row),
+      hasTakerOf: bytesPerS => this.#hasTakerOf(row, bytesPerS),
       backlogBytes: table.shortBytes,
       togetherBytesPerS: paces.own + hosts.roomyBytesPerS,
     });
   }
 
-  /** The rate at which the fastest other host with room could fetch the row, in bytes a second. */
-  #fastestTaker(row: Row): number {
+  /** Whether another host with room could fetch the row at this rate. The cheapest answers come first. */
+  #hasTakerOf(row: Row, bytesPerS: number): boolean {
     const { table, hosts, others, wanted, paces, givers } = this.#of;
-    if (hosts.fastestBytesPerS <= paces.own) return 0;
+    if (hosts.fastestBytesPerS < bytesPerS) return false;
     const source = givers.best(row);
     const given = source === undefined ? 0 : paces.hopedOf(source);
-    let fastest = 0;
-    for (const { host, freeBytes } of others.takersOf([row], wanted.originsOf(row))) {
-      if (freeBytes < table.bytes(row)) continue;
-      fastest = Math.max(fastest, hosts.paceBytesPerS(host));
-    }
-    return given === 0 ? fastest : Math.min(fastest, given);
+    // 0: nothing is known of it.
+    if (given > 0 && given < bytesPerS) return false;
+    const bytes = table.bytes(row);
+    return others.hasTaker(
+      row,
+      wanted.originsOf(row),
+      ({ id, freeBytes }) => freeBytes >= bytes && hosts.paceBytesPerS(id) >= bytesPerS,
+    );
   }
 }

@@ -18,10 +18,10 @@ export interface LeaveView {
   /** This host's pace, in bytes a second; 0 when unknown. */
   readonly ownBytesPerS: number;
   /**
-   * The pace of the fastest other host that may take the parcel and has room, limited by what its source gives; 0 for
-   * none.
+   * Whether another host that may take the parcel, and has room, could fetch it at this rate or a greater one, by its
+   * own pace and its source's.
    */
-  readonly fastestOther: () => number;
+  readonly hasTakerOf: (bytesPerS: number) => boolean;
   /** The bytes of all parcels with too few copies. */
   readonly backlogBytes: number;
   /** The sum of the paces of all hosts with room, including this one. */
@@ -42,7 +42,7 @@ export function leaveUntilMs(view: LeaveView): number {
   const takesMs = ((claimedBytes + bytes) * 1000) / ownBytesPerS;
   const togetherMs = (backlogBytes * 1000) / togetherBytesPerS;
   if (takesMs <= togetherMs + LEEWAY_MS) return Number.NEGATIVE_INFINITY;
-  if (view.fastestOther() < FASTER_RATIO * ownBytesPerS) return Number.NEGATIVE_INFINITY;
+  if (!view.hasTakerOf(FASTER_RATIO * ownBytesPerS)) return Number.NEGATIVE_INFINITY;
   // While others make progress; beginning later would end later than twice its own time after their last progress.
   const sinceMs = Math.max(view.shortSinceMs, view.filledMs);
   return Math.min(sinceMs + takesMs, view.shortSinceMs + LEFT_MS_MAX);

@@ -144,6 +144,17 @@ export class OtherHolders {
     return takers;
   }
 
+  /** Whether such a host is among those that could take a copy of the row. */
+  hasTaker(row: Row, origins: readonly HostId[], isSuch: (host: HostView) => boolean): boolean {
+    let taken: ReadonlySet<string> | undefined;
+    for (const host of this.#hosts.others()) {
+      if (!isSuch(host) || !host.connected || !this.#mayTake(host, origins)) continue;
+      taken ??= this.#holderDomains([row]);
+      if (!taken.has(host.member.domain)) return true;
+    }
+    return false;
+  }
+
   #mayTake(host: HostView, origins: readonly HostId[]): boolean {
     const { member } = host;
     return (

@@ -60,7 +60,7 @@ export interface PursuingContext {
   readonly holdings: Holdings;
   readonly hosts: Hosts;
   readonly placement: Placement;
-  readonly others: Pick<OtherHolders, 'takersOf'>;
+  readonly others: Pick<OtherHolders, 'hasTaker'>;
   readonly room: Room;
   readonly fitting: Fitting;
   readonly claims: Claims;

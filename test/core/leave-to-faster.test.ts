@@ -11,7 +11,7 @@ const view = (change: Partial<LeaveView> = {}): LeaveView => ({
   bytes: GB,
   claimedBytes: 0,
   ownBytesPerS: 10 * MB,
-  fastestOther: () => 100 * MB,
+  hasTakerOf: bytesPerS => bytesPerS <= 100 * MB,
   backlogBytes: GB,
   togetherBytesPerS: 110 * MB,
   ...change,
@@ -38,7 +38,7 @@ test('what it has claimed comes first', t => {
 });
 
 test('nothing is left where nobody who could take it is faster, or this host knows nothing of its own pace', t => {
-  t.is(leaveUntilMs(view({ fastestOther: () => 19 * MB })), Number.NEGATIVE_INFINITY);
-  t.is(leaveUntilMs(view({ fastestOther: () => 0 })), Number.NEGATIVE_INFINITY);
+  t.is(leaveUntilMs(view({ hasTakerOf: bytesPerS => bytesPerS <= 19 * MB })), Number.NEGATIVE_INFINITY);
+  t.is(leaveUntilMs(view({ hasTakerOf: () => false })), Number.NEGATIVE_INFINITY);
   t.is(leaveUntilMs(view({ ownBytesPerS: 0 })), Number.NEGATIVE_INFINITY);
 });
