@@ -1,12 +1,14 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import test from 'ava';
 import { COMMANDS, commandsIn } from '../../src/cli/commands.js';
 import { ClusterError } from '../../src/core/fault.js';
 import type { ScrubReport, Service } from '../../src/daemon/service.js';
 import { Blobs, fileOf, parcelNumber, placed } from '../catalog/restore-fixture.js';
+import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { until } from '../helpers/until.js';
 import { cluster, each, eachThenSilence, hostOf, MAIN, recordsOf, resolved, serve, statusOf } from './cli-fixture.js';
@@ -64,6 +66,18 @@ test('the help of all commands fits 80 columns', async t => {
   t.is(code, 0);
   t.true(out.split('\n').length > 30, out);
   for (const line of out.split('\n')) t.true(line.length <= 80, line);
+  t.regex(out, /^ {2}restore \[source\] {2,}/m, 'that there are options is told by its own help');
+});
+
+test('the help is broken into lines on a narrow terminal, too', async t => {
+  const script = (...words: readonly string[]) =>
+    promisify(execFile)('script', words, { timeout: 20_000 }).catch(() => ({ stdout: '' }));
+  if (!(await script('--version')).stdout.includes('util-linux')) return skip(t, 'no script program gives a terminal');
+  const command = `stty cols 60 && '${process.execPath}' '${MAIN}' --help`;
+  const { stdout } = await script('--quiet', '--return', '--command', command, '/dev/null');
+  const lines = stdout.replaceAll('\r', '').split('\n');
+  t.true(lines.length > 60, stdout);
+  for (const line of lines) t.true(line.length <= 60, line);
 });
 
 test('a refusal of the service is printed with its message, and its code becomes the exit code', async t => {

@@ -131,6 +131,21 @@ test.serial('content that is damaged on one disk is named and taken from another
   );
   t.true(err.includes(`damaged: the catalog object ${snapshot} on ${one}: `), err);
   t.true(err.includes(`damaged: configuration 1 on ${one}: `), err);
+  const scripted = await restore('--from-store', one, two, '--target', house.path('other'), '--json');
+  t.is(scripted.code, 0, scripted.err);
+  const damaged = recordsOf(scripted.out).filter(({ kind }) => kind === 'damaged');
+  t.deepEqual(
+    damaged.filter(({ what }) => what === `the blob ${hashHex(Buffer.from(content))}`),
+    [
+      {
+        message_type: 'problem',
+        kind: 'damaged',
+        store: one,
+        what: `the blob ${hashHex(Buffer.from(content))}`,
+        because: 'its bytes have another hash',
+      },
+    ],
+  );
 });
 
 test.serial('disks without markers give all back, and that is reported; SOURCE may be among the paths', async t => {

@@ -96,11 +96,28 @@ test('restore exits 3 when something is unavailable, says which hosts to switch 
   const first = await cluster(args);
   t.is(first.code, 3);
   t.regex(first.err, /not restored: b: no host that is up holds it \(switch on attic\)/);
+  const scripted = await cluster([...args, '--json']);
+  t.deepEqual(
+    recordsOf(scripted.out).filter(({ message_type }) => message_type === 'problem'),
+    [{ message_type: 'problem', kind: 'failed', path: 'b', because: 'no host that is up holds it (switch on attic)' }],
+  );
   blobs.add('five!');
   const again = await cluster([...args, '--json']);
   t.is(again.code, 0);
   t.like(recordsOf(again.out).at(-1), { restored: 1, kept: 1 });
   t.deepEqual(readdirSync(target).sort(), ['a', 'b']);
+});
+
+test('of many files that could not be restored 20 have a line, and in JSON each has a record', async t => {
+  const files = Array.from({ length: 23 }, (_, n) => fileOf(`file ${n}`, `content ${n}`));
+  const stateDir = await serve(t, served(placed([entryOf('', { kind: 'directory' }), ...files]), new Blobs()));
+  const args = ['--state', stateDir, 'restore', 'photos', '--target', join(temporaryFolder(t), 'out')];
+  const { code, err } = await cluster(args);
+  t.is(code, 3);
+  t.is(err.match(/^not restored: file \d+: /gm)?.length, 20);
+  t.regex(err, /^… and 3 more \(--json shows all\)$/m);
+  const scripted = await cluster([...args, '--json']);
+  t.is(recordsOf(scripted.out).filter(({ message_type }) => message_type === 'problem').length, 23);
 });
 
 test('restore says once which hosts it waits for', async t => {
@@ -222,6 +239,10 @@ test('restore names what no host can list and writes the rest, and goes on when 
   t.is(first.code, 3);
   t.regex(first.err, /not restored: after the beginning: 1 parcel \(4 B\)/);
   t.deepEqual(readdirSync(target).sort(), ['.scatterhoard-restore', 'b']);
+  t.deepEqual(
+    recordsOf((await cluster([...args, '--json'])).out).filter(({ message_type }) => message_type === 'problem'),
+    [{ message_type: 'problem', kind: 'lacking', path: '', because: '1 parcel (4 B)' }],
+  );
   lacking = false;
   t.is((await cluster(args)).code, 0);
   t.deepEqual(readdirSync(target).sort(), ['a', 'b']);

@@ -29,6 +29,11 @@ test('what the newest snapshot lacks is an alarm with counts and some of the pat
     'a folder counts with all that is carried over below it',
   );
   t.regex(
+    tell({ stale: 2, missed: 3 }, [0, 0, 0]) ?? '',
+    /3 not in it \(missed\), 2 in it as before \(stale\): .*a\\x0a2 \(EACCES\) and 2 more\. /,
+    'what is stale and has no name counts, too',
+  );
+  t.regex(
     tell({ stale: 1, missed: 0 }, []) ?? '',
     /: 1 in it as before \(stale\)\. /,
     'after a restart there are no paths',
