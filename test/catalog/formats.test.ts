@@ -23,10 +23,11 @@ import {
   recordBlobs,
 } from '../../src/catalog/record.js';
 import { BadSignature } from '../../src/catalog/sealed-object.js';
-import { decodeSnapshot, encodeSnapshot, verifySnapshot } from '../../src/catalog/snapshot.js';
+import { decodeSnapshot, encodeSnapshot, SNAPSHOT_PAGES_MAX, verifySnapshot } from '../../src/catalog/snapshot.js';
 import { EMPTY_BLOB } from '../../src/core/hash.js';
-import type { BlobId } from '../../src/core/ids.js';
+import type { BlobId, ObjectId } from '../../src/core/ids.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
+import { OBJECT_BYTES_MAX } from '../../src/store/object-folder.js';
 import {
   arbitraryEntry,
   arbitraryHead,
@@ -35,6 +36,7 @@ import {
   arbitraryRecord,
   arbitrarySnapshot,
 } from './arbitraries.js';
+import { BARE_SNAPSHOT } from './bare-snapshot.js';
 
 const { publicKey, seed } = generateKeyPair();
 const signer = signerFromSeed(seed);
@@ -151,6 +153,15 @@ test('a page has at most 128 references and always fits its limit of bytes', t =
   t.true(full.length <= PAGE_BYTES_MAX);
   t.is(decodePage(full).length, PAGE_REFS_MAX);
   t.throws(() => decodePage(encodePage(refs)), { instanceOf: MalformedObject });
+});
+
+test('a snapshot has at most 16384 pages, and with as many it fits into an object', t => {
+  const pages = Array.from({ length: SNAPSHOT_PAGES_MAX + 1 }, (_, n) => n.toString(16).padStart(64, '0') as ObjectId);
+  const sealed = (some: readonly ObjectId[]) => encodeSnapshot({ ...BARE_SNAPSHOT, source, pages: some }, signer);
+  const full = sealed(pages.slice(1));
+  t.true(full.length <= OBJECT_BYTES_MAX);
+  t.is(verifySnapshot(full, publicKey).pages.length, SNAPSHOT_PAGES_MAX);
+  t.throws(() => decodeSnapshot(sealed(pages)), { instanceOf: MalformedObject });
 });
 
 test('no entry is longer than its bound, and no head than its own', t => {

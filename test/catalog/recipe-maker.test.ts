@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { makeRecipe, NoRecipe, recipeThread } from '../../src/catalog/recipe-maker.js';
 import { hash } from '../../src/core/hash.js';
-import { chunksOf, isRecipe } from '../../src/core/recipe.js';
+import { chunksOf, isRecipe, PAGE_CHUNKS_MAX, packChunks, RECIPE_CHUNKS_MAX } from '../../src/core/recipe.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
@@ -65,6 +65,31 @@ test('the pieces of ranges hash to what lies there, each range cut by itself', a
   t.is(pieces.length, 0);
   const beyond = [{ offset: CONTENT.length - 1, bytes: 2 }];
   await t.throwsAsync(pagesFrom(makeRecipe(thread, file, signal, beyond)), { instanceOf: NoRecipe });
+});
+
+test('a file of 2^20 chunks has a recipe, and one of more has none', async t => {
+  const [page, one] = [PAGE_CHUNKS_MAX, 1].map(count =>
+    packChunks(Array.from({ length: count }, () => ({ hash: Buffer.alloc(32), bytes: MiB }))),
+  );
+  /** Such a file has half a terabyte: so the thread is one that only says that it has read it. */
+  const threadOf = (more: readonly unknown[]) => {
+    const pages = [...Array.from({ length: RECIPE_CHUNKS_MAX / PAGE_CHUNKS_MAX }, () => page), ...more];
+    let next = 0;
+    const ask = async ({ is }: { readonly is: string }) => {
+      if (is !== 'more') return { is: 'done' };
+      next += 1;
+      return { is: 'chunks', page: pages[next - 1], last: next === pages.length };
+    };
+    return { open: () => ({ number: 1, ask, close: () => {} }) } as never;
+  };
+  const made = async (more: readonly unknown[]): Promise<number> => {
+    let pages = 0;
+    const { file } = aFile(t);
+    for await (const _ of makeRecipe(threadOf(more), file, signal)) pages += 1;
+    return pages;
+  };
+  t.is(await made([]), RECIPE_CHUNKS_MAX / PAGE_CHUNKS_MAX);
+  await t.throwsAsync(made([one]), { instanceOf: NoRecipe, message: /more chunks than a recipe may have/ });
 });
 
 test('two at once in one thread, and one that is left early, do not disturb each other', async t => {

@@ -327,6 +327,21 @@ test('1000 hosts are read and 1001 are refused', t => {
   t.is(problemsOf(hosts(HOSTS_MAX + 1)).length, 1);
 });
 
+test('a source has up to 32 copies, a host 256 sources and 64 stores, and one more of them is refused by its limit', t => {
+  const many = (count: number, one: (n: number) => string): string =>
+    Array.from({ length: count }, (_, n) => one(n)).join();
+  const policies: readonly [number, (count: number) => string, RegExp][] = [
+    [32, count => `sources: { s: { path: /s, copies: ${count} } }`, /33.*1 to 32/],
+    [256, count => `sources: { ${many(count, n => `s${n}: { path: /s${n} }`)} }`, /at most 256/],
+    [64, count => `stores: [${many(count, n => `{ path: /d${n} }`)}]`, /at most 64/],
+  ];
+  for (const [most, host, refusal] of policies) {
+    const problems = (count: number) => problemsOf(`cluster: home\nhosts: { a: { ${host(count)} } }\n`);
+    t.deepEqual(problems(most), []);
+    t.regex(problems(most + 1).join('\n'), refusal);
+  }
+});
+
 test('whatever the text, reading it ends in a policy or in a named refusal', t => {
   const soup = fc.array(
     fc.constantFrom(
