@@ -12,6 +12,9 @@ import { tableText, timeRecord, timeText } from './text.js';
 /** So many versions fit on a screen. */
 const HISTORY_DEFAULT = 20;
 
+/** What `apply` and `rollback` ask about is the same. */
+const YES_HELP = 'also when it archives sources, lowers copies, or leaves out hosts or stores';
+
 export const configCommand = (run: Run): Command => {
   const config = new Command('config').description('the policy of the whole cluster: sources, stores, copies, timing');
   config
@@ -28,13 +31,13 @@ export const configCommand = (run: Run): Command => {
     .command('rollback')
     .description('put the policy of an earlier version in force again; members stay as they are')
     .argument('<version>', 'its number', countArgument)
-    .option('--yes', 'even if it lowers copies or removes stores')
+    .option('--yes', YES_HELP)
     .action(run(rollback));
   config
     .command('apply')
     .description('put a policy in force, on every host')
     .argument('<file>', 'YAML; "-" for stdin')
-    .option('--yes', 'also when it archives sources, lowers copies, or leaves out hosts or stores')
+    .option('--yes', YES_HELP)
     .action(run(apply));
   config
     .command('add-store')

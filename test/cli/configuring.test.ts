@@ -172,6 +172,16 @@ test('config show takes a version, and config rollback puts its policy in force 
   t.is((await cluster(['--state', stateDir, 'config', 'rollback', 'x'])).code, 2);
 });
 
+test('config apply and config rollback say the same of what they ask for --yes', async t => {
+  for (const command of ['apply', 'rollback']) {
+    const { out } = await cluster(['config', command, '--help']);
+    t.regex(
+      out.replaceAll(/\s+/g, ' '),
+      /--yes also when it archives sources, lowers copies, or leaves out hosts or stores/,
+    );
+  }
+});
+
 test('config add-store and add-source pass on what was typed and nothing else', async t => {
   const asked: unknown[] = [];
   const answer = async (request: unknown) => {
