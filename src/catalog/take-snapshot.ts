@@ -19,7 +19,7 @@
  */
 import { availableParallelism, tmpdir } from 'node:os';
 import { ClusterError } from '../core/fault.js';
-import type { SourceId } from '../core/ids.js';
+import { type SourceId, splitSourceId } from '../core/ids.js';
 import type { ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
 import type { ForbiddenFolder } from './forbidden-folder.js';
@@ -291,7 +291,7 @@ function scanOptions(order: SnapshotOrder): ScanOptions {
 function tooLarge(source: SourceId, parcels: number): ClusterError {
   return new ClusterError(
     'SOURCE_TOO_LARGE',
-    `${source} has ${parcels} parcels, more than one snapshot can list (${SNAPSHOT_PAGES_MAX} pages): divide it into several sources; earlier snapshots are as they were`,
+    `${splitSourceId(source).source} has ${parcels} parcels, more than one snapshot can list (${SNAPSHOT_PAGES_MAX} pages): divide it into several sources; earlier snapshots are as they were`,
     { blame: 'operator' },
   );
 }
