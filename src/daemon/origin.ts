@@ -270,7 +270,6 @@ export class Origin {
   async cutOutTorn(source: SourceId): Promise<void> {
     const own = this.#own.get(source);
     if (own === undefined) return;
-    own.torn.close();
     await this.#turns.take(source, () => own.torn.cutOut({ source, path: own.setting.path }));
   }
 

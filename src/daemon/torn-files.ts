@@ -91,9 +91,13 @@ export class TornFiles {
 
   /**
    * Cuts files that nobody can give any longer, and that nobody ever had, out of every listed snapshot that has them.
+   *
+   * Until it begins, what is reported is due no second time: holders go on asking while a long run has the source's turn,
+   * and a cut a second would wait behind it.
    */
   async cutOut(own: OwnSource): Promise<void> {
     const { heads, catalog, objects, signer, log } = this.#options;
+    this.close();
     const told = [...this.#told].filter(([parcel]) => !this.#isClaimed(parcel));
     this.#told.clear();
     const gone = await this.#stillGone(own, await this.#filesOf(told), { doubted: false });
