@@ -3,12 +3,13 @@
  * bound), then by evidence: the copies counted on the disks, and snapshots restored and compared with the folders as
  * they were.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { ChanceStreams } from '../../sim/chance-streams.js';
 import { pick } from '../../sim/draw.js';
 import type { Chance } from '../../src/core/chance.js';
 import { levelsOf } from '../demo/blob-names.js';
 import { type CopyCount, countCopies } from '../helpers/count-copies.js';
-import { ADMIN, COPIES, type House, MACHINES, type Machine, SOURCES, type Source } from './house.js';
+import { ADMIN, COPIES, MACHINES, type Machine, SOURCES, type Source } from './house.js';
 import { restoreAndCompare, shownSpec } from './restoring.js';
 import type { Saved, Stage } from './saved-snapshots.js';
 
@@ -17,6 +18,7 @@ const REST_WITHIN = '4m';
 /** Snapshots of each source, the newest. */
 const RESTORED = 2;
 const WRONG_SHOWN = 5;
+const LOOK_EVERY_MS = 2_000;
 
 /** Undoes what lasts, and takes the last snapshots: the sources are still from here on. */
 export async function heal({ house, saved }: Stage): Promise<void> {
@@ -31,29 +33,30 @@ export async function heal({ house, saved }: Stage): Promise<void> {
 }
 
 interface Look {
-  /** A disk was harmed since all was at rest. */
-  readonly isHarmed: boolean;
+  /** Whose disk was harmed since all was at rest. */
+  readonly harmed: Machine | undefined;
   /** Who restores is drawn by it. */
   readonly seed: number;
 }
 
-export async function checkAtRest(stage: Stage, { isHarmed, seed }: Look): Promise<void> {
+export async function checkAtRest(stage: Stage, { harmed, seed }: Look): Promise<void> {
   const { house, saved } = stage;
   const { journal } = house;
-  if (!(await comesToRest(house))) return;
+  if (!(await comesToRest(stage, harmed))) return;
   // What has rotted and nobody has read yet is found now, and made again.
   for (const machine of MACHINES) {
     const { code, err } = await house.hostOn(machine).run('scrub');
     if (code === 1) journal.say(`  scrub ${machine}: ${lastLine(err)}`);
     else if (code !== 0) journal.fail(`scrub ${machine} ended with ${code}: ${err.trim()}`);
   }
-  if (!(await comesToRest(house))) return;
+  if (!(await comesToRest(stage, harmed))) return;
   house.tellEnded();
 
   const count = await countCopies(MACHINES.map(machine => ({ host: machine, path: house.storeOn(machine) })));
   if (count.wrong.length > 0)
     journal.fail(`${count.wrong.length} wrong blobs: ${count.wrong.slice(0, WRONG_SHOWN).join(' | ')}`);
   const chance = new ChanceStreams(seed).of('who restores');
+  const isHarmed = harmed !== undefined;
   for (const source of Object.keys(SOURCES) as Source[]) await checkSource(stage, { source, isHarmed, count, chance });
   await saved.notePromises();
   const { alarms } = await house.hostOn(ADMIN).status();
@@ -69,8 +72,34 @@ interface SourceLook {
 }
 
 /**
- * Between two faults, too, by the names of the blobs alone: what is promised has as many copies as are wanted, or one
- * fewer on disks that were not harmed. No drop, move or expiry may ever take one of these.
+ * By the admin's word the newest snapshots have their copies, and nothing is under way. Meanwhile much is copied and
+ * dropped, so it is looked again and again whether what is promised keeps its copies.
+ */
+export async function comesToRest(stage: Stage, harmed: Machine | undefined): Promise<boolean> {
+  const { house } = stage;
+  const { journal } = house;
+  let isWaiting = true;
+  const looks = (async () => {
+    while (isWaiting && journal.failures === 0) {
+      await tellShort(stage, harmed);
+      await delay(LOOK_EVERY_MS);
+    }
+  })();
+  // It is awaited below, and must not end the process before.
+  looks.catch(() => {});
+  for (const word of ['protected', 'settled']) {
+    const { code, out, err } = await house.hostOn(ADMIN).run('status', '--wait', word, '--timeout', REST_WITHIN);
+    if (code !== 0) journal.fail(`the house is not ${word} within ${REST_WITHIN}: ${code} ${err.trim()}\n${out}`);
+    if (journal.failures > 0) break;
+  }
+  isWaiting = false;
+  await looks;
+  return journal.failures === 0;
+}
+
+/**
+ * By the names of the blobs alone: what is promised has as many copies as are wanted, or one fewer on disks that were
+ * not harmed. No drop, move or expiry may ever take one of these.
  */
 export async function tellShort({ house, saved }: Stage, harmed: Machine | undefined): Promise<void> {
   await saved.notePromises();
@@ -99,17 +128,6 @@ async function checkSource({ house, saved }: Stage, { source, isHarmed, count, c
   }
   for (const one of all.filter(({ isProtected }) => isProtected).slice(-RESTORED))
     await restoreAndCompare(house, one, pick(chance, MACHINES));
-}
-
-/** By the admin's word: the newest snapshots have their copies, and nothing is under way. */
-export async function comesToRest(house: House): Promise<boolean> {
-  for (const word of ['protected', 'settled']) {
-    const { code, out, err } = await house.hostOn(ADMIN).run('status', '--wait', word, '--timeout', REST_WITHIN);
-    if (code === 0) continue;
-    house.journal.fail(`the house is not ${word} within ${REST_WITHIN}: ${code} ${err.trim()}\n${out}`);
-    return false;
-  }
-  return true;
 }
 
 /** Of which content there are too few copies on others than the origin; undefined: of none. */

@@ -98,7 +98,7 @@ async function playRounds(where: House): Promise<number> {
     hasMounts: surroundings.whyNoMounts === undefined,
   });
   await heal(stage);
-  if (!(await comesToRest(where))) return 0;
+  if (!(await comesToRest(stage, undefined))) return 0;
   for (;;) {
     const round = rounds.next().value;
     await playRound(stage, round);
@@ -119,7 +119,7 @@ async function playRound(stage: Stage, { number, steps, seed: restSeed }: Round)
     await delay(step.restMs);
   }
   await heal(stage);
-  await checkAtRest(stage, { isHarmed: harmed !== undefined, seed: restSeed });
+  await checkAtRest(stage, { harmed, seed: restSeed });
 }
 
 async function playStep(stage: Stage, { changes, backups, isBackupDuring, fault }: Step): Promise<void> {
