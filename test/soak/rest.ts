@@ -14,11 +14,13 @@ import { restoreAndCompare, shownSpec } from './restoring.js';
 import type { Saved, Stage } from './saved-snapshots.js';
 
 /** After this much nothing more is hoped for: a store rests a minute after its disk was full, and then looks again. */
-const REST_WITHIN = '4m';
+const REST_MS_MAX = 300_000;
+const SHORT_MS_MAX = 60_000;
 /** Snapshots of each source, the newest. */
 const RESTORED = 2;
 const WRONG_SHOWN = 5;
-const LOOK_EVERY_MS = 2_000;
+/** What is dropped wrongly is copied again within seconds. */
+const LOOK_EVERY_MS = 300;
 
 /** Undoes what lasts, and takes the last snapshots: the sources are still from here on. */
 export async function heal({ house, saved }: Stage): Promise<void> {
@@ -72,29 +74,29 @@ interface SourceLook {
 }
 
 /**
- * By the admin's word the newest snapshots have their copies, and nothing is under way. Meanwhile much is copied and
- * dropped, so it is looked again and again whether what is promised keeps its copies.
+ * By the admin's word the newest snapshots have their copies, and nothing is under way. Older ones may lack some for good,
+ * if a disk was harmed; so they are waited for no longer than `SHORT_MS_MAX`. Meanwhile much is copied and dropped, so it
+ * is looked again and again whether what is promised keeps its copies.
  */
 export async function comesToRest(stage: Stage, harmed: Machine | undefined): Promise<boolean> {
   const { house } = stage;
   const { journal } = house;
-  let isWaiting = true;
-  const looks = (async () => {
-    while (isWaiting && journal.failures === 0) {
-      await tellShort(stage, harmed);
-      await delay(LOOK_EVERY_MS);
+  const untilMs = Date.now() + REST_MS_MAX;
+  let restingSinceMs: number | undefined;
+  for (;;) {
+    await tellShort(stage, harmed);
+    if (journal.failures > 0) return false;
+    const { protected: isProtected, settled, sources } = await house.hostOn(ADMIN).status();
+    const isShort = sources.some(({ parcels }) => parcels.under > 0);
+    const nowMs = Date.now();
+    restingSinceMs = isProtected && settled ? (restingSinceMs ?? nowMs) : undefined;
+    if (restingSinceMs !== undefined && (!isShort || nowMs - restingSinceMs > SHORT_MS_MAX)) return true;
+    if (nowMs > untilMs) {
+      journal.fail(`no rest within ${REST_MS_MAX} ms:\n${(await house.hostOn(ADMIN).run('status')).out}`);
+      return false;
     }
-  })();
-  // It is awaited below, and must not end the process before.
-  looks.catch(() => {});
-  for (const word of ['protected', 'settled']) {
-    const { code, out, err } = await house.hostOn(ADMIN).run('status', '--wait', word, '--timeout', REST_WITHIN);
-    if (code !== 0) journal.fail(`the house is not ${word} within ${REST_WITHIN}: ${code} ${err.trim()}\n${out}`);
-    if (journal.failures > 0) break;
+    await delay(LOOK_EVERY_MS);
   }
-  isWaiting = false;
-  await looks;
-  return journal.failures === 0;
 }
 
 /**
