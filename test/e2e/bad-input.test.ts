@@ -29,13 +29,12 @@ async function backedUp(name: string, { prepare }: { readonly prepare?: (source:
 }
 
 async function protect(cluster: RealCluster, path: string, name: string): Promise<void> {
-  await cluster.apply({
-    defaults: { copies: 1 },
-    hosts: {
-      a: { sources: { [name]: { path, every: '7d' } } },
-      b: { stores: [{ path: cluster.makeFolder('b.store'), limit: '1 GB' }] },
-    },
-  });
+  const hosts = {
+    a: { sources: { [name]: { path, every: '7d' } } },
+    b: { stores: [{ path: cluster.makeFolder('b.store'), limit: '1 GB' }] },
+  };
+  // The source of the test before goes.
+  await cluster.apply({ defaults: { copies: 1 }, hosts }, { yes: true });
   await cluster.host('a').ok('status', '--wait', 'protected', '--timeout', '60s');
 }
 
