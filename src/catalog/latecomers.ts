@@ -3,7 +3,7 @@
  * place.
  *
  * So after the walk each folder that has changed since it was listed is listed again. A latecomer is in it, is older
- * than the scan, and was met nowhere. What was made during the scan is no latecomer: a snapshot need not have it. Nor
+ * than the scan, beyond doubt of a kernel's coarse clock, and was met nowhere. What was made during the scan is no latecomer: a snapshot need not have it. Nor
  * is a file that was met under another name.
  *
  * In a divided scan each thread knows only what it has met itself: a file moved from one thread's part to another's is
@@ -15,7 +15,7 @@
  */
 import { lstatSync } from 'node:fs';
 import type { NameStat } from '../platform/stat-calls.js';
-import { isRacy } from './scan-cache.js';
+import { isRacy, RACY_NS } from './scan-cache.js';
 import { below, listNames } from './scan-places.js';
 
 /** One is enough to make a snapshot partial; the others help the person who looks. */
@@ -79,7 +79,7 @@ export class Latecomers {
         const at = below(path, name);
         const stat = isElsewhere(at) ? undefined : statOf(fullOf(root, at));
         if (stat === undefined || stat.dev !== device || isWithin(met, cut(stat)) || isLeftOut(at, stat)) continue;
-        if (bornNs(stat) < this.#startNs) found.push(at);
+        if (bornNs(stat) < this.#startNs - RACY_NS) found.push(at);
         else if (stat.isDirectory()) look(at, device);
       }
     };

@@ -86,7 +86,7 @@ const BATCH_PUTS = 4000;
 /** … or fewer, once their files hold this much content: after a crash, only some seconds of reading are repeated. */
 const BATCH_BYTES = 1024 * 1024 * 1024;
 /** Kernels stamp ctime from a clock that ticks every 1 to 10 ms. */
-const RACY_NS = 50_000_000n;
+export const RACY_NS = 50_000_000n;
 /**
  * How old a ctime has to be for a file to be settled, in ms. Linux stamps the first write to a page of a mapped file,
  * and no later write until it has written the page to the disk. That is due after 30 s (vm.dirty_expire_centisecs),

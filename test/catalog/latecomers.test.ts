@@ -1,8 +1,11 @@
 /** What is moved while a source is scanned, from where the scan has not been to where it has: the snapshot that lacks it says so. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
+import { Latecomers } from '../../src/catalog/latecomers.js';
 import { type ScanOptions, scan } from '../../src/catalog/scan.js';
 import { isPartial } from '../../src/catalog/snapshot.js';
+import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { anyTimeMs, aSource, ScratchSource, settle } from './scratch-source.js';
 
 /** More than a thread may be ahead of who takes them, and than is on its way. */
@@ -104,6 +107,21 @@ for (const { title, move, latecomers } of cases)
     const exclude = ['*.skip'];
     t.deepEqual(await latecomersOf(source, () => move(source), { exclude }), latecomers);
   });
+
+test('what was made as the scan began is not told of, though its birth is dated by a clock that is a little late', t => {
+  const root = temporaryFolder(t);
+  const toldFrom = (startNs: bigint): readonly string[] => {
+    const latecomers = new Latecomers({ startNs, nowNs: () => startNs });
+    latecomers.listed(Buffer.alloc(0), { ...lstatSync(root, { bigint: true }), ctimeNs: 1n } as never);
+    const look = { root: Buffer.from(root), isElsewhere: () => false, isLeftOut: () => false };
+    return latecomers.find(look).map(path => path.toString());
+  };
+  writeFileSync(join(root, 'new'), '');
+  const { birthtimeNs, mtimeNs } = lstatSync(join(root, 'new'), { bigint: true });
+  const bornNs = birthtimeNs === 0n ? mtimeNs : birthtimeNs;
+  t.deepEqual(toldFrom(bornNs + 20_000_000n), []);
+  t.deepEqual(toldFrom(bornNs + 60_000_000n), ['new']);
+});
 
 test('of a divided scan nothing is told of that either thread was to meet', async t => {
   const source = await aTree(t);
