@@ -15,6 +15,7 @@ import { collected, countArgument } from './arguments.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { lossFields, lossLines } from './loss-text.js';
+import { presentHosts, presentParcels } from './present-cluster.js';
 import type { Run } from './run.js';
 import { coloured, countText, printable, sizeText, tableText } from './text.js';
 
@@ -202,17 +203,12 @@ async function madeInput({
   };
 }
 
-/** The shape of this cluster, as the service sees it now. A host that is dead or shut out is not there. */
+/** The shape of this cluster, as the service sees it now. */
 async function presentInput(context: Context, options: SimulateOptions): Promise<PlanInput> {
   const { seed, rate } = options;
-  const service = context.service();
-  const hosts = (await service.hosts(context.signal)).filter(({ state }) => state !== 'revoked' && state !== 'dead');
+  const hosts = await presentHosts(context);
   const present = [];
-  for await (const { parcel, key, bytes, sourceId, listed, newest, want, holders } of service.placements(
-    context.signal,
-  )) {
-    // Kept by its hold alone, and nobody has it: `status` does not call it missing either (`SourceSummary`).
-    if (!listed && holders.length === 0) continue;
+  for await (const { parcel, key, bytes, sourceId, newest, want, holders } of presentParcels(context)) {
     present.push({ ref: { id: parcel, key, bytes }, source: sourceId, isNewest: newest, copiesWanted: want, holders });
   }
   return {
@@ -222,7 +218,7 @@ async function presentInput(context: Context, options: SimulateOptions): Promise
     usedBytes: new Map(
       hosts.flatMap(({ stores }) => stores.flatMap(({ id, usedBytes }) => (id === undefined ? [] : [[id, usedBytes]]))),
     ),
-    timing: await service.timing(context.signal),
+    timing: await context.service().timing(context.signal),
     changes: { addHosts: options.addHost ?? [], remove: options.remove ?? [], copies: options.copies },
     lose: options.lose,
     bytesPerS: rate,

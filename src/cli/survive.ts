@@ -13,6 +13,7 @@ import { countArgument } from './arguments.js';
 import type { Context, JsonRecord } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { lossFields, lossLines, parcelsText } from './loss-text.js';
+import { presentHosts, presentParcels } from './present-cluster.js';
 import type { Run } from './run.js';
 import { countText, printable, tableText } from './text.js';
 
@@ -48,9 +49,7 @@ export const surviveCommand = (run: Run): Command =>
     .action(run(survive));
 
 async function survive(context: Context, { lose }: SurviveOptions): Promise<ExitCode> {
-  const hosts = (await context.service().hosts(context.signal)).filter(
-    ({ state }) => state !== 'revoked' && state !== 'dead',
-  );
+  const hosts = await presentHosts(context);
   if (lose !== undefined && lose > hosts.length)
     throw new ClusterError(
       'BAD_ARGUMENT',
@@ -105,11 +104,7 @@ const anyText = (count: number): string => (count === 1 ? 'any one host' : `any 
 async function parcelsOn(context: Context, hosts: readonly HostReport[]): Promise<readonly SourcedParcel[]> {
   const numbers = new Map(hosts.map(({ id }, number) => [id, number]));
   const parcels: SourcedParcel[] = [];
-  for await (const { bytes, source, sourceId, listed, newest, holders } of context
-    .service()
-    .placements(context.signal)) {
-    // Kept by its hold alone, and nobody has it: `status` does not call it missing either (`SourceSummary`).
-    if (!listed && holders.length === 0) continue;
+  for await (const { bytes, source, sourceId, newest, holders } of presentParcels(context)) {
     parcels.push({
       source,
       bytes,
