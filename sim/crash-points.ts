@@ -36,6 +36,7 @@ const OTHERS = {
   'note-distrust': false,
   'note-distrust-full': false,
   'note-unanswered-full': false,
+  'note-move-ended': false,
   'note-liveness': false,
   'note-duplicate': false,
   'note-outage': false,

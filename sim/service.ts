@@ -314,6 +314,7 @@ export class Service implements Running {
         if (effect.hosts.length > 0) this.#world.counts.outages += 1;
         break;
       case 'note-liveness':
+      case 'note-move-ended':
       case 'note-distrust-full':
       case 'note-unanswered-full':
       // Reads and questions go on here, to show that their results count for nothing.

@@ -148,6 +148,11 @@ export class Dropping {
     return this.#byRow.size;
   }
 
+  /** An attempt is under way. */
+  isDropping(row: Row): boolean {
+    return this.#byRow.has(row);
+  }
+
   /** An attempt, or a read for another's grant, is under way. */
   isBusy(row: Row): boolean {
     return this.#byRow.has(row) || this.#generations.has(row);
@@ -456,6 +461,8 @@ export class Dropping {
     this.#byNonce.delete(attempt.nonce);
     // Otherwise the reads that were started for it would keep disks busy, here and at the holders, until they time out.
     if (attempt.stage !== 'committing') this.#of.emit({ do: 'cancel-attempt', attempt: attempt.nonce });
+    // Whoever waits for its end, because the copy is gone, learns of it.
+    this.#of.marks.lookAgain(attempt.row);
     this.#nextTurn();
   }
 

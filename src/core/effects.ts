@@ -38,6 +38,21 @@ export type ReadFailure =
   | 'corrupt'
   /** The disk gave an error, or the store is not mounted: that says nothing about the bytes. */
   | 'unreadable';
+/** Why a relocation ended. */
+export type MoveEnd =
+  /** All of it has left. */
+  | 'made-room'
+  /** The parcel that needed the room has its copies, or is no longer wanted. */
+  | 'not-needed'
+  | 'refused'
+  /** The other host no longer fetches it. */
+  | 'given-up'
+  /** Another holder dropped its copy first, and has the room. */
+  | 'left-elsewhere'
+  /** It took longer than any move should. */
+  | 'late'
+  | 'store-gone';
+
 /** An absence that a host came back from with its copies (absence.ts). */
 export interface PastAbsence {
   readonly host: HostId;
@@ -389,6 +404,8 @@ export type Effect =
       readonly parcels: readonly ParcelId[];
     }
   | { readonly do: 'answer-relocation'; readonly ask: number; readonly to: HostId; readonly accepted: boolean }
+  /** That which was offered as `offer` is over. For people and logs. */
+  | { readonly do: 'note-move-ended'; readonly offer: number; readonly because: MoveEnd }
   /** As `drop`, for a parcel that nobody wants → `expired` or `not-expired`. */
   | { readonly do: 'expire'; readonly warrant: ExpiryWarrant }
   /** Read its record → `identified`. */

@@ -197,7 +197,11 @@ export class Machine {
       },
     };
     // Each part comes after those that it needs. Where two need each other, one gets a function that returns the other.
-    const relocating = new Relocating({ ...shared, pursuing: () => this.#pursuing });
+    const relocating = new Relocating({
+      ...shared,
+      pursuing: () => this.#pursuing,
+      isDropping: row => this.#dropping.isDropping(row),
+    });
     const fitting = new Fitting({ ...shared, relocating });
     const expiring = new Expiring({ ...shared, isBusy: row => this.#dropping.isBusy(row) });
     const returnedAtMs = (host: HostId): number | undefined => this.#returnedAtMsOf(host);

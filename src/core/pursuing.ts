@@ -385,9 +385,10 @@ export class Pursuing {
       this.#ready.push(row, importanceNow, source);
       return;
     }
-    this.#of.relocating.giveRoomBack(row);
+    const kept = this.#of.relocating.giveRoomBack(row);
     // Reserved room was based on what is lent; the disk may have refused that much since.
     if (this.#fitting.placeFor(row) === undefined) {
+      if (kept !== undefined) this.#voice.withdraw(kept, this.#table.id(row));
       this.#act(row, { act: 'decline', because: 'no-room' }, { count, view });
       return;
     }
@@ -451,9 +452,12 @@ export class Pursuing {
     if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#of.here.isHeldToStay(row)) return false;
     if (!mayTakeCopies(this.#member)) return false;
     if (this.#wanted.originsOf(row).includes(this.#of.self) || this.#fitting.placeFor(row) === undefined) return false;
-    this.#of.relocating.giveRoomBack(row);
+    const kept = this.#of.relocating.giveRoomBack(row);
     // As for a claim: the disk may have refused since what was kept.
-    if (this.#fitting.placeFor(row) === undefined) return false;
+    if (this.#fitting.placeFor(row) === undefined) {
+      if (kept !== undefined) this.#voice.withdraw(kept, this.#table.id(row));
+      return false;
+    }
     this.#pursue(row, this.#givers.best(row) ?? this.#wanted.knownOriginOf(row), { relocated: true });
     return true;
   }

@@ -39,6 +39,11 @@ export type RelocateVerdict =
 export const RELOCATIONS_MAX = 2;
 /** A family is moved at most once in this time, in ms. */
 export const FAMILY_REST_MS = 3_600_000;
+/**
+ * A family that was refused is offered again after this many times the patience, and the others before it, one each
+ * time that the host that refused may be asked again: what was refused may be just the family, or just the moment.
+ */
+export const REFUSED_RESTS = 10;
 
 export function decideRelocate(view: RelocateView): RelocateVerdict {
   if (view.underWay) return { act: 'decline', because: 'under-way' };

@@ -10,8 +10,9 @@
  *
  * Driven by the machine.
  */
+import type { Claims } from './claims.js';
 import { type ClusterConfig, type Member, mayHoldCopies } from './cluster-config.js';
-import type { Effect, Input } from './effects.js';
+import type { Effect, Input, MoveEnd } from './effects.js';
 import type { HeldHere } from './held-here.js';
 import type { Holdings } from './holdings.js';
 import type { HostId, StoreId } from './ids.js';
@@ -25,6 +26,7 @@ import {
   decideRelocate,
   FAMILY_REST_MS,
   type Family,
+  REFUSED_RESTS,
   RELOCATIONS_MAX,
 } from './relocate.js';
 import type { Room } from './room.js';
@@ -51,11 +53,15 @@ interface Move {
   readonly row: Row;
   readonly store: StoreId;
   readonly to: HostId;
+  /** The first row of each of its families. */
+  readonly firsts: readonly Row[];
   /** Those parcels of the families that are still here. */
   readonly rows: Set<Row>;
   stage: 'offered' | 'moving' | 'leaving';
   readonly untilMs: number;
   renewClaimMs: number;
+  /** Rows of which the other host says neither that it has them nor that it fetches them → since when. */
+  readonly silentSinceMs: Map<Row, number>;
 }
 
 /** What pursuing does for it. */
@@ -83,8 +89,10 @@ export interface RelocatingContext {
   readonly placement: Pick<Placement, 'storeCounts'>;
   readonly here: Pick<HeldHere, 'rowsIn' | 'isHeld'>;
   readonly room: Pick<Room, 'byFreeRoom' | 'reserveIfFree' | 'release'>;
+  readonly claims: Pick<Claims, 'on'>;
   readonly voice: Pick<Voice, 'claim' | 'withdraw'>;
   readonly pursuing: () => Taking;
+  readonly isDropping: (row: Row) => boolean;
   readonly emit: (effect: Effect) => void;
   readonly marks: Pick<Marks, 'lookAgain' | 'lookLater'>;
 }
@@ -98,6 +106,8 @@ export class Relocating {
   readonly #kept = new Map<Row, { readonly store: StoreId; readonly bytes: number; readonly untilMs: number }>();
   /** First row of each family that was moved or refused → when it may be tried again. */
   readonly #rests = new Map<Row, number>();
+  /** Host that refused an offer → when it may be asked again. */
+  readonly #refusals = new Map<HostId, number>();
   readonly #incoming = new Map<number, readonly Row[]>();
   /** Rows taken over from other hosts, and until when the other host, not this one, is to drop its copy. */
   readonly #taken = new Map<Row, number>();
@@ -135,12 +145,16 @@ export class Relocating {
     return kept === undefined ? undefined : { store: kept.store, needBytes: kept.bytes };
   }
 
-  /** Releases that room: before the row is claimed, or when the row no longer needs it. */
-  giveRoomBack(row: Row): void {
+  /**
+   * Releases that room: before the row is claimed, or when the row no longer needs it.
+   * @returns the store in which the room was, for which the row is still claimed
+   */
+  giveRoomBack(row: Row): StoreId | undefined {
     const kept = this.#kept.get(row);
-    if (kept === undefined) return;
+    if (kept === undefined) return undefined;
     this.#kept.delete(row);
     this.#of.room.release(kept.store, kept.bytes);
+    return kept.store;
   }
 
   // ------------------------------------------------------------------------------------------------------------ outgoing
@@ -176,6 +190,7 @@ export class Relocating {
   /** Out of the store that needs the least more room, if it has what may go, else out of another one. */
   #chooseMove(row: Row): (ChosenMove<Row, HostId> & { readonly store: StoreId }) | undefined {
     const { table, others, wanted, room } = this.#of;
+    for (const [host, untilMs] of this.#refusals) if (untilMs <= this.#of.nowMs()) this.#refusals.delete(host);
     for (const { store, freeBytes } of room.byFreeRoom()) {
       const chosen = chooseMove({
         needBytes: table.bytes(row) - freeBytes,
@@ -187,7 +202,8 @@ export class Relocating {
             first !== undefined &&
             (this.#rests.get(first) ?? 0) <= this.#of.nowMs() &&
             rows.every(each => wanted.copiesWanted(each) !== undefined && !this.#moving.has(each));
-          return mayGo ? others.takersOf(rows, wanted.originsOf(first)) : [];
+          if (!mayGo) return [];
+          return others.takersOf(rows, wanted.originsOf(first)).filter(({ host }) => !this.#refusals.has(host));
         },
       });
       if (chosen !== undefined) return { ...chosen, store };
@@ -216,26 +232,26 @@ export class Relocating {
   #begin(row: Row, { store, families, to }: ChosenMove<Row, HostId> & { readonly store: StoreId }): void {
     const { table, config, nowMs, emit, marks } = this.#of;
     const rows = families.flatMap(family => family.rows);
+    const firsts = families.flatMap(family => family.rows.slice(0, 1));
     const bytes = families.reduce((sum, family) => sum + family.bytes, 0);
     const move: Move = {
       offer: this.#nextOffer,
       row,
       store,
       to,
+      firsts,
       rows: new Set(rows),
       stage: 'offered',
       untilMs: nowMs() + MOVE_MS + Math.ceil(bytes / MOVE_BYTES_PER_MS),
       renewClaimMs: nowMs() + config().timing.claimMs / 3,
+      silentSinceMs: new Map(),
     };
     this.#nextOffer += 1;
     this.#byRow.set(row, move);
     this.#byOffer.set(move.offer, move);
     for (const each of rows) this.#moving.set(each, move);
     for (const [rested, untilMs] of this.#rests) if (untilMs <= nowMs()) this.#rests.delete(rested);
-    for (const {
-      rows: [first],
-    } of families)
-      if (first !== undefined) this.#rests.set(first, nowMs() + FAMILY_REST_MS);
+    for (const first of firsts) this.#rests.set(first, nowMs() + FAMILY_REST_MS);
     this.#sayClaim(row, store);
     marks.lookAgain(row, Math.min(move.renewClaimMs, move.untilMs));
     const parcels = rows.map(each => table.id(each));
@@ -245,22 +261,32 @@ export class Relocating {
   answered({ offer, accepted }: Extract<Input, { is: 'relocation-answered' }>): void {
     const move = this.#byOffer.get(offer);
     if (move?.stage !== 'offered') return;
-    if (!accepted) this.#end(move);
-    else {
+    const { nowMs, config, marks } = this.#of;
+    if (accepted) {
       move.stage = 'moving';
-      for (const row of move.rows) this.#of.marks.lookAgain(row);
+      for (const row of move.rows) marks.lookAgain(row);
+      return;
     }
+    // It may be busy, or have no room now that we have not heard of: neither is for long.
+    const { relocateMs } = config().timing;
+    this.#refusals.set(move.to, nowMs() + relocateMs);
+    for (const first of move.firsts) this.#rests.set(first, nowMs() + REFUSED_RESTS * relocateMs);
+    this.#end(move, 'refused');
   }
 
   /** Looks at a row that may need room or be moving away. `isShort`: it still needs a copy. */
   consider(row: Row, isShort: boolean): void {
-    const { nowMs, config, marks, here, table } = this.#of;
+    const { nowMs, config, marks, here } = this.#of;
     if (nowMs() >= (this.#taken.get(row) ?? Number.POSITIVE_INFINITY)) this.#taken.delete(row);
     const kept = this.#kept.get(row);
-    if (kept !== undefined && (!isShort || nowMs() >= kept.untilMs)) this.giveRoomBack(row);
+    if (kept !== undefined && (!isShort || nowMs() >= kept.untilMs)) {
+      this.giveRoomBack(row);
+      this.#withdrawClaim(row, kept.store);
+    }
     const own = this.#byRow.get(row);
     if (own !== undefined) {
-      if (!isShort || nowMs() >= own.untilMs) this.#end(own);
+      if (!isShort) this.#end(own, 'not-needed');
+      else if (nowMs() >= own.untilMs) this.#end(own, 'late');
       else {
         if (nowMs() >= own.renewClaimMs) {
           own.renewClaimMs = nowMs() + config().timing.claimMs / 3;
@@ -272,19 +298,37 @@ export class Relocating {
     const move = this.#moving.get(row);
     if (move === undefined) return;
     if (!here.isHeld(row)) {
+      // The log may tell of a drop before its bytes are gone: their room is known when the drop is over.
+      if (this.#of.isDropping(row)) return;
       this.#moving.delete(row);
       move.rows.delete(row);
       if (move.rows.size === 0) this.#finish(move);
-    } else if (move.stage === 'moving' && [...move.rows].every(each => this.#holds(move.to, each))) {
+    } else if (move.stage === 'moving') this.#follow(move, row);
+    else if (move.stage === 'leaving' && !this.#mayLeave(row)) {
+      // Another holder dropped its copy first. It has the room now, and our claim would keep it from using it.
+      this.#roomElsewhereMs = nowMs();
+      this.#end(move, 'left-elsewhere');
+    }
+  }
+
+  /** Has the other host got all rows, is it at this one, or has it given it up? */
+  #follow(move: Move, row: Row): void {
+    const { nowMs, config, marks, table, claims } = this.#of;
+    if ([...move.rows].every(each => this.#holds(move.to, each))) {
       move.stage = 'leaving';
       for (const each of move.rows) {
         table.setSurplusSince(each, Number.NaN);
         marks.lookAgain(each);
       }
-    } else if (move.stage === 'leaving' && !this.#mayLeave(row)) {
-      // Another holder dropped its copy first. It has the room now, and our claim would keep it from using it.
-      this.#roomElsewhereMs = nowMs();
-      this.#end(move);
+    } else if (this.#holds(move.to, row) || claims.on(row).includes(move.to)) {
+      move.silentSinceMs.delete(row);
+    } else {
+      const sinceMs = move.silentSinceMs.get(row) ?? nowMs();
+      move.silentSinceMs.set(row, sinceMs);
+      // A claim can come late, and that of a fetch that waits its turn is not renewed.
+      const untilMs = sinceMs + config().timing.claimMs;
+      if (nowMs() >= untilMs) this.#end(move, 'given-up');
+      else marks.lookAgain(row, untilMs);
     }
   }
 
@@ -295,24 +339,31 @@ export class Relocating {
     return domains.size >= (wanted.copiesWanted(row) ?? 0);
   }
 
-  /** All of it has left: its room is reserved for the parcel. */
+  /**
+   * All of it has left: its room is reserved for the parcel, which stays claimed, or else others would make room for it
+   * before it is fetched.
+   */
   #finish(move: Move): void {
     const { table, room, nowMs, marks } = this.#of;
     const { row, store } = move;
     const bytes = table.bytes(row);
-    this.#end(move);
-    if (!room.reserveIfFree(store, bytes)) return;
-    const untilMs = nowMs() + KEEP_ROOM_MS;
-    this.#kept.set(row, { store, bytes, untilMs });
-    marks.lookAgain(row, untilMs);
+    if (room.reserveIfFree(store, bytes)) {
+      const untilMs = nowMs() + KEEP_ROOM_MS;
+      this.#kept.set(row, { store, bytes, untilMs });
+      marks.lookAgain(row, untilMs);
+      this.#sayClaim(row, store);
+    }
+    this.#end(move, 'made-room');
   }
 
-  #end(move: Move): void {
+  #end(move: Move, because: MoveEnd): void {
     this.#byRow.delete(move.row);
     this.#byOffer.delete(move.offer);
     for (const row of move.rows) this.#moving.delete(row);
-    this.#withdrawClaim(move);
-    this.#of.marks.lookAgain(move.row);
+    if (!this.#kept.has(move.row)) this.#withdrawClaim(move.row, move.store);
+    const { marks, emit } = this.#of;
+    marks.lookAgain(move.row);
+    emit({ do: 'note-move-ended', offer: move.offer, because });
   }
 
   #sayClaim(row: Row, store: StoreId): void {
@@ -320,7 +371,7 @@ export class Relocating {
     voice.claim(store, table.id(row), config().timing.claimMs);
   }
 
-  #withdrawClaim({ row, store }: Move): void {
+  #withdrawClaim(row: Row, store: StoreId): void {
     const { voice, table, pursuing } = this.#of;
     if (!pursuing().claims(row)) voice.withdraw(store, table.id(row));
   }
@@ -332,8 +383,12 @@ export class Relocating {
   }
 
   storeGone(store: StoreId): void {
-    for (const move of [...this.#byOffer.values()]) if (move.store === store) this.#end(move);
-    for (const [row, kept] of this.#kept) if (kept.store === store) this.#kept.delete(row);
+    for (const move of [...this.#byOffer.values()]) if (move.store === store) this.#end(move, 'store-gone');
+    for (const [row, kept] of this.#kept) {
+      if (kept.store !== store) continue;
+      this.#kept.delete(row);
+      this.#withdrawClaim(row, store);
+    }
   }
 
   // ------------------------------------------------------------------------------------------------------------ incoming

@@ -106,6 +106,9 @@ export function carryOut(effect: Effect, carriers: Carriers): void {
     case 'answer-relocation':
       copies.relocator.answer(effect);
       return;
+    case 'note-move-ended':
+      copies.relocator.ended(effect);
+      return;
     default:
       effect satisfies never;
   }

@@ -69,7 +69,16 @@ export class Relocator {
     const open = this.#open.get(ask);
     if (open === undefined) return;
     assert(open.from === to, 'an answer to another host than the one that offered');
+    this.#log.info(
+      { code: accepted ? 'RELOCATION_TAKEN' : 'RELOCATION_DECLINED', host: this.#roster.nameOf(to) },
+      accepted ? 'taking parcels over from a host that must make room' : 'not now taking parcels over from a host',
+    );
     open.answer(accepted);
+  }
+
+  /** Carries out `note-move-ended`. */
+  ended({ offer, because }: Extract<Effect, { do: 'note-move-ended' }>): void {
+    this.#log.info({ code: 'RELOCATION_ENDED', offer, because }, `a relocation is over: ${because}`);
   }
 
   /** Ends every offer of this host. */
@@ -78,8 +87,13 @@ export class Relocator {
     await Promise.all(this.#running);
   }
 
-  async #offer({ offer, to, parcels }: Parameters<Relocator['offer']>[0]): Promise<void> {
+  async #offer({ offer, to, needed, parcels }: Parameters<Relocator['offer']>[0]): Promise<void> {
     const peer = this.#roster.peerOf(to);
+    const host = this.#roster.nameOf(to);
+    this.#log.info(
+      { code: 'RELOCATION_OFFERED', offer, host, parcel: needed, parcels: parcels.length },
+      'offering parcels to a host with more room, to make room here',
+    );
     let accepted = false;
     try {
       this.#ended.signal.throwIfAborted();
@@ -89,7 +103,7 @@ export class Relocator {
         );
     } catch (error) {
       if (!this.#ended.signal.aborted)
-        this.#log.debug({ code: 'OFFER_NOT_ANSWERED', host: to, err: error }, 'a host did not answer an offer');
+        this.#log.debug({ code: 'OFFER_NOT_ANSWERED', offer, host, err: error }, 'a host did not answer an offer');
     }
     this.#tell({ is: 'relocation-answered', offer, accepted });
   }

@@ -1,4 +1,5 @@
 import test from 'ava';
+import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import { type ParcelId, parseHostId } from '../../src/core/ids.js';
 import { chooseMove, decideRelocate, RELOCATIONS_MAX, type RelocateView } from '../../src/core/relocate.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
@@ -243,6 +244,105 @@ test('of an offer that does not fit as a whole nothing is fetched', t => {
   );
   t.false(done.some(effect => effect.do === 'fetch'));
   t.is(taker.machine.known.pending().pursuits, 0);
+});
+
+test('a host that took no offers for a while gets what it can take soon after', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 10 * GIB }, { lentBytes: MIB }], { copies: 1 });
+  const [origin, large, small] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  world.run(2_000);
+  world.backUp(
+    origin,
+    [1, 2, 3, 4].map(n => ({ bytes: 2 * GIB, key: `family ${n}` })),
+  );
+  t.true(world.runUntil(() => large.present.size === 4, HOUR_MS));
+  world.resize(small, 3 * GIB);
+  world.hearsOffers = () => false;
+  const [big] = world.backUp(origin, [{ bytes: 4 * GIB }], 'films') as [ParcelId];
+  const offers = () => world.effects.flatMap(({ effect }) => (effect.do === 'offer-relocation' ? effect.parcels : []));
+  t.true(world.runUntil(() => offers().length >= 3, HOUR_MS));
+  t.is(new Set(offers().slice(0, 3)).size, 3, 'not always the same');
+  const tooManyMs = 10 * DEFAULT_TIMING.relocateMs;
+  world.run(tooManyMs);
+  t.true(offers().length <= 20, 'no more often than it may do any good');
+  world.hearsOffers = () => true;
+  t.true(world.runUntil(() => world.trueHolders(big).length === 1, 3 * tooManyMs));
+});
+
+test('what was moved away has left only when its bytes have, so that nothing more is moved for the same room', t => {
+  const lent = (bytes: number) => ({ lentBytes: bytes });
+  const world = new SmallWorld([lent(0), lent(6 * GIB + 200 * MIB), lent(MIB)], { copies: 1, rate: GIB });
+  const [origin, large, small] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  const files = (count: number) => Array.from({ length: count }, () => ({ bytes: GIB }));
+  world.run(2_000);
+  world.backUp(origin, files(6));
+  t.true(world.runUntil(() => large.present.size === 6, HOUR_MS));
+  world.resize(small, 4 * GIB);
+  world.run(10_000);
+  // Two are dropped at once, and the log that tells of the first has the second, too, whose bytes are still there.
+  const removalsMs = [20, 60];
+  world.removalMs = () => removalsMs.shift() ?? 0;
+  const films = world.backUp(small, files(2), 'films');
+  t.true(world.runUntil(() => films.every(id => world.trueHolders(id).length === 1), HOUR_MS));
+  world.run(60_000);
+  t.is(removalsMs.length, 0);
+  t.is(large.removed.length, 2);
+  t.is(world.effects.filter(({ effect }) => effect.do === 'offer-relocation').length, 2);
+});
+
+test('a copy that is found corrupt as it is to leave has left', t => {
+  const lent = (bytes: number) => ({ lentBytes: bytes });
+  const world = new SmallWorld([lent(0), lent(10 * GIB), lent(6 * GIB)], { copies: 1 });
+  const [origin, large] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  world.run(2_000);
+  const [leaving] = world.backUp(origin, [{ bytes: 3 * GIB }]) as [ParcelId];
+  world.run(60_000);
+  const [big] = world.backUp(origin, [{ bytes: 9 * GIB }], 'films') as [ParcelId];
+  t.true(world.runUntil(() => large.machine.known.pending().attempts > 0, HOUR_MS));
+  large.usedBytes -= 3 * GIB;
+  const segment = large.append({ op: 'corrupt', parcel: leaving });
+  world.tell(large, { is: 'own-ops', nowMs: world.nowMs, segment, usedBytes: large.usedBytes });
+  t.is(large.machine.known.pending().relocations, 0);
+  t.true(world.runUntil(() => world.trueHolders(big).length === 1, 10 * 60_000));
+});
+
+test('room that a host has made for a parcel is its own: no other host makes room for it as well', t => {
+  const lentBytes = 7.5 * GIB;
+  // A move takes longer than it takes until the turn of the next host has come.
+  const worldOf = (seed: number) =>
+    new SmallWorld([{ lentBytes: 0 }, { lentBytes }, { lentBytes }, { lentBytes: MIB }], { seed, rate: 100 * MIB });
+  const files = (count: number) => Array.from({ length: count }, () => ({ bytes: GIB }));
+  for (let seed = 1; seed <= 8; seed += 1) {
+    const world = worldOf(seed);
+    const [origin, , , late] = world.hosts as [SmallHost, SmallHost, SmallHost, SmallHost];
+    world.run(2_000);
+    const parcels = [...world.backUp(origin, files(6))];
+    world.run(600_000);
+    world.resize(late, lentBytes);
+    // Of three more one lacks a copy, or two do, and two hosts could make room for each.
+    parcels.push(...world.backUp(origin, files(3), 'more'));
+    const isWhole = () => parcels.every(id => world.trueHolders(id).length === 2);
+    t.true(world.runUntil(isWhole, HOUR_MS), `seed ${seed}`);
+    const needed = world.effects.flatMap(({ effect }) => (effect.do === 'offer-relocation' ? [effect.needed] : []));
+    t.true(needed.length > 0);
+    t.is(new Set(needed).size, needed.length, `seed ${seed}: twice for the same`);
+  }
+});
+
+test('a move ends when the other host gives up what it took over', t => {
+  const lent = (bytes: number) => ({ lentBytes: bytes });
+  const world = new SmallWorld([lent(0), lent(110 * GIB), lent(MIB)], { copies: 1, rate: GIB });
+  const [origin, large, small] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  world.run(2_000);
+  world.backUp(origin, [{ bytes: 100 * GIB }]);
+  t.true(world.runUntil(() => large.present.size === 1, HOUR_MS));
+  world.resize(small, 101 * GIB);
+  // Its disk refuses the write, so it takes nothing so large again, and the move has a day.
+  world.refuses = host => host === small;
+  const [big] = world.backUp(origin, [{ bytes: 105 * GIB }], 'films') as [ParcelId];
+  const isMoving = (): boolean => large.machine.known.pending().relocations > 0;
+  t.true(world.runUntil(isMoving, HOUR_MS));
+  t.true(world.runUntil(() => !isMoving(), 5 * 60_000));
+  t.is(world.trueHolders(big).length, 0);
 });
 
 test('room that was made, and that its disk refuses since, is not promised', t => {

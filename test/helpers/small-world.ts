@@ -128,6 +128,10 @@ export class SmallWorld {
   loses: (message: GossipMessage) => boolean = () => false;
   /** Hosts whose stores give up the bytes that they are told to. */
   removes: (host: SmallHost) => boolean = () => true;
+  /** From `del` in the log until the bytes are gone, in ms. */
+  removalMs: () => number = () => 0;
+  /** May an offer reach it? Else nobody answers it. */
+  hearsOffers: (host: SmallHost) => boolean = () => true;
   /** Hosts whose stores have every chunk of what does not fit whole. */
   hasChunks: (host: SmallHost) => boolean = () => true;
   /** Hosts whose stores have all files of what is measured there. */
@@ -432,6 +436,7 @@ export class SmallWorld {
       case 'note-distrust-full':
       case 'note-unanswered-full':
       case 'note-unanswered':
+      case 'note-move-ended':
         return;
       case 'cancel-fetch':
         host.cancelled.add(effect.fetch);
@@ -526,15 +531,23 @@ export class SmallWorld {
             this.tell(host, { is: 'not-dropped', nowMs: this.nowMs, attempt });
             return;
           }
-          const segment = this.#remove(host, parcel, 'dropped');
-          this.tell(host, { is: 'dropped', nowMs: this.nowMs, attempt, segment, usedBytes: host.usedBytes });
+          const before = host.position.seq;
+          host.removed.push({ parcel, because: 'dropped' });
+          host.append({ op: 'del', parcel });
+          this.#after(this.removalMs(), () => {
+            host.usedBytes -= this.#bytesOf(parcel);
+            const segment = host.segmentAfter(before);
+            this.tell(host, { is: 'dropped', nowMs: this.nowMs, attempt, segment, usedBytes: host.usedBytes });
+          });
         });
         return;
       }
       case 'expire': {
         const { parcel } = effect.warrant;
         this.#after(3, () => {
-          const segment = this.#remove(host, parcel, 'expired');
+          host.removed.push({ parcel, because: 'expired' });
+          host.usedBytes -= this.#bytesOf(parcel);
+          const segment = host.append({ op: 'del', parcel });
           this.tell(host, { is: 'expired', nowMs: this.nowMs, parcel, segment, usedBytes: host.usedBytes });
         });
         return;
@@ -546,7 +559,8 @@ export class SmallWorld {
         const ask = this.#order;
         this.#offered.set(ask, { host, offer });
         this.#after(this.#delayMs(), () => {
-          if (to.up) this.tell(to, { is: 'relocation-offered', nowMs: this.nowMs, ask, from: host.id, parcels });
+          if (to.up && this.hearsOffers(to))
+            this.tell(to, { is: 'relocation-offered', nowMs: this.nowMs, ask, from: host.id, parcels });
           else this.tell(host, { is: 'relocation-answered', nowMs: this.nowMs, offer, accepted: false });
         });
         return;
@@ -576,12 +590,6 @@ export class SmallWorld {
       default:
         effect satisfies never;
     }
-  }
-
-  #remove(host: SmallHost, parcel: ParcelId, because: 'dropped' | 'expired'): LogSegment {
-    host.removed.push({ parcel, because });
-    host.usedBytes -= this.#bytesOf(parcel);
-    return host.append({ op: 'del', parcel });
   }
 
   #answerState(host: SmallHost, other: SmallHost): void {
