@@ -43,6 +43,8 @@ interface Tree {
   seen: string;
   /** … and as of when the newest snapshot was written. */
   shows: string;
+  /** Which snapshot was written last, and the store's log as of then. */
+  made: string;
 }
 
 /** A tree that somebody wants, or no longer wants, and its store. */
@@ -152,7 +154,7 @@ export class TreeKeeper {
     const { origin, source: name } = splitSourceId(source);
     await store.removeTree({ originName: this.#roster.nameOf(origin), source: name });
     const nowMs = this.#clock.nowMs();
-    this.#trees.set(key, { touchedMs: nowMs, writtenMs: nowMs, seen: CLEARED, shows: CLEARED });
+    this.#trees.set(key, { touchedMs: nowMs, writtenMs: nowMs, seen: CLEARED, shows: CLEARED, made: '' });
   }
 
   async #orWarn(store: Store, source: SourceId | undefined, work: () => Promise<void>): Promise<void> {
@@ -173,10 +175,9 @@ export class TreeKeeper {
     const nowMs = this.#clock.nowMs();
     const { treeQuietMs, treeEveryMs } = this.#timing();
     const key = `${store.id} ${id}`;
-    const tree = this.#trees.get(key) ?? { touchedMs: nowMs, writtenMs: Number.NEGATIVE_INFINITY, seen: '', shows: '' };
+    const tree = this.#trees.get(key) ?? { ...NEW_TREE, touchedMs: nowMs };
     this.#trees.set(key, tree);
-    // The log's length stands for all that the store holds: nothing changes without an operation.
-    const state = `${heads} ${store.position().epoch.random} ${store.position().seq}`;
+    const state = `${heads} ${heldState(store)}`;
     if (tree.shows === state) return undefined;
     if (tree.seen !== state) {
       tree.seen = state;
@@ -196,24 +197,29 @@ export class TreeKeeper {
     const accepted = snapshots.filter(({ timeMs }) => timeMs < unacceptedSinceMs);
     for (const listed of [...accepted].reverse()) {
       if (!isProtected(await this.#protections.of(source, listed, this.#signal))) continue;
-      const { origin, source: name } = splitSourceId(source);
-      const report = await store.updateTree({
-        originName: this.#roster.nameOf(origin),
-        source: name,
-        snapshot: listed.id,
-        files: this.#files(store, listed.id, this.#signal),
-        signal: this.#signal,
-      });
+      const made = `${listed.id} ${heldState(store)}`;
+      if (tree.made !== made) {
+        await this.#write(store, source, listed.id);
+        tree.made = made;
+      }
       tree.writtenMs = this.#clock.nowMs();
       // While the newest snapshot is not protected yet, an older one is shown, and this is looked at again.
       if (listed === accepted.at(-1)) tree.shows = state;
-      this.#log.info(
-        { code: 'TREE_WRITTEN', source, store: store.id, snapshot: listed.id, ...report },
-        'tree brought up to date',
-      );
-      if (report.noHardLinks) this.#tellLinkless(store);
       return;
     }
+  }
+
+  async #write(store: Store, source: SourceId, snapshot: ObjectId): Promise<void> {
+    const { origin, source: name } = splitSourceId(source);
+    const report = await store.updateTree({
+      originName: this.#roster.nameOf(origin),
+      source: name,
+      snapshot,
+      files: this.#files(store, snapshot, this.#signal),
+      signal: this.#signal,
+    });
+    this.#log.info({ code: 'TREE_WRITTEN', source, store: store.id, snapshot, ...report }, 'tree brought up to date');
+    if (report.noHardLinks) this.#tellLinkless(store);
   }
 
   /** Once a start: it stays so. */
@@ -308,6 +314,11 @@ function taken(tree: DatedTree): ClusterError {
   const text = `${treeNameOf(tree)} is the tree of snapshot ${tree.snapshot.slice(0, 8)}, which was taken in the same second; it is left as it is. Remove it first: tree ${tree.source}@${tree.snapshot.slice(0, 8)} --remove`;
   return new ClusterError('TREE_TAKEN', text, { blame: 'operator' });
 }
+
+const NEW_TREE: Omit<Tree, 'touchedMs'> = { writtenMs: Number.NEGATIVE_INFINITY, seen: '', shows: '', made: '' };
+
+/** The log's length stands for all that a store holds: nothing changes without an operation. */
+const heldState = (store: Store): string => `${store.position().epoch.random} ${store.position().seq}`;
 
 /** Stands in for what a tree shows. */
 const CLEARED = 'nothing';

@@ -25,8 +25,9 @@ class House {
   wanted: readonly ObjectId[];
   isUnsettled = false;
   isHeadKnown = true;
-  /** Protected. */
+  /** Protected, but for those that are short. */
   listed: readonly ListedSnapshot[] = [];
+  readonly short = new Set<ObjectId>();
   /** What an update of a tree says besides. */
   told: Partial<TreeReport> = {};
   readonly logged: string[] = [];
@@ -45,7 +46,9 @@ class House {
       catalog: this.#catalog(),
       objects: source.objects,
       known: { holders: (id: ParcelId) => (this.held.has(id) ? [{ store: STORE }] : []) },
-      protections: { of: async () => ({ copiesWanted: 1, under: 0 }) },
+      protections: {
+        of: async (_: string, { id }: ListedSnapshot) => ({ copiesWanted: 1, under: this.short.has(id) ? 1 : 0 }),
+      },
       roster: { named: (host: string) => (host === 'imac' ? { host: origin } : undefined), nameOf: () => 'imac' },
       clock: { nowMs: () => 0 },
       timing: () => ({ treeQuietMs: 0, treeEveryMs: 0 }),
@@ -76,7 +79,8 @@ class House {
       },
       datedTrees: async () => [...this.dated],
       updateTree: async ({ files, signal, ...tree }: TreeView) => {
-        if (!this.dated.some(({ snapshot }) => snapshot === tree.snapshot)) this.dated.push(tree as DatedTree);
+        const isNew = !this.dated.some(({ snapshot }) => snapshot === tree.snapshot);
+        if (isNew && 'datedMs' in tree) this.dated.push(tree as DatedTree);
         const paths: string[] = [];
         for await (const { path, kind } of files) if (kind === 'file') paths.push(path.toString());
         this.written.push(paths);
@@ -245,4 +249,23 @@ test('that a store can have no files in its trees, for want of hard links, is to
     await house.looksAgain();
   }
   t.deepEqual(house.logged, ['TREE_WITHOUT_LINKS']);
+});
+
+test('while the newest snapshot is short of copies an older one is shown, and written once', async t => {
+  const house = await House.begin(t);
+  house.source.write({ d: 'd' });
+  const { snapshot: newer } = await house.source.take();
+  const older = house.tree.snapshot;
+  house.listed = [older, newer].map((id, n) => ({ id, timeMs: n, complete: true, firstSeq: n + 1 }));
+  house.short.add(newer);
+  house.keeper.start();
+  await until('the older one is written', () => house.written.length > 0);
+  await house.looksAgain();
+  t.deepEqual(house.written, [['a', 'b/c']]);
+  house.seq += 1;
+  await until('what is held has changed', () => house.written.length === 2);
+  house.short.clear();
+  await until('the newer one is written', () => house.written.length === 3);
+  await house.looksAgain();
+  t.is(house.written.length, 3);
 });
