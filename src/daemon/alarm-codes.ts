@@ -134,6 +134,11 @@ export const ALARM_CODES = {
     remedy:
       'mount it, or correct the policy. If it is meant to be another disk, or empty: `cluster backup SOURCE --accept-changes`',
   },
+  STATE_DISK_FULL: {
+    means:
+      'the disk of the state folder is nearly full: soon this host can take no snapshot, and no copies of new ones',
+    remedy: 'make room on that disk. It ends by itself within a minute',
+  },
   STORE_DOUBT: {
     means:
       'a store was put back from an old image, or a copy of this host runs: its copies count again when all have been read',

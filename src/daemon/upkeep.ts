@@ -1,7 +1,7 @@
 /**
  * Upkeep: the work on this host's own disks that is done from time to time and that nobody waits for: the trees in the
  * stores, the scrub of what they hold, the sweep of the catalogs and of stray blobs, and taking back parcels that were
- * dropped and are now the last copy; and the watch over whether there is room for all.
+ * dropped and are now the last copy; and the watch over whether there is room for all, and for this host's own state.
  */
 import type { Logger } from 'pino';
 import { recordBlobs } from '../catalog/record.js';
@@ -23,11 +23,13 @@ import type { Roster } from './roster.js';
 import type { RunningTime } from './running-time.js';
 import type { ShortBlobs } from './short-blobs.js';
 import type { StateDisk } from './state-disk.js';
+import { StateRoom } from './state-room.js';
 import { TakingBack } from './taking-back.js';
 import type { Teardown } from './teardown.js';
 import { TreeKeeper } from './tree-keeper.js';
 
 export interface UpkeepOptions {
+  readonly stateDir: string;
   readonly membership: Membership;
   readonly disk: Pick<StateDisk, 'history' | 'index' | 'objects'>;
   readonly known: KnownSources;
@@ -54,6 +56,7 @@ export interface Upkeep {
 
 export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
   const {
+    stateDir,
     membership,
     disk,
     known,
@@ -145,5 +148,8 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
   });
   teardown.defer(() => roomWatch.stop());
   roomWatch.start();
+  const stateRoom = new StateRoom({ stateDir, alarms });
+  teardown.defer(() => stateRoom.stop());
+  stateRoom.start();
   return { trees, sweeper, scrubs };
 }
