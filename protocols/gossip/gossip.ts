@@ -15,6 +15,7 @@ export interface Frame {
   failedAudits?: FailedAudits
   addresses: string[]
   wallMs: number
+  alarms: number
 }
 
 export namespace Frame {
@@ -134,6 +135,11 @@ export namespace Frame {
           w.uint64Number(obj.wallMs)
         }
 
+        if ((obj.alarms != null && obj.alarms !== 0)) {
+          w.uint32(96)
+          w.uint32(obj.alarms)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -143,7 +149,8 @@ export namespace Frame {
           boot: 0,
           frame: 0,
           addresses: [],
-          wallMs: 0
+          wallMs: 0,
+          alarms: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -210,6 +217,10 @@ export namespace Frame {
             }
             case 11: {
               obj.wallMs = reader.uint64Number()
+              break
+            }
+            case 12: {
+              obj.alarms = reader.uint32()
               break
             }
             default: {
@@ -361,6 +372,13 @@ export namespace Frame {
               yield {
                 field: `${prefix}.wallMs`,
                 value: reader.uint64Number()
+              }
+              break
+            }
+            case 12: {
+              yield {
+                field: `${prefix}.alarms`,
+                value: reader.uint32()
               }
               break
             }
@@ -591,6 +609,11 @@ export namespace Frame {
     value: number
   }
 
+  export interface FrameAlarmsFieldEvent {
+    field: '$.alarms'
+    value: number
+  }
+
   export function encode (obj: Partial<Frame>): Uint8Array {
     return encodeMessage(obj, Frame.codec())
   }
@@ -599,7 +622,7 @@ export namespace Frame {
     return decodeMessage(buf, Frame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameHeartbeatBootIdFieldEvent | FrameHeartbeatPaceBytesPerSFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent | FrameFailedAuditsFailedHostFieldEvent | FrameFailedAuditsFailedStoreFieldEvent | FrameFailedAuditsFailedParcelFieldEvent | FrameAddressesFieldEvent | FrameWallMsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameHeartbeatBootIdFieldEvent | FrameHeartbeatPaceBytesPerSFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent | FrameFailedAuditsFailedHostFieldEvent | FrameFailedAuditsFailedStoreFieldEvent | FrameFailedAuditsFailedParcelFieldEvent | FrameAddressesFieldEvent | FrameWallMsFieldEvent | FrameAlarmsFieldEvent> {
     return streamMessage(buf, Frame.codec(), opts)
   }
 }

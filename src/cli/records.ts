@@ -37,6 +37,7 @@ export const hostRecord = (report: HostReport): JsonRecord => ({
   used: report.usedBytes,
   free: report.freeBytes,
   seen: timeRecord(report.seenMs),
+  alarms: report.alarms ?? null,
   parcels_left: report.parcelsLeft ?? null,
   stores: report.stores.map(store => ({
     id: store.id ?? null,

@@ -149,6 +149,13 @@ async function show(context: Context, status: StatusReport): Promise<void> {
       coloured('red', printable(`alarm ${code}, for ${spanText(Date.now() - sinceMs)}: ${text}`)),
     );
   }
+  for (const { name, self, state, alarms = 0 } of status.hosts) {
+    // Of one that is dead or shut out they are old, and it cannot be asked.
+    if (self || alarms === 0 || state === 'dead' || state === 'revoked') continue;
+    await context.printText(
+      coloured('yellow', printable(`${countText(alarms, 'alarm')} on ${name}: 'cluster status' there says more`)),
+    );
+  }
 }
 
 /** Always names fetches and claims, because a zero is news too; drops and relocations, which are rare, only if any. */

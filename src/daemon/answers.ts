@@ -106,6 +106,8 @@ export interface AnswersOptions {
   /** Asks every other connected member, except `without`, what it has. */
   readonly askMembers: (without: HostId) => Promise<unknown>;
   readonly addresses: () => readonly string[];
+  /** How many alarms another host last said that it has; undefined while it has not been heard since the start. */
+  readonly alarmsOf: (host: HostId) => number | undefined;
   /** Where the other members can be reached, as far as this host knows. */
   readonly knownAddresses: () => Iterable<KnownPeer>;
   readonly isReachable: (host: HostId) => boolean;

@@ -52,6 +52,7 @@ export interface ControlOptions {
   readonly trees: TreeKeeper;
   readonly scrubs: OwnScrubs;
   readonly isReachable: (host: HostId) => boolean;
+  readonly alarmsOf: (host: HostId) => number | undefined;
   readonly clock: Clock;
   readonly alarms: Alarms;
   readonly log: Logger;
@@ -62,7 +63,8 @@ export interface ControlOptions {
 export async function startControl(options: ControlOptions, teardown: Teardown): Promise<void> {
   const { stateDir, scratchFolder, membership, machine, roster, net, exchange, addresses, known, stores, storeHeads } =
     options;
-  const { origin, orders, protections, copies, trees, scrubs, isReachable, clock, alarms, log, signal } = options;
+  const { origin, orders, protections, copies, trees, scrubs, isReachable, alarmsOf, clock, alarms, log, signal } =
+    options;
   const { catalog, finder, mending } = known;
   const { doubted, dropper } = copies;
   const loopDelay = new LoopDelay();
@@ -133,6 +135,7 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
       return Promise.all(hosts.filter(host => host !== without).map(host => exchange.ask(host)));
     },
     addresses: () => net.addresses(),
+    alarmsOf,
     knownAddresses: () => addresses.all(),
     isReachable,
     loopDelay,

@@ -19,16 +19,20 @@ export interface OwnNet {
   readonly addresses: KnownAddresses;
   readonly net: Net;
   readonly isReachable: (host: HostId) => boolean;
+  /** How many alarms a host has, by its last heartbeat; undefined while none was heard since the start. */
+  readonly alarmsOf: (host: HostId) => number | undefined;
 }
 
 export async function startOwnNet(
   { listen, peers, mdns }: OwnNetOptions,
-  { stateDir, membership, boot, disk, machine, log }: OwnState & OwnMachine,
+  { stateDir, membership, boot, disk, machine, roster, alarms, log }: OwnState & OwnMachine,
   teardown: Teardown,
 ): Promise<OwnNet> {
   const { host: self, seed } = membership.identity;
   const addresses = new KnownAddresses({ stateDir, membership, log });
   teardown.defer(() => addresses.close());
+  // That there are too few hosts, each sees for itself.
+  const ownAlarms = (): number => alarms.list().length + membership.alarms().length;
   const net = await startNet({
     privateKeySeed: seed,
     boot,
@@ -41,11 +45,17 @@ export async function startOwnNet(
     knownAddresses: () => addresses.all(),
     staticAddresses: peers,
     hosts: membership.clusterConfig.members.length,
+    alarms: ownAlarms,
   });
   teardown.defer(() => net.stop());
   return {
     addresses,
     net,
     isReachable: host => host === self || machine.known.host(host)?.connected === true,
+    alarmsOf: host => {
+      if (host === self) return ownAlarms();
+      const peer = roster.peerOf(host);
+      return peer === undefined ? undefined : net.alarmsOf(peer);
+    },
   };
 }

@@ -242,6 +242,8 @@ export interface HostReport {
    * Also lists stores that the policy has but the host does not report: as far as can be seen, these are not mounted.
    */
   readonly stores: readonly HostStore[];
+  /** How many alarms it has, by its last heartbeat; absent while none was heard since the start. */
+  readonly alarms?: number;
   /** How many wanted parcels a draining host still has; 0 when it can leave. Absent while that is not known. */
   readonly parcelsLeft?: number;
 }

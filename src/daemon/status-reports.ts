@@ -50,6 +50,8 @@ export interface StatusReportsOptions {
   readonly clock: Clock;
   /** Where this host listens. */
   readonly addresses: () => readonly string[];
+  /** How many alarms another host last said that it has; undefined while it has not been heard since the start. */
+  readonly alarmsOf: (host: HostId) => number | undefined;
   readonly loopDelay: LoopDelay;
   readonly names: SourceNames;
   readonly snapshots: NamedSnapshots;
@@ -176,6 +178,7 @@ export class StatusReports {
     const state = this.#stateOf(host);
     const parcelsLeft = state === 'draining' ? known.left(host) : undefined;
     const seenMs = self ? clock.wallMs() : view?.lastHeardMs;
+    const alarms = this.#options.alarmsOf(host);
     return {
       name,
       id: host,
@@ -188,6 +191,7 @@ export class StatusReports {
       usedBytes,
       freeBytes: Math.max(0, lentBytes - usedBytes),
       stores: hostStores,
+      ...(alarms === undefined ? {} : { alarms }),
       ...(parcelsLeft === undefined ? {} : { parcelsLeft }),
       ...(seenMs === undefined ? {} : { seenMs: Math.round(seenMs) }),
     };

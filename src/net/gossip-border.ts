@@ -37,9 +37,14 @@ export interface FrameExtras {
   readonly addresses: readonly string[];
   /** The writer's wall clock when it wrote the frame; 0 when it does not say. */
   readonly wallMs: number;
+  /** How many alarms stand on the writer, up to `ALARMS_TOLD_MAX`. */
+  readonly alarms: number;
 }
 
-const NO_EXTRAS: FrameExtras = { addresses: [], wallMs: 0 };
+const NO_EXTRAS: FrameExtras = { addresses: [], wallMs: 0, alarms: 0 };
+
+/** A number to read, in a line of 80 characters; no host keeps more of them. */
+export const ALARMS_TOLD_MAX = 999;
 
 /** Addresses of one host: a few interfaces, two address families. */
 export const ADDRESSES_PER_FRAME_MAX = 8;
@@ -71,9 +76,9 @@ const LIMITED_FRAME = limited(Frame, {
 export function encodeFrame(
   { writer, boot, frame }: FrameStamp,
   message: GossipMessage,
-  { addresses, wallMs }: FrameExtras = NO_EXTRAS,
+  { addresses, wallMs, alarms }: FrameExtras = NO_EXTRAS,
 ): Uint8Array {
-  const bytes = Frame.encode({ writer, boot, frame, ...toWire(message), addresses: [...addresses], wallMs });
+  const bytes = Frame.encode({ writer, boot, frame, ...toWire(message), addresses: [...addresses], wallMs, alarms });
   assert(bytes.length <= GOSSIP_FRAME_BYTES_MAX, `a ${message.kind} frame of ${bytes.length} bytes`);
   return bytes;
 }
@@ -89,7 +94,11 @@ export function decodeFrame(bytes: Uint8Array): {
     const wire = LIMITED_FRAME.decode(bytes);
     const stamp = { writer: wire.writer, boot: countFrom(wire.boot), frame: countFrom(wire.frame) };
     const addresses = wire.addresses.map(addressFrom);
-    return { stamp, message: messageFrom(wire), extras: { addresses, wallMs: countFrom(wire.wallMs) } };
+    return {
+      stamp,
+      message: messageFrom(wire),
+      extras: { addresses, wallMs: countFrom(wire.wallMs), alarms: Math.min(wire.alarms, ALARMS_TOLD_MAX) },
+    };
   });
 }
 
@@ -127,7 +136,7 @@ export function splitForFrames(message: GossipMessage): readonly GossipMessage[]
 /** The most bytes that a message's frame takes, so that a log delta can be cut to fit before it is signed. */
 export function frameBytes(message: GossipMessage): number {
   const widest = { writer: new Uint8Array(38), boot: Number.MAX_SAFE_INTEGER, frame: Number.MAX_SAFE_INTEGER };
-  return Frame.encode({ ...widest, ...toWire(message), addresses: [], wallMs: 0 }).length;
+  return Frame.encode({ ...widest, ...toWire(message), addresses: [], wallMs: 0, alarms: 0 }).length;
 }
 
 function chunks<T>(all: readonly T[], length: number): T[][] {

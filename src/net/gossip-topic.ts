@@ -19,7 +19,13 @@ import type { FrameNumber } from '../core/frame-window.js';
 import type { ClusterId, PeerName } from '../core/ids.js';
 import type { GossipMessage } from '../core/messages.js';
 import { type FrameMemory, FrameOrder } from './frame-order.js';
-import { ADDRESSES_PER_FRAME_MAX, decodeFrame, encodeFrame, type FrameExtras } from './gossip-border.js';
+import {
+  ADDRESSES_PER_FRAME_MAX,
+  ALARMS_TOLD_MAX,
+  decodeFrame,
+  encodeFrame,
+  type FrameExtras,
+} from './gossip-border.js';
 import { Listeners } from './listeners.js';
 import { TokenBucket } from './token-bucket.js';
 
@@ -98,6 +104,10 @@ export interface TopicOptions {
   onAddresses(peer: PeerName, addresses: readonly string[]): void;
   /** A member's wall clock, ms since 1970; the message may have been on its way for seconds. */
   onClock(peer: PeerName, wallMs: number): void;
+  /** How many alarms stand on this host: sent with each heartbeat. */
+  alarms(): number;
+  /** How many alarms a member says that it has. */
+  onAlarms(peer: PeerName, count: number): void;
   /**
    * Frames of an earlier start of a member arrive after a later start was heard. At most once a minute for each.
    * @param isRising this frame had not been sent before: that start goes on
@@ -162,6 +172,7 @@ export class GossipTopic {
         ? {
             addresses: this.#options.addresses().slice(0, ADDRESSES_PER_FRAME_MAX),
             wallMs: this.#options.clock.wallMs(),
+            alarms: Math.min(this.#options.alarms(), ALARMS_TOLD_MAX),
           }
         : undefined;
     const bytes = encodeFrame(stamp, message, extras);
@@ -223,9 +234,10 @@ export class GossipTopic {
     const said = this.#judged.get(message);
     if (said === undefined || message.type !== 'signed') return;
     const author = message.from.toString() as PeerName;
-    const { addresses, wallMs } = said.extras;
+    const { addresses, wallMs, alarms } = said.extras;
     if (addresses.length > 0) this.#options.onAddresses(author, addresses);
     if (wallMs > 0) this.#options.onClock(author, wallMs);
+    if (said.message.kind === 'heartbeat') this.#options.onAlarms(author, alarms);
     this.#listeners.tell(author, said.message);
   }
 

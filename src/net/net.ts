@@ -47,6 +47,8 @@ export interface NetOptions {
    * Keeps the last frame of each writer over a restart, so that nothing can be replayed. Default: kept in memory only.
    */
   readonly frameMemory?: FrameMemory;
+  /** How many alarms stand on this host, told with each heartbeat. Default: none. */
+  alarms?(): number;
   /** Default: this machine's clocks. */
   readonly gossipClock?: GossipClock;
 }
@@ -98,6 +100,8 @@ export interface Net {
   readonly framesSent: number;
   /** How far this host's wall clock is ahead of the median of the members', in ms; undefined while none is known. */
   clockAheadMs(): number | undefined;
+  /** How many alarms the member had by its last heartbeat; undefined while none was heard. */
+  alarmsOf(peer: PeerName): number | undefined;
   /** The start counter and number of the last gossip frame heard of a member, even before this host's last start. */
   lastFrame(peer: PeerName): FrameNumber | undefined;
   /** `from` is the member that wrote the message, by its signature; the message may have come through others. */

@@ -84,6 +84,7 @@ class LibraryNet implements Net {
   /** Addresses that members last said they listen on. */
   readonly #told = new Map<PeerName, readonly string[]>();
   readonly #clocks = new PeerClocks();
+  readonly #alarms = new Map<PeerName, number>();
   readonly #onOffence: Listeners<Parameters<OffenceListener>>;
   readonly #onOlderStart: Listeners<[peer: PeerName, isRising: boolean]>;
   #timer: NodeJS.Timeout | undefined;
@@ -114,6 +115,8 @@ class LibraryNet implements Net {
         void this.#redial.reach(peer, addresses);
       },
       onClock: (peer, wallMs) => this.#clocks.hear(peer, wallMs, performance.now()),
+      alarms: () => options.alarms?.() ?? 0,
+      onAlarms: (peer, count) => void this.#alarms.set(peer, count),
       onOlderStart: (peer, isRising) => this.#onOlderStart.tell(peer, isRising),
       offends: (peer, error) => this.reportOffence(peer, error),
     });
@@ -136,6 +139,10 @@ class LibraryNet implements Net {
 
   clockAheadMs(): number | undefined {
     return this.#clocks.aheadMs(Date.now(), performance.now());
+  }
+
+  alarmsOf(peer: PeerName): number | undefined {
+    return this.#alarms.get(peer);
   }
 
   addresses(): string[] {

@@ -133,6 +133,8 @@ test.serial('a scrub finds rot now', async t => {
   t.true((await c.status()).alarms.some(({ code }) => code === 'COPIES_DAMAGED'));
   await c.ok('status', '--wait', 'protected', '--timeout', '60s');
   t.regex(await c.ok('scrub'), /all as they should be/);
+  await b.sees('that the other host has an alarm', ({ hosts }) => hosts.find(({ name }) => name === 'c')?.alarms === 1);
+  t.regex(await b.ok('status'), /^1 alarm on c: 'cluster status' there says more$/m);
   t.deepEqual((await countCopies(stores)).wrong, []);
 });
 

@@ -11,6 +11,7 @@ import {
 } from '../../src/core/messages.js';
 import {
   ADDRESSES_PER_FRAME_MAX,
+  ALARMS_TOLD_MAX,
   decodeFrame,
   encodeFrame,
   frameBytes,
@@ -160,7 +161,7 @@ test('a frame says where its writer listens: at 8 addresses and no more, each a 
     paceBytesPerS: 0,
   } as const;
   const said = (addresses: readonly string[]): readonly string[] =>
-    decodeFrame(encodeFrame(STAMP, heartbeat, { addresses, wallMs: 0 })).extras.addresses;
+    decodeFrame(encodeFrame(STAMP, heartbeat, { addresses, wallMs: 0, alarms: 0 })).extras.addresses;
   const eight = Array.from({ length: ADDRESSES_PER_FRAME_MAX }, (_, n) => `/ip4/10.0.0.${n}/tcp/4747`);
   t.deepEqual(said([]), []);
   t.deepEqual(said(eight), eight);
@@ -168,6 +169,15 @@ test('a frame says where its writer listens: at 8 addresses and no more, each a 
   t.throws(() => said([...eight, '/ip4/10.0.0.9/tcp/4747']), refused);
   t.throws(() => said(['10.0.0.1:4747']), refused);
   t.throws(() => said([`/dns4/${'a.'.repeat(200)}example/tcp/4747`]), refused);
+});
+
+test('a frame says how many alarms its writer has, and nobody is told of more than 999', t => {
+  const bytes = encodeFrame(STAMP, someClaims(1), { addresses: [], wallMs: 0, alarms: 3 });
+  t.is(decodeFrame(bytes).extras.alarms, 3);
+  const many = Frame.encode({ ...Frame.decode(bytes), alarms: 4_000_000_000 });
+  t.is(decodeFrame(many).extras.alarms, ALARMS_TOLD_MAX);
+  // As of an earlier version, which says nothing of it.
+  t.is(decodeFrame(encodeFrame(STAMP, someClaims(1))).extras.alarms, 0);
 });
 
 test('a frame of more than 64 KiB is neither made nor read', t => {
