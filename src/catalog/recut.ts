@@ -14,10 +14,11 @@ import type { ParcelRef } from '../core/parcel.js';
 import type { Signer } from '../core/signed.js';
 import type { Entry } from './entry.js';
 import { encodePage } from './page.js';
+import { pathKey } from './path-order.js';
+import { type FoundEntry, PathSearch } from './path-search.js';
 import { readPage, readRecord, readSnapshot } from './read-object.js';
 import { encodeRecord, parcelRefOf } from './record.js';
 import { encodeSnapshot, type Snapshot, type SnapshotId } from './snapshot.js';
-import { findEntry } from './walk.js';
 
 export interface TornEntry {
   readonly parcel: ParcelId;
@@ -31,13 +32,14 @@ export interface Recut {
   readonly missed: number;
 }
 
-/** @throws ObjectMissing, MalformedObject */
+/** @throws ObjectMissing, MalformedObject; the signal's reason */
 export async function recut({
   snapshot,
   previous,
   torn,
   objects,
   signer,
+  signal,
 }: {
   readonly snapshot: SnapshotId;
   /** The snapshot before it, whose blobs holders have. Undefined if there is none: then all torn entries are missed. */
@@ -45,10 +47,17 @@ export async function recut({
   readonly torn: readonly TornEntry[];
   readonly objects: ObjectWriter;
   readonly signer: Signer;
+  readonly signal?: AbortSignal;
 }): Promise<Recut> {
   const before = await readSnapshot(objects, snapshot);
   const tornPaths = pathsByParcel(torn);
-  const mending = new Mending(before.source, { previous, objects });
+  const search = new PathSearch(
+    objects,
+    torn.map(({ path }) => Buffer.from(path)),
+    { ...(signal && { signal }) },
+  );
+  const older = previous === undefined ? [] : await search.look(previous);
+  const mending = new Mending(before.source, older, objects);
   const pages = [];
   for (const page of before.pages) {
     const refs = await readPage(objects, page);
@@ -102,12 +111,11 @@ export async function beforeRecuts(objects: ObjectReader, recut: KnownSnapshot):
   return taken;
 }
 
-/** Paths as latin1. */
 function pathsByParcel(torn: readonly TornEntry[]): ReadonlyMap<ParcelId, ReadonlySet<string>> {
   const byParcel = new Map<ParcelId, Set<string>>();
   for (const { parcel, path } of torn) {
     const paths = byParcel.get(parcel) ?? new Set();
-    paths.add(Buffer.from(path).toString('latin1'));
+    paths.add(pathKey(Buffer.from(path)));
     byParcel.set(parcel, paths);
   }
   return byParcel;
@@ -118,15 +126,13 @@ class Mending {
   /** How much more than the old snapshot the new one has; negative for less. */
   readonly change = { stale: 0, missed: 0, files: 0, bytes: 0 };
   readonly #source: SourceId;
-  readonly #previous: SnapshotId | undefined;
+  /** By path: what the snapshot before has there. */
+  readonly #older: ReadonlyMap<string, Entry>;
   readonly #objects: ObjectWriter;
 
-  constructor(
-    source: SourceId,
-    { previous, objects }: { readonly previous: SnapshotId | undefined; readonly objects: ObjectWriter },
-  ) {
+  constructor(source: SourceId, older: readonly FoundEntry[], objects: ObjectWriter) {
     this.#source = source;
-    this.#previous = previous;
+    this.#older = new Map(older.map(({ entry }) => [pathKey(entry.path), entry]));
     this.#objects = objects;
   }
 
@@ -134,8 +140,8 @@ class Mending {
   async parcel(ref: ParcelRef, paths: ReadonlySet<string>): Promise<ParcelRef | undefined> {
     const entries: Entry[] = [];
     for (const entry of await readRecord(this.#objects, ref)) {
-      const isTorn = entry.kind === 'file' && paths.has(entry.path.toString('latin1'));
-      const kept = isTorn ? await this.#entry(entry) : entry;
+      const isTorn = entry.kind === 'file' && paths.has(pathKey(entry.path));
+      const kept = isTorn ? this.#entry(entry) : entry;
       if (kept !== undefined) entries.push(kept);
     }
     if (entries.length === 0) return undefined;
@@ -145,10 +151,9 @@ class Mending {
   }
 
   /** The entry as in the snapshot before, or nothing. */
-  async #entry(entry: Entry): Promise<Entry | undefined> {
+  #entry(entry: Entry): Entry | undefined {
     const { change } = this;
-    const previous = this.#previous;
-    const old = previous === undefined ? undefined : (await findEntry(this.#objects, previous, entry.path))?.entry;
+    const old = this.#older.get(pathKey(entry.path));
     // If the snapshot before has the same blob, that is just as lost.
     const isUsable = old !== undefined && old.kind === 'file' && old.blob !== entry.blob;
     if (!entry.stale) change[isUsable ? 'stale' : 'missed'] += 1;

@@ -38,6 +38,9 @@ export interface Position {
 
 export const FIRST: Position = { page: 0, ref: 0, ordinal: 0 };
 
+/** What a walk and a search need of a snapshot's pages, or of some of its parcels. */
+export type ParcelPages = Pick<Pages, 'count' | 'refs' | 'entries' | 'read'>;
+
 /** A snapshot's pages. The last few are kept decoded, since a search comes back to the same ones. */
 export class Pages {
   readonly #reader: ObjectReader;
@@ -88,7 +91,7 @@ export class Pages {
 }
 
 export async function* recordsFrom(
-  pages: Pages,
+  pages: ParcelPages,
   start: Position,
   signal: AbortSignal | undefined,
   only: (ref: ParcelRef, ordinal: number) => boolean = () => true,
@@ -141,7 +144,7 @@ export async function* readableFrom(
 }
 
 /** A parcel from which a walk meets everything at or below `path`. */
-export async function startFor(pages: Pages, path: Uint8Array): Promise<Position> {
+export async function startFor(pages: ParcelPages, path: Uint8Array): Promise<Position> {
   const opensAfter = async (page: number, ref: number): Promise<boolean> => {
     const [first] = await pages.entries(page, ref);
     return first !== undefined && comparePaths(first.path, path) > 0;

@@ -12,14 +12,15 @@
  */
 import type { Logger } from 'pino';
 import type { Entry } from '../catalog/entry.js';
-import { ifReadable, readSnapshot } from '../catalog/read-object.js';
+import { pathKey } from '../catalog/path-order.js';
+import { PathSearch } from '../catalog/path-search.js';
+import { ifReadable, readPage, readSnapshot } from '../catalog/read-object.js';
 import { decodeRecord } from '../catalog/record.js';
 import { recut } from '../catalog/recut.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { readSourceFile } from '../catalog/source-file.js';
 import type { SnapshotToList } from '../catalog/source-history.js';
-import { findEntry, walkParcels } from '../catalog/walk.js';
 import type { ObjectId, ParcelId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { ObjectWriter } from '../core/objects.js';
@@ -31,12 +32,8 @@ import type { OwnHeads } from './own-heads.js';
 
 /** Torn files that are reported within this time, in ms, are cut out together. */
 const RECUT_AFTER_MS = 1_000;
-/**
- * At most this many looks at whether a snapshot has a file are made for one cut, because each look reads some records.
- * It is more than the wanted snapshots a source can have (SEEN_MAX), so that each cut settles at least one file; the
- * others are reported again when they are asked for.
- */
-const LOOKS_MAX = 20_000;
+/** At most this many reported files wait for a cut, for the sake of memory; others are reported again when asked for. */
+const TOLD_MAX = 20_000;
 
 export interface TornFilesOptions {
   readonly heads: OwnHeads;
@@ -61,6 +58,7 @@ export class TornFiles {
   readonly #options: TornFilesOptions;
   /** Reported and not yet looked at. Each path is keyed by its bytes as text, so that it is listed once. */
   readonly #told = new Map<ParcelId, Map<string, Buffer>>();
+  #toldCount = 0;
   readonly #due: () => void;
   /**
    * How many files were spared last time. While their holder is away they are asked for over and over, but logged once.
@@ -76,9 +74,10 @@ export class TornFiles {
 
   tell(parcel: ParcelId, path: Buffer): void {
     // A host that has a copy gives it; only a file that nobody has must leave the snapshot.
-    if (this.#isClaimed(parcel)) return;
+    if (this.#toldCount >= TOLD_MAX || this.#isClaimed(parcel)) return;
     const paths = this.#told.get(parcel) ?? new Map<string, Buffer>();
-    paths.set(path.toString('latin1'), path);
+    if (!paths.has(pathKey(path))) this.#toldCount += 1;
+    paths.set(pathKey(path), path);
     this.#told.set(parcel, paths);
     this.#timer ??= setTimeout(this.#due, RECUT_AFTER_MS);
   }
@@ -96,10 +95,11 @@ export class TornFiles {
    * and a cut a second would wait behind it.
    */
   async cutOut(own: OwnSource): Promise<void> {
-    const { heads, catalog, objects, signer, log } = this.#options;
+    const { heads, catalog, objects, signer, log, signal } = this.#options;
     this.close();
     const told = [...this.#told].filter(([parcel]) => !this.#isClaimed(parcel));
     this.#told.clear();
+    this.#toldCount = 0;
     const gone = await this.#stillGone(own, await this.#filesOf(told), { doubted: false });
     // Last, because a whole file may have to be read for it.
     const torn = await this.#stillGone(own, await this.#neverCopied(own, gone), { doubted: true });
@@ -108,19 +108,20 @@ export class TornFiles {
     const replaced = new Map<ObjectId, SnapshotToList>();
     const parcels = new Set(torn.map(({ parcel }) => parcel));
     const { snapshots } = known.head;
+    const pagesWithout = new Set<ObjectId>();
     for (const [index, { id, timeMs }] of snapshots.entries()) {
-      const within: ParcelId[] = [];
-      for await (const ref of walkParcels(objects, id)) if (parcels.has(ref.id)) within.push(ref.id);
-      if (within.length === 0) continue;
+      const within = await this.#within(id, parcels, pagesWithout);
+      if (within.size === 0) continue;
       const before = snapshots[index - 1];
       const previous = before === undefined ? undefined : (replaced.get(before.id)?.id ?? before.id);
-      const lost = torn.filter(({ parcel }) => within.includes(parcel));
+      const lost = torn.filter(({ parcel }) => within.has(parcel));
       const next = await recut({
         snapshot: id,
         previous,
         torn: lost.map(({ parcel, entry }) => ({ parcel, path: entry.path })),
         objects,
         signer,
+        signal,
       });
       replaced.set(id, { id: next.snapshot, timeMs, complete: !isPartial(await readSnapshot(objects, next.snapshot)) });
     }
@@ -133,12 +134,33 @@ export class TornFiles {
     );
   }
 
+  /**
+   * Those of the parcels that the snapshot lists.
+   * @param pagesWithout pages that list none of them, so that each is read once for all snapshots; grows
+   */
+  async #within(
+    snapshot: ObjectId,
+    parcels: ReadonlySet<ParcelId>,
+    pagesWithout: Set<ObjectId>,
+  ): Promise<ReadonlySet<ParcelId>> {
+    const { objects, signal } = this.#options;
+    const within = new Set<ParcelId>();
+    for (const page of (await readSnapshot(objects, snapshot)).pages) {
+      if (pagesWithout.has(page)) continue;
+      signal.throwIfAborted();
+      const listed = (await readPage(objects, page)).filter(({ id }) => parcels.has(id));
+      for (const { id } of listed) within.add(id);
+      if (listed.length === 0) pagesWithout.add(page);
+    }
+    return within;
+  }
+
   async #filesOf(told: readonly (readonly [ParcelId, Map<string, Buffer>])[]): Promise<TornFile[]> {
     const files: TornFile[] = [];
     for (const [parcel, paths] of told) {
       const record = await this.#options.objects.get(parcel);
       for (const entry of record === undefined ? [] : decodeRecord(record).entries)
-        if (entry.kind === 'file' && paths.has(entry.path.toString('latin1'))) files.push({ parcel, entry });
+        if (entry.kind === 'file' && paths.has(pathKey(entry.path))) files.push({ parcel, entry });
     }
     return files;
   }
@@ -155,7 +177,7 @@ export class TornFiles {
     const looked = new Map<string, boolean>();
     for (const file of files) {
       const { entry } = file;
-      const content = `${entry.blob} ${entry.path.toString('latin1')}`;
+      const content = contentKey(entry);
       const isGone =
         looked.get(content) ?? (await readSourceFile({ root: path, source, entry, cache, doubted, signal })) === 'gone';
       looked.set(content, isGone);
@@ -170,54 +192,41 @@ export class TornFiles {
    */
   async #neverCopied({ source }: OwnSource, torn: readonly TornFile[]): Promise<readonly TornFile[]> {
     if (torn.length === 0) return torn;
-    const { heads, onceCopied, log, signal } = this.#options;
+    const { heads, objects, onceCopied, log, signal } = this.#options;
     const wanted = heads.wanted(source);
     const mayHaveCopies = onceCopied.mayHaveCopies(source, wanted);
     const newestFirst = wanted.map(({ id }) => id).reverse();
     // The snapshots that spare the most files come first.
     const snapshots = [...mayHaveCopies, ...newestFirst.filter(id => !mayHaveCopies.has(id))];
-    let looks = 0;
-    /** All parcels that have the file; undefined if somebody has its bytes, or may have. */
-    const tornParcels = async (file: TornFile): Promise<ReadonlySet<ParcelId> | undefined> => {
-      const parcels = new Set([file.parcel]);
-      for (const snapshot of snapshots) {
-        signal.throwIfAborted();
-        looks += 1;
-        const parcel = looks > LOOKS_MAX ? 'unknown' : await this.#parcelOf(file, snapshot);
-        if (parcel === undefined) continue;
-        if (parcel === 'unknown' || mayHaveCopies.has(snapshot) || this.#isClaimed(parcel)) return undefined;
-        parcels.add(parcel);
-      }
-      return parcels;
-    };
-    const never: TornFile[] = [];
-    let spared = 0;
+    /** By path and content: all parcels that have the file. */
+    const never = new Map<string, { readonly file: TornFile; readonly parcels: Set<ParcelId> }>();
     for (const file of torn) {
-      const parcels = await tornParcels(file);
-      if (parcels === undefined) spared += 1;
-      // Cut out of all parcels at once, so that each snapshot carries over an older content of the file, and not the
-      // torn one from the snapshot before.
-      for (const parcel of parcels ?? []) never.push({ ...file, parcel });
+      const same = never.get(contentKey(file.entry)) ?? { file, parcels: new Set() };
+      same.parcels.add(file.parcel);
+      never.set(contentKey(file.entry), same);
     }
+    const files = never.size;
+    const paths = torn.map(({ entry }) => entry.path);
+    const search = new PathSearch(objects, paths, { signal });
+    for (const snapshot of snapshots) {
+      const found = await ifReadable(search.look(snapshot));
+      // Nobody knows what else is in it.
+      if (found === undefined) never.clear();
+      for (const { entry, parcel } of found ?? [])
+        if (mayHaveCopies.has(snapshot) || this.#isClaimed(parcel)) never.delete(contentKey(entry));
+        else never.get(contentKey(entry))?.parcels.add(parcel);
+      if (never.size === 0) break;
+    }
+    const spared = files - never.size;
     if (spared > 0 && spared !== this.#spared)
       log.warn(
         { code: 'RECUT_SPARED', source, files: spared },
         'files are gone of which somebody has the bytes, or may have: no snapshot was cut anew without them',
       );
     this.#spared = spared;
-    return never;
-  }
-
-  /**
-   * The parcel in which a snapshot has the same bytes at the same path; `unknown` if a part of its catalog is lost.
-   */
-  async #parcelOf({ entry }: TornFile, snapshot: ObjectId): Promise<ParcelId | undefined | 'unknown'> {
-    const search = async (): Promise<{ readonly parcel: ParcelId | undefined }> => {
-      const found = await findEntry(this.#options.objects, snapshot, entry.path);
-      return { parcel: found?.entry.blob === entry.blob ? found?.parcel : undefined };
-    };
-    const searched = await ifReadable(search());
-    return searched === undefined ? 'unknown' : searched.parcel;
+    // Cut out of all parcels at once, so that each snapshot carries over an older content of the file, and not the
+    // torn one from the snapshot before.
+    return [...never.values()].flatMap(({ file, parcels }) => [...parcels].map(parcel => ({ ...file, parcel })));
   }
 
   /** True even if the copy failed an audit: another host's word that a copy is bad cuts nothing out. */
@@ -225,3 +234,5 @@ export class TornFiles {
     return this.#options.known.isClaimed(parcel);
   }
 }
+
+const contentKey = ({ path, blob }: Entry): string => `${blob} ${pathKey(path)}`;

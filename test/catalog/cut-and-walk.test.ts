@@ -1,4 +1,3 @@
-import { tmpdir } from 'node:os';
 import test from 'ava';
 import fc from 'fast-check';
 import { changedParcels } from '../../src/catalog/changed-parcels.js';
@@ -6,22 +5,18 @@ import { Cutter, cutMarkOf, endsRun, PARCEL_FILE_BYTES, RUN_BYTES_MAX, RUN_SPAN_
 import { type Entry, encodeEntry } from '../../src/catalog/entry.js';
 import { inheritKeys, openingKey } from '../../src/catalog/inherit-keys.js';
 import type { MergedEntry } from '../../src/catalog/merge-scan.js';
-import { ScanMerge } from '../../src/catalog/merge-scan.js';
-import { ParcelBuilder } from '../../src/catalog/parcel-builder.js';
 import { comparePaths, isAtOrUnder } from '../../src/catalog/path-order.js';
 import { ObjectMissing, readRecord, readSnapshot } from '../../src/catalog/read-object.js';
 import { RECORD_BYTES_MAX } from '../../src/catalog/record.js';
-import { encodeSnapshot, type SnapshotId } from '../../src/catalog/snapshot.js';
+import type { SnapshotId } from '../../src/catalog/snapshot.js';
 import { SnapshotParcels } from '../../src/catalog/snapshot-parcels.js';
 import { findEntry, walkEntries, walkParcels } from '../../src/catalog/walk.js';
 import { walkReadable } from '../../src/catalog/walk-readable.js';
-import { hashHex } from '../../src/core/hash.js';
-import type { BlobId, Key } from '../../src/core/ids.js';
+import type { Key } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
-import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { arbitraryPath } from './arbitraries.js';
-import { BARE_SNAPSHOT } from './bare-snapshot.js';
 import { KeptObjects } from './kept-objects.js';
+import { aFile, photos, snapshotOf } from './made-snapshots.js';
 import { aSource } from './scratch-source.js';
 
 /** Node 20 has no Array.fromAsync. */
@@ -31,61 +26,9 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   return list;
 }
 
-const signer = signerFromSeed(generateKeyPair().seed);
-
-function aFile(
-  path: string | Buffer,
-  { size = 100_000, content = path.toString() }: { readonly size?: number; readonly content?: string } = {},
-): Entry {
-  return {
-    path: Buffer.from(path),
-    kind: 'file',
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    user: '',
-    group: '',
-    mtimeNs: 1_700_000_000_000_000_000n,
-    size,
-    blob: hashHex(Buffer.from(`${content} ${size}`)) as BlobId,
-    target: undefined,
-    link: undefined,
-    device: 0n,
-    xattrs: [],
-    stale: false,
-    mount: false,
-  };
-}
-
-/** A snapshot of made-up entries: all of taking one but the scan. */
-async function snapshotOf(objects: KeptObjects, entries: readonly Entry[], previous?: SnapshotId): Promise<SnapshotId> {
-  const sorted = [...entries].sort((a, b) => comparePaths(a.path, b.path));
-  const before = previous === undefined ? undefined : await SnapshotParcels.open(objects, previous);
-  const builder = await ParcelBuilder.create({
-    source: aSource,
-    objects,
-    previous: before,
-    day: 0,
-    scratchFolder: tmpdir(),
-    signal: undefined,
-  });
-  const merge = new ScanMerge({ previous: before, acceptChanges: false, isLeftOut: () => false });
-  const items = sorted.map(entry => ({ kind: 'entry', entry, mark: cutMarkOf(entry), hidden: false }) as const);
-  for await (const merged of merge.merge(items)) await builder.add(merged);
-  const { pages } = await builder.end();
-  await builder.close();
-  return objects.put(encodeSnapshot({ ...BARE_SNAPSHOT, source: aSource, pages }, signer));
-}
-
 async function refsOf(objects: KeptObjects, snapshot: SnapshotId): Promise<ParcelRef[]> {
   return all(walkParcels(objects, snapshot));
 }
-
-const photos = (
-  count: number,
-  change: (name: string, index: number) => Entry = name => aFile(name, { size: 3_000 }),
-): Entry[] =>
-  Array.from({ length: count }, (_, index) => change(`year${index % 10}/month${index % 120}/img${index}.jpg`, index));
 
 const cut = (entries: readonly Entry[]): Entry[][] => {
   const cutter = new Cutter<MergedEntry>();

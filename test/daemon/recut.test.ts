@@ -4,7 +4,7 @@ import test, { type ExecutionContext } from 'ava';
 import { PARCEL_FILE_BYTES } from '../../src/catalog/cut.js';
 import { readSnapshot } from '../../src/catalog/read-object.js';
 import { readSourceFile } from '../../src/catalog/source-file.js';
-import { findEntry } from '../../src/catalog/walk.js';
+import { findEntry, walkEntries } from '../../src/catalog/walk.js';
 import { hashHex } from '../../src/core/hash.js';
 import { logStart } from '../../src/core/holdings-log.js';
 import { type BlobId, type ParcelId, parseHostId, parseStoreId } from '../../src/core/ids.js';
@@ -103,6 +103,28 @@ test('where nobody has the bytes that several snapshots have of a file, each has
   t.is(cut.length, 2);
   for (const { id } of cut)
     t.like(await source.entry('file.txt', id), { blob: hashHex(Buffer.from('first')), stale: true });
+});
+
+test('a thousand files are cut out of many snapshots by reading once what these have', async t => {
+  const source = new ScratchSource(t);
+  const { list, origin, newest } = await anOrigin(t, source);
+  const names = Array.from({ length: 1_000 }, (_, n) => `photos/photo${n}`);
+  source.write({ ...Object.fromEntries(names.map(name => [name, name])), 'kept.txt': '0' });
+  for (let number = 0; number < 20; number += 1) {
+    source.write({ 'kept.txt': `${number}` });
+    await source.take({ nowMs: anyTimeMs + number * 1_000, cache: undefined });
+    await list();
+  }
+  const parcels = new Map<string, ParcelId>();
+  for await (const { entry, parcel } of walkEntries(source.objects, source.last as never))
+    parcels.set(entry.path.toString(), parcel);
+  rmSync(source.path('photos'), { recursive: true });
+  for (const name of names)
+    origin.torn({ source: aSource, parcel: parcels.get(name) as ParcelId, path: Buffer.from(name) });
+  source.objects.reads = 0;
+  await origin.cutOutTorn(aSource);
+  t.deepEqual(await source.paths(newest()), ['kept.txt', 'photos']);
+  t.true(source.objects.reads < 6_000, `${source.objects.reads} objects read`);
 });
 
 /** A snapshot of which somebody has each parcel, and one after it that shares the parcel of `kept.txt` and that nobody has in full. */
