@@ -19,10 +19,11 @@ import type { Wanted } from './wanted.js';
 const TRY_AGAIN_MS = 600_000;
 
 /**
- * Parcels expired at once. Of a source that is let go all are due at the same moment, and each takes some 9 kB until it
- * is gone: 100,000 of them, 0.9 GB. So many share the flushes well enough.
+ * Parcels expired at once in a store. Of a source that is let go all are due at the same moment, and each takes some
+ * 9 kB until it is gone: 100,000 of them, 0.9 GB. So many share the flushes well enough. Each store has its own, because
+ * those of a disk that hangs end only when it answers; with all 64 stores of a host they come to 300 MB.
  */
-const EXPIRIES_MAX = 512;
+export const EXPIRIES_PER_STORE_MAX = 512;
 
 export interface ExpiringContext {
   readonly table: ParcelTable;
@@ -48,8 +49,10 @@ export class Expiring {
   readonly #identifying = new Set<Row>();
   /** The rows being expired, and the store of each. */
   readonly #expiring = new Map<Row, StoreId>();
-  /** Rows that are due while `EXPIRIES_MAX` are being expired. */
-  readonly #queue = new Set<Row>();
+  /** How many of these each store has; none is 0. */
+  readonly #counts = new Map<StoreId, number>();
+  /** By store: rows that are due while `EXPIRIES_PER_STORE_MAX` of it are being expired. None is empty. */
+  readonly #queues = new Map<StoreId, Set<Row>>();
   /** Rows whose store refused: not to be tried before this, even if the store comes back at once. */
   readonly #restUntilMs = new Map<Row, number>();
 
@@ -67,10 +70,10 @@ export class Expiring {
   }
 
   consider(row: Row): void {
-    this.#queue.delete(row);
+    for (const store of this.#queues.keys()) this.#leaveQueue(row, store);
     this.#decide(row);
-    // The row may have come from the queue without taking the free place.
-    if (!this.#expiring.has(row)) this.#nextTurn();
+    // The row may have come from a queue without taking the free place.
+    if (!this.#expiring.has(row)) for (const store of this.#queues.keys()) this.#nextTurn(store);
   }
 
   #decide(row: Row): void {
@@ -108,13 +111,15 @@ export class Expiring {
           marks.lookLater(row, restUntilMs);
           return;
         }
-        if (this.#expiring.size >= EXPIRIES_MAX) {
-          this.#queue.add(row);
+        if (this.#count(store) >= EXPIRIES_PER_STORE_MAX) {
+          const queue = this.#queues.get(store) ?? new Set();
+          this.#queues.set(store, queue.add(row));
           return;
         }
         const warrant = ExpiryWarrant.from(view, { parcel, store });
         if (warrant === undefined) return;
         this.#expiring.set(row, store);
+        this.#counts.set(store, this.#count(store) + 1);
         emit({ do: 'expire', warrant });
       }
     }
@@ -164,10 +169,19 @@ export class Expiring {
     }
   }
 
-  #nextTurn(): void {
-    const [next] = this.#queue;
-    if (next === undefined || this.#expiring.size >= EXPIRIES_MAX) return;
-    this.#queue.delete(next);
+  #count(store: StoreId): number {
+    return this.#counts.get(store) ?? 0;
+  }
+
+  #leaveQueue(row: Row, store: StoreId): void {
+    const queue = this.#queues.get(store);
+    if (queue?.delete(row) && queue.size === 0) this.#queues.delete(store);
+  }
+
+  #nextTurn(store: StoreId): void {
+    const [next] = this.#queues.get(store) ?? [];
+    if (next === undefined || this.#count(store) >= EXPIRIES_PER_STORE_MAX) return;
+    this.#leaveQueue(next, store);
     this.#of.marks.mark(next);
   }
 
@@ -175,7 +189,12 @@ export class Expiring {
   ended(row: Row, done: boolean): void {
     const store = this.#expiring.get(row);
     this.#expiring.delete(row);
-    this.#nextTurn();
+    if (store !== undefined) {
+      const count = this.#count(store) - 1;
+      if (count === 0) this.#counts.delete(store);
+      else this.#counts.set(store, count);
+      this.#nextTurn(store);
+    }
     this.#restUntilMs.delete(row);
     if (done) {
       if (store !== undefined) this.#of.rests.forget(store);

@@ -2,13 +2,21 @@
 import test from 'ava';
 import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import type { Effect } from '../../src/core/effects.js';
-import { Expiring, type ExpiringContext } from '../../src/core/expiring.js';
-import { type ParcelId, parseHostId, parseParcelId, parseStoreId, sourceIdOf } from '../../src/core/ids.js';
+import { EXPIRIES_PER_STORE_MAX, Expiring, type ExpiringContext } from '../../src/core/expiring.js';
+import {
+  type ParcelId,
+  parseHostId,
+  parseParcelId,
+  parseStoreId,
+  type StoreId,
+  sourceIdOf,
+} from '../../src/core/ids.js';
 import { ParcelTable } from '../../src/core/parcel-table.js';
 import { REMOVAL_RESTS, StoreRests } from '../../src/core/store-rests.js';
 import { Wanted } from '../../src/core/wanted.js';
 
 const STORE = parseStoreId('c'.repeat(32));
+const HANGING = parseStoreId('d'.repeat(32));
 const PARCEL = parseParcelId('b'.repeat(64));
 const SOURCE = sourceIdOf(parseHostId('a'.repeat(32)), 'photos');
 
@@ -18,6 +26,8 @@ function expiringOf({ runMs = 1_000, mounted = true }: { readonly runMs?: number
   const wanted = new Wanted(table);
   wanted.takeHead({ source: SOURCE, seq: 1, hash: 'f'.repeat(64) });
   const now = { ms: 5_000, runMs, mounted, asked: 0 };
+  /** Of rows that are not in `STORE`. */
+  const inStore = new Map<number, StoreId>();
   const effects: Effect[] = [];
   const looks: number[] = [];
   const marked: number[] = [];
@@ -33,13 +43,13 @@ function expiringOf({ runMs = 1_000, mounted = true }: { readonly runMs?: number
         return 1;
       },
     },
-    here: { heldIn: () => (now.mounted ? STORE : undefined), isOurs: () => true },
+    here: { heldIn: one => (now.mounted ? (inStore.get(one) ?? STORE) : undefined), isOurs: () => true },
     isBusy: () => false,
     rests: new StoreRests(REMOVAL_RESTS),
     emit: effect => void effects.push(effect),
     marks: { lookLater: (_, atMs) => void looks.push(atMs), mark: one => void marked.push(one) },
   };
-  return { expiring: new Expiring(context), table, row, now, effects, looks, marked };
+  return { expiring: new Expiring(context), table, row, now, inStore, effects, looks, marked };
 }
 
 const noted = (effects: readonly Effect[]): (readonly [ParcelId, number | undefined])[] =>
@@ -116,4 +126,27 @@ test('of many that are due at once so many at a time are removed, and the others
     t.true(effects.length <= ended + 513);
   }
   t.is(new Set(begun()).size, 1_299, 'all but the one that was not due when its turn came');
+});
+
+test('expiries that wait for a disk that hangs hold up no other store', t => {
+  const { expiring, table, now, inStore, effects, marked } = expiringOf();
+  const rows = Array.from({ length: 2_000 }, (_, i) => table.rowOf(parseParcelId(i.toString(16).padStart(64, '0'))));
+  for (const row of rows) {
+    if (row % 2 === 0) inStore.set(row, HANGING);
+    expiring.consider(row);
+    expiring.identified(row, SOURCE);
+  }
+  now.runMs += 1_000;
+  effects.length = 0;
+  for (const row of rows) expiring.consider(row);
+  const begunIn = (store: StoreId) =>
+    effects.flatMap(effect => (effect.do === 'expire' && effect.warrant.store === store ? effect.warrant.parcel : []));
+  t.is(begunIn(HANGING).length, EXPIRIES_PER_STORE_MAX);
+  t.is(begunIn(STORE).length, EXPIRIES_PER_STORE_MAX);
+  for (let ended = 0; ended < begunIn(STORE).length; ended += 1) {
+    expiring.ended(table.find(begunIn(STORE)[ended] as ParcelId) as number, true);
+    for (const row of marked.splice(0)) expiring.consider(row);
+  }
+  t.is(begunIn(STORE).length, 1_000);
+  t.is(begunIn(HANGING).length, EXPIRIES_PER_STORE_MAX);
 });
