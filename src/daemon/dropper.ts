@@ -28,6 +28,7 @@ import type { UnwantedNotes } from '../store/unwanted-notes.js';
 import type { Unstamped } from './driver.js';
 import { Places } from './places.js';
 import type { ShortBlobs } from './short-blobs.js';
+import { UnwantedWriting } from './unwanted-writing.js';
 
 /** Whole parcels read at once from one store, so that fetches and restores still get their share of its disk. */
 const READS_PER_STORE_MAX = 2;
@@ -82,7 +83,7 @@ export interface DropperOptions {
   /** Fires once nobody waits for the answer any longer; undefined when that is already so. */
   readonly signalOf: (ask: number) => AbortSignal | undefined;
   readonly short: Pick<ShortBlobs, 'recent'>;
-  readonly notes: Pick<UnwantedNotes, 'note' | 'forget'>;
+  readonly notes: Pick<UnwantedNotes, 'change'>;
   /** Called when a copy in that store was found with wrong or missing bytes. */
   readonly onCorrupt: (store: StoreId) => void;
   readonly nameOf: (host: HostId) => string;
@@ -94,6 +95,7 @@ export class Dropper {
   readonly #options: DropperOptions;
   readonly #reads = new Places<StoreId>(READS_PER_STORE_MAX);
   readonly #looks = new Places<'records'>(IDENTIFIED_AT_ONCE);
+  readonly #unwanted: UnwantedWriting;
   readonly #running = new Set<Promise<void>>();
   /** Reads of this host's own copies, by the attempt that each is for. */
   readonly #proving = new Map<Nonce, AbortController>();
@@ -101,9 +103,14 @@ export class Dropper {
 
   constructor(options: DropperOptions) {
     this.#options = options;
+    this.#unwanted = new UnwantedWriting(options);
   }
 
   carryOut(effect: EffectTo<'prove-own' | 'read-possession' | 'drop' | 'expire' | 'identify' | 'note-unwanted'>): void {
+    if (effect.do === 'note-unwanted') {
+      this.#unwanted.note(effect.parcel, effect.sinceRunMs);
+      return;
+    }
     const running = this.#run(effect).finally(() => this.#running.delete(running));
     this.#running.add(running);
   }
@@ -117,9 +124,10 @@ export class Dropper {
   async stop(): Promise<void> {
     this.#ended.abort(new Error('the service stops'));
     await Promise.all(this.#running);
+    await this.#unwanted.done();
   }
 
-  #run(effect: Parameters<Dropper['carryOut']>[0]): Promise<void> {
+  #run(effect: EffectTo<'prove-own' | 'read-possession' | 'drop' | 'expire' | 'identify'>): Promise<void> {
     switch (effect.do) {
       case 'prove-own':
         return this.#prove(effect);
@@ -131,8 +139,6 @@ export class Dropper {
         return this.#expire(effect.warrant);
       case 'identify':
         return this.#identify(effect.parcel);
-      case 'note-unwanted':
-        return this.#note(effect);
       default:
         return effect satisfies never;
     }
@@ -327,19 +333,6 @@ export class Dropper {
         );
     }
     this.#options.tell({ is: 'identified', parcel, source });
-  }
-
-  async #note({ parcel, sinceRunMs }: EffectTo<'note-unwanted'>): Promise<void> {
-    const { notes, log } = this.#options;
-    try {
-      if (sinceRunMs === undefined) await notes.forget(parcel);
-      else await notes.note(parcel, sinceRunMs);
-    } catch (error) {
-      log.error(
-        { code: 'UNWANTED_NOT_NOTED', parcel, err: error },
-        'the time since which nobody wants a parcel could not be recorded',
-      );
-    }
   }
 
   #mounted(id: StoreId): RemovingStore {

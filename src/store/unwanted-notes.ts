@@ -13,6 +13,12 @@ export interface UnwantedNote {
   readonly sinceRunMs: number;
 }
 
+/** `sinceRunMs`: undefined for a parcel that is wanted again, or gone. */
+export interface UnwantedChange {
+  readonly parcel: ParcelId;
+  readonly sinceRunMs: number | undefined;
+}
+
 export class UnwantedNotes {
   readonly #notes: Database<Buffer, Uint8Array>;
 
@@ -28,11 +34,13 @@ export class UnwantedNotes {
     }));
   }
 
-  async note(parcel: ParcelId, sinceRunMs: number): Promise<void> {
-    await this.#notes.put(bytesOf(parcel), packRun(sinceRunMs));
-  }
-
-  async forget(parcel: ParcelId): Promise<void> {
-    await this.#notes.remove(bytesOf(parcel));
+  /** Written together, by another thread. */
+  async change(changes: readonly UnwantedChange[]): Promise<void> {
+    await this.#notes.batch(() => {
+      for (const { parcel, sinceRunMs } of changes) {
+        if (sinceRunMs === undefined) void this.#notes.remove(bytesOf(parcel));
+        else void this.#notes.put(bytesOf(parcel), packRun(sinceRunMs));
+      }
+    });
   }
 }

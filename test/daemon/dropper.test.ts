@@ -82,7 +82,7 @@ function aDropper(store: Partial<RemovingStore> | undefined = {}, options: Parti
     findRecord: async () => undefined,
     signalOf: () => asker.signal,
     short: { recent: async () => ({ has: () => false, isComplete: true }) },
-    notes: { note: async () => undefined, forget: async () => undefined },
+    notes: { change: async () => undefined },
     onCorrupt: () => {},
     nameOf: host => `host-${host[0]}`,
     tell: input => told.push(input),
@@ -407,19 +407,10 @@ test('when the service stops every effect still has its one input, and nothing m
   t.is(removed, 1);
 });
 
-test('since when nobody wants a parcel is noted, and forgotten', async t => {
+test('since when nobody wants a parcel is noted before the service stops', async t => {
   const noted: unknown[] = [];
-  const { dropper } = aDropper(
-    {},
-    {
-      notes: {
-        note: async (id, sinceRunMs) => void noted.push([id, sinceRunMs]),
-        forget: async id => void noted.push([id]),
-      },
-    },
-  );
+  const { dropper } = aDropper({}, { notes: { change: async changes => void noted.push(...changes) } });
   dropper.carryOut({ do: 'note-unwanted', parcel, sinceRunMs: 5 });
-  dropper.carryOut({ do: 'note-unwanted', parcel, sinceRunMs: undefined });
   await dropper.stop();
-  t.deepEqual(noted, [[parcel, 5], [parcel]]);
+  t.deepEqual(noted, [{ parcel, sinceRunMs: 5 }]);
 });

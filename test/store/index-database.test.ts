@@ -248,9 +248,11 @@ test('since when nobody wants a parcel is known after a restart, until it is for
     ParcelId,
     ParcelId,
   ];
-  await index.unwanted.note(first, 1_500.25);
-  await index.unwanted.note(second, 10 * 365 * 86_400_000);
-  await index.unwanted.note(first, 2_500.25);
+  await index.unwanted.change([
+    { parcel: first, sinceRunMs: 1_500.25 },
+    { parcel: second, sinceRunMs: 10 * 365 * 86_400_000 },
+  ]);
+  await index.unwanted.change([{ parcel: first, sinceRunMs: 2_500.25 }]);
   await index.close();
   const { unwanted } = open(t, path);
   const bySince = (ranMs = Number.POSITIVE_INFINITY) => unwanted.all(ranMs).sort((a, b) => a.sinceRunMs - b.sinceRunMs);
@@ -259,8 +261,7 @@ test('since when nobody wants a parcel is known after a restart, until it is for
     { parcel: second, sinceRunMs: 10 * 365 * 86_400_000 },
   ]);
   t.deepEqual(bySince(9_000).at(-1), { parcel: second, sinceRunMs: 9_000 });
-  await unwanted.forget(second);
-  await unwanted.forget(second);
+  for (const _ of [1, 2]) await unwanted.change([{ parcel: second, sinceRunMs: undefined }]);
   t.deepEqual(bySince(), [{ parcel: first, sinceRunMs: 2_501 }]);
 });
 
