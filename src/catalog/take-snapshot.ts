@@ -66,6 +66,8 @@ export interface SnapshotOrder {
   readonly scratchFolder?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: ScanProgress) => void;
+  /** Set only in tests that show what the limit does. Default: `SNAPSHOT_PAGES_MAX`. */
+  readonly pagesMax?: number;
 }
 
 export type SnapshotRefusal = ScanRefusal | 'other-device' | 'empty-source';
@@ -207,8 +209,8 @@ async function seal(
     readonly built: Awaited<ReturnType<ParcelBuilder['end']>>;
   },
 ): Promise<Omit<Extract<SnapshotVerdict, { kind: 'taken' }>, 'kind' | 'lastUnread'>> {
-  const { source, objects, cache } = order;
-  if (pages.length > SNAPSHOT_PAGES_MAX) throw tooLarge(source, parcels);
+  const { source, objects, cache, pagesMax = SNAPSHOT_PAGES_MAX } = order;
+  if (pages.length > pagesMax) throw tooLarge(order, { parcels, pages: pages.length, pagesMax });
   const { files, bytes, stale, missed, unread, unentered, filesBefore, filesGone, filesChanged } = tally;
   const made: Snapshot = {
     source,
@@ -288,10 +290,14 @@ function scanOptions(order: SnapshotOrder): ScanOptions {
   };
 }
 
-function tooLarge(source: SourceId, parcels: number): ClusterError {
+function tooLarge(
+  { source, previous }: SnapshotOrder,
+  { parcels, pages, pagesMax }: { readonly parcels: number; readonly pages: number; readonly pagesMax: number },
+): ClusterError {
+  const kept = previous === undefined ? 'it has no snapshot yet' : 'its earlier snapshots are kept';
   return new ClusterError(
     'SOURCE_TOO_LARGE',
-    `${splitSourceId(source).source} has ${parcels} parcels, more than one snapshot can list (${SNAPSHOT_PAGES_MAX} pages): divide it into several sources; earlier snapshots are as they were`,
+    `source ${splitSourceId(source).source} was not backed up: its ${parcels} parcels take ${pages} pages, and a snapshot lists at most ${pagesMax}; ${kept}. Divide it into several sources, or leave something out with 'exclude'`,
     { blame: 'operator' },
   );
 }

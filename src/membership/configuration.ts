@@ -46,16 +46,18 @@ export const ADMINS_MAX = 16;
 /** Addresses in one member's record: what it listened on when it joined. */
 export const MEMBER_ADDRESSES_MAX = 8;
 /** Sources kept in force after they left the policy, and those that were forgotten. */
-const ARCHIVED_MAX = 10_000;
+export const ARCHIVED_MAX = 10_000;
 /**
  * Snapshots let go before their hold has run out: 80 kB. Those let go longest ago leave the list first; by then they
  * are long gone.
  */
 export const RELEASED_MAX = 2_048;
-const REVOKED_HEADS_MAX = 1000;
+/** Heads of one revoked host: more than it can have sources at a time, so that archived ones have room. */
+export const REVOKED_HEADS_MAX = 1000;
 /** A day in the year 9999, in ms: beyond it a date cannot be printed. */
 export const TIME_MS_MAX = 253_402_300_799_000;
 const DOMAIN = 'scatterhoard/configuration/1';
+const HOW_TO_FORGET = "'cluster forget SOURCE --archived --yes'";
 
 export type Trust = 'trusted' | 'untrusted';
 export const TRUSTS = ['trusted', 'untrusted'] as const satisfies readonly Trust[];
@@ -333,7 +335,8 @@ export interface ConfigurationContent {
 /**
  * Signs the version after `parent`, or version 1.
  *
- * @throws ClusterError NOT_AN_ADMIN, CONFIG_TOO_LARGE, POLICY_LAYOUT; PolicyError POLICY_INVALID
+ * @throws ClusterError NOT_AN_ADMIN, CONFIG_TOO_LARGE, ARCHIVED_FULL, FORGOTTEN_FULL, REVOKED_FULL, POLICY_LAYOUT;
+ *   PolicyError POLICY_INVALID
  */
 export function signVersion(
   content: ConfigurationContent,
@@ -353,6 +356,7 @@ export function signVersion(
       },
     );
   }
+  mustFit(content);
   // Floors are for people who change the policy: a version that revokes a host must not fail because of a text from
   // before there were floors.
   parsePolicy(content.policyText, { isSigned: true });
@@ -387,7 +391,7 @@ export function signVersion(
   if (raw.length > VERSION_BYTES_MAX) {
     throw new ClusterError(
       'CONFIG_TOO_LARGE',
-      `the new configuration has ${raw.length} bytes, at most ${VERSION_BYTES_MAX} are allowed; nothing was changed`,
+      `the new configuration has ${raw.length} bytes, at most ${VERSION_BYTES_MAX} are allowed; nothing was changed. Make the policy shorter, or let go of archived sources that nobody needs: ${HOW_TO_FORGET}`,
       { blame: 'operator' },
     );
   }
@@ -396,6 +400,29 @@ export function signVersion(
   const checked = checkVersion(unchecked, { cluster: parent?.cluster ?? clusterIdOf(unchecked), parent });
   if (typeof checked === 'string') throw new Error(`bug: the version just signed is ${checked}`);
   return checked;
+}
+
+/** @throws ClusterError for what a person has brought about in many small steps; readers would call it malformed */
+function mustFit({ archived, forgotten, revoked }: ConfigurationContent): void {
+  const refuse = (code: string, text: string): never => {
+    throw new ClusterError(code, text, { blame: 'operator' });
+  };
+  if (archived.length > ARCHIVED_MAX)
+    refuse(
+      'ARCHIVED_FULL',
+      `${archived.length} sources would be archived, at most ${ARCHIVED_MAX} can be; nothing was changed, and all snapshots are kept. Let go of some that nobody needs: ${HOW_TO_FORGET}`,
+    );
+  if (forgotten.length > ARCHIVED_MAX)
+    refuse(
+      'FORGOTTEN_FULL',
+      `${ARCHIVED_MAX} archived sources were forgotten, and no more can be: nothing was changed. The source stays archived, with its snapshots and their copies`,
+    );
+  for (const { host, heads } of revoked)
+    if (heads.length > REVOKED_HEADS_MAX)
+      refuse(
+        'REVOKED_FULL',
+        `host ${host} has ${heads.length} sources whose last heads would be written down, at most ${REVOKED_HEADS_MAX} can be; nothing was changed, and the host is still a member. Let go of its archived sources first: ${HOW_TO_FORGET}`,
+      );
 }
 
 /** Left out while both are empty, so that an earlier release can read the version. */

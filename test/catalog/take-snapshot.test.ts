@@ -377,3 +377,18 @@ for (const [what, lose] of [
     t.is(emptied.kind === 'refused' && emptied.because, 'empty-source');
   });
 }
+
+test('a source with more pages than a snapshot can list is refused with a word on what to do, one with as many is taken', async t => {
+  const source = new ScratchSource(t);
+  source.write({ file: 'content' });
+  const refused = (kept: string) => ({
+    code: 'SOURCE_TOO_LARGE',
+    message: `source photos was not backed up: its 1 parcels take 1 pages, and a snapshot lists at most 0; ${kept}. Divide it into several sources, or leave something out with 'exclude'`,
+  });
+  await t.throwsAsync(source.take({ pagesMax: 0 }), refused('it has no snapshot yet'));
+  const { snapshot } = await source.take({ pagesMax: 1 });
+  source.write({ another: 'content' });
+  await t.throwsAsync(source.take({ pagesMax: 0 }), refused('its earlier snapshots are kept'));
+  t.is(source.last, snapshot);
+  t.deepEqual(await source.paths(), ['file']);
+});

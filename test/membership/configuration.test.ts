@@ -5,17 +5,19 @@ import { ClusterError } from '../../src/core/fault.js';
 import { parseObjectId, parseSourceId } from '../../src/core/ids.js';
 import {
   ADMINS_MAX,
+  ARCHIVED_MAX,
   checkVersion,
   clusterIdOf,
   isWholeFor,
   RELEASED_MAX,
+  REVOKED_HEADS_MAX,
   readVersion,
   signVersion,
   VERSION_BYTES_MAX,
   versionFor,
 } from '../../src/membership/configuration.js';
 import { law } from '../helpers/law.js';
-import { found, hostOf, memberOf, NOON_MS, newKey, next } from './cast.js';
+import { found, hostOf, memberOf, NOON_MS, newKey, next, revocationOf } from './cast.js';
 
 const POLICY = `cluster: home
 hosts:
@@ -184,6 +186,34 @@ test('one source forgotten twice is refused, and so is one snapshot released twi
     { released: Array.from({ length: RELEASED_MAX + 1 }, (_, n) => parseObjectId(`${n}`.padStart(64, '0'))) },
   ])
     t.throws(() => found([admin], content), { code: 'MALFORMED' });
+});
+
+test('what piles up over the years is refused with a word on what to do, and fits up to its limit', t => {
+  const admin = newKey();
+  const first = found([admin]);
+  const sources = (count: number) => Array.from({ length: count }, (_, n) => parseSourceId(`${hostOf(admin)}/s${n}`));
+  const archived = (count: number) => ({ archived: sources(count).map(source => ({ source, copies: 2 })) });
+  t.is(next(first, admin, archived(ARCHIVED_MAX)).archived.length, ARCHIVED_MAX);
+  t.throws(() => next(first, admin, archived(ARCHIVED_MAX + 1)), {
+    code: 'ARCHIVED_FULL',
+    message: /^10001 sources would be archived, at most 10000 .*nothing was changed.*'cluster forget SOURCE --archived/,
+  });
+  const forgotten = (count: number) => ({ forgotten: sources(count).map(source => ({ source, seq: 1 })) });
+  t.is(next(first, admin, forgotten(ARCHIVED_MAX)).forgotten.length, ARCHIVED_MAX);
+  t.throws(() => next(first, admin, forgotten(ARCHIVED_MAX + 1)), {
+    code: 'FORGOTTEN_FULL',
+    message: /nothing was changed\. The source stays archived/,
+  });
+  const other = newKey();
+  const revoked = (count: number) => {
+    const heads = sources(count).map(source => ({ source, seq: 1, hash: 'cd'.repeat(32) }));
+    return { revoked: [{ ...revocationOf(other), heads }] };
+  };
+  t.is(next(first, admin, revoked(REVOKED_HEADS_MAX)).revoked[0]?.heads.length, REVOKED_HEADS_MAX);
+  t.throws(() => next(first, admin, revoked(REVOKED_HEADS_MAX + 1)), {
+    code: 'REVOKED_FULL',
+    message: /1001 sources.*the host is still a member\. Let go of its archived sources first/,
+  });
 });
 
 test('a body with two hosts of one name, one id or one key is refused', t => {
