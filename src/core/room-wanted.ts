@@ -69,8 +69,6 @@ interface Lender {
 export function* roomWanted(of: RoomWantedContext): Generator<void, ReadonlyMap<SourceId, RoomWanted>> {
   const { table, wanted } = of;
   const found = new Map<SourceId, RoomWanted>();
-  // An untrusted host is not told who has the copies of its sources, and would take all of them for short.
-  if (of.self.member()?.trust !== 'trusted') return found;
   const lenders = lendersOf(of);
   const roomiest = roomiestDomains(lenders);
   // A move that makes room begins only after this long: until then nobody can say that there is none.

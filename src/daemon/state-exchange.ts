@@ -272,11 +272,6 @@ export class StateExchange {
     if (request.yourFrame !== undefined && roster.isTrusted(from)) this.#options.onOwnFrame(request.yourFrame, from);
     const frame = this.#lastFrame(host, from);
     if (frame !== undefined) yield { kind: 'your-frame', frame };
-    if (!roster.isTrusted(from)) {
-      // An untrusted host gets what this host remembers of that host's own sources, and of nobody else's.
-      yield* this.#heads(heads, source => splitSourceId(source).origin === roster.hostOf(from));
-      return;
-    }
     yield* this.#endsOf(host);
     yield { kind: 'heartbeat', heartbeat: heartbeat() };
 
@@ -307,8 +302,11 @@ export class StateExchange {
       if (read !== undefined && !same && read.epoch.counter > position.epoch.counter) continue;
       yield* this.#logAfter(host, position.store, same ? read.seq : 0);
     }
-    yield* this.#heads(heads, () => true);
     const asker = roster.hostOf(from);
+    // An untrusted host gets what this host remembers of that host's own sources, and of nobody else's. It gets the logs,
+    // for only they say who has its copies: without them it would cut out of its snapshots what others have.
+    const mayHave = (source: SourceId) => roster.isTrusted(from) || splitSourceId(source).origin === asker;
+    yield* this.#heads(heads, mayHave);
     if (knowsMore && asker !== undefined) this.#askBack(asker);
   }
 

@@ -20,7 +20,15 @@ import {
   logStart,
   positionMessage,
 } from '../../src/core/holdings-log.js';
-import { type HostId, type ParcelId, parseHostId, parseParcelId, parseStoreId } from '../../src/core/ids.js';
+import {
+  type HostId,
+  type ParcelId,
+  parseHostId,
+  parseParcelId,
+  parseStoreId,
+  type SourceId,
+  sourceIdOf,
+} from '../../src/core/ids.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
 import { Roster } from '../../src/daemon/roster.js';
 import { StateExchange, type StateExchangeOptions } from '../../src/daemon/state-exchange.js';
@@ -51,6 +59,7 @@ async function aPair(
     answererHas = [],
     apart = false,
     askerStartedBefore,
+    heads = [],
   }: {
     trust?: string;
     answererTrust?: string;
@@ -64,6 +73,8 @@ async function aPair(
     apart?: boolean;
     /** A start of the asker that the other one's machine knows of. */
     askerStartedBefore?: Boot;
+    /** Sources of which the answerer has a head. */
+    heads?: readonly SourceId[];
   } = {},
 ) {
   const [a, b] = (await new House(t).clique(2)) as [Host, Host];
@@ -75,6 +86,7 @@ async function aPair(
   ] as unknown as readonly Member[];
   const heard: LogPosition[] = [];
   const told: Unstamped[] = [];
+  const offered: string[] = [];
   const rosters: Roster[] = [];
   const of = (self: typeof asker, net: Host['net'], more: object) => {
     const roster = new Roster({ self, publicKeyOf });
@@ -109,7 +121,12 @@ async function aPair(
         hearOfOwnLog: async (theirs: LogPosition) => void heard.push(theirs),
       },
       onOwnFrame: (frame: FrameNumber) => frames.push(frame),
-      catalog: { hints: () => [], heads: () => [] },
+      catalog: {
+        hints: () => [],
+        heads: () => heads.map(source => ({ head: { source, seq: 1 }, sealed: Buffer.from(source) })),
+        offer: async (sealed: Uint8Array) => void offered.push(Buffer.from(sealed).toString()),
+      },
+      onOwnHead: async (source: SourceId) => void offered.push(source),
       tell: (input: Unstamped) => void (self === asker && told.push(input)),
       log: pino({ level: 'silent' }),
       signal: new AbortController().signal,
@@ -140,6 +157,8 @@ async function aPair(
       for (const roster of rosters) roster.update(changed);
     },
     told,
+    /** Sources of which the asker got a head. */
+    offered,
     archive: index.logs,
     ownArchive: own.logs,
     seeds: { asker: a.seed, answerer: b.seed },
@@ -180,6 +199,22 @@ for (const change of [{ state: 'provisional' }, { state: 'revoked' }, { trust: '
     t.is(ownArchive.position(answerer, STORE)?.seq, 2);
   });
 }
+
+for (const trust of ['trusted', 'untrusted'])
+  test(`a host that is ${trust} is told who holds what, and gets the heads of ${trust === 'trusted' ? 'all sources' : 'its own sources alone'}`, async t => {
+    const [own, others] = [sourceIdOf(asker, 'work'), sourceIdOf(answerer, 'photos')];
+    const answererHas = [logOf(new Uint8Array(32), answerer).end];
+    const { ask, told, offered, archive, seeds } = await aPair(t, {
+      trust,
+      apart: true,
+      answererHas,
+      heads: [own, others],
+    });
+    await archive.append(logOf(seeds.answerer, answerer));
+    t.true(await ask());
+    t.deepEqual(toldOf(told), ['log 0-2']);
+    t.deepEqual(offered, trust === 'trusted' ? [own, others] : [own]);
+  });
 
 test('of one host so many logs are kept, and those in place of others that the machine has given up', async t => {
   const storeNumber = (n: number) => parseStoreId(n.toString(16).padStart(32, '0'));

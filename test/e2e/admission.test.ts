@@ -2,6 +2,8 @@
  * Admission: a host that joins while no admin is there is let in by whoever is, for the time being; what it holds counts
  * once an admin host has met it, by itself.
  */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
 import { compareTrees } from '../helpers/compare-trees.js';
 import { contentsOf, countCopies } from '../helpers/count-copies.js';
@@ -72,3 +74,29 @@ test.serial('a store of an untrusted host is told to be of no use, and is no roo
   for (const host of [a, guest])
     t.regex(await host.ok('hosts'), /^guest(?: \(here\))?\tactive, untrusted\t0 B\t0 B\t0 B\t/m);
 });
+
+test.serial(
+  'an untrusted host that comes late sees who has the copies of its own sources, and waits for them',
+  async t => {
+    const cluster = new RealCluster(t);
+    const [a] = await cluster.found(['a', 'b', 'c']);
+    const pics = cluster.makeFolder('pics');
+    writeFileSync(join(pics, 'old'), 'before the guest came');
+    for (const host of ['a', 'b', 'c']) await a.ok('config', 'add-store', host, cluster.makeFolder(`${host}.store`));
+    await a.ok('config', 'add-source', 'a', 'pics', pics);
+    await a.ok('backup', 'pics', '--wait', '--timeout', '60s');
+
+    const guest = cluster.add('guest');
+    await guest.join(await a.invite(1, '--trust', 'untrusted'));
+    await guest.up();
+    const work = cluster.makeFolder('work');
+    writeFileSync(join(work, 'thesis'), 'mine');
+    await a.sees('the guest', ({ hosts }) => hosts.some(({ name, state }) => name === 'guest' && state === 'active'));
+    await a.ok('config', 'add-source', 'guest', 'work', work);
+    await guest.sees('its source', ({ sources }) => sources.length === 1);
+    await guest.ok('backup', 'work', '--wait', '--timeout', '60s');
+    const { sources } = await guest.sees('its copies', status => status.protected);
+    t.like(sources, [{ source: 'work', copies: 2, parcels: { haveMin: 2, under: 0 } }]);
+    t.regex(await guest.ok('ls-replicas', 'work:thesis'), /^2\t2\twork\tthesis\t/);
+  },
+);
