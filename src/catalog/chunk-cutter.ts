@@ -2,7 +2,8 @@
  * Chunk cutter: where a large file is cut into chunks, by its content, so that an insertion moves only the cuts around it.
  *
  * FastCDC (Xia et al., USENIX ATC 2016) with normalized chunking of level 2: a gear hash over the last 32 bytes, no cut before
- * 256 KiB, a rarer one before 1 MiB than after it, always one at 4 MiB. Both ends of a transfer must cut alike for a
+ * 256 KiB, a rarer one before 1 MiB than after it, always one at 4 MiB. A file of which a recipe could not list so many
+ * chunks is cut into larger ones. Both ends of a transfer must cut alike for a
  * chunk to be found again, so the table and the masks never change; a different cut costs bytes on the wire, never a
  * wrong byte.
  */
@@ -29,6 +30,23 @@ const CHUNKS: CutSizes = {
   maskBefore: ~0 << 10,
   maskAfter: ~0 << 14,
 };
+/** 1 in 2^20 from 2 MiB on: 2.9 MiB on average, so that a recipe can list 3.1 TB, and at least 2.2 TB. */
+export const LARGE_CHUNKS: CutSizes = {
+  min: 2 * 1024 * 1024,
+  normal: 2 * 1024 * 1024,
+  max: CHUNK_BYTES_MAX,
+  maskBefore: ~0 << 12,
+  maskAfter: ~0 << 12,
+};
+/**
+ * From this size on: some 875,000 chunks of the smaller kind, which leaves room for content that has more cuts. A file
+ * that grows beyond it shares no chunk with what it was, and is sent whole once.
+ */
+const LARGE_CHUNKS_FROM_BYTES = 1_000_000_000_000;
+
+export const chunkSizesOf = (fileBytes: number): CutSizes =>
+  fileBytes < LARGE_CHUNKS_FROM_BYTES ? CHUNKS : LARGE_CHUNKS;
+
 /** 1 in 2^15 and 1 in 2^11. */
 export const PIECES: CutSizes = {
   min: PIECE_BYTES_MIN,

@@ -8,7 +8,7 @@ import type { ByteRange } from '../core/byte-range.js';
 import { createHasher } from '../core/hash.js';
 import { type Chunk, packChunks } from '../core/recipe.js';
 import { answerAsks } from '../platform/worker-thread.js';
-import { ChunkCutter, PIECES } from './chunk-cutter.js';
+import { ChunkCutter, chunkSizesOf, PIECES } from './chunk-cutter.js';
 import type { RecipeAsk, RecipeReply } from './recipe-maker.js';
 import type { ContentStat } from './scan-cache-format.js';
 
@@ -85,7 +85,7 @@ class Making {
   }
 
   #newCutter(): ChunkCutter {
-    return this.#isWhole ? new ChunkCutter() : new ChunkCutter(PIECES);
+    return new ChunkCutter(this.#isWhole ? chunkSizesOf(this.#bytes) : PIECES);
   }
 
   #cut(bytes: Uint8Array, chunks: Chunk[]): void {

@@ -27,7 +27,10 @@ export const PIECE_BYTES_MIN = 2 * 1024;
 export const PIECE_BYTES_MAX = 32 * 1024;
 /** The most bytes compared per request. */
 export const COMPARED_BYTES_MAX = 64 * 1024 * 1024;
-/** A recipe is in memory while it is used: 36 MiB at this many chunks, for a file of 1.2 TB. A longer file has none. */
+/**
+ * A recipe is in memory while it is used: 36 MiB at this many chunks, for a file of 3.1 TB (catalog/chunk-cutter.ts). A
+ * longer file has none: it is fetched whole, and from its beginning after each interruption.
+ */
 export const RECIPE_CHUNKS_MAX = 1024 * 1024;
 /** Chunks per page: 144 KiB, well below the limit of a message. */
 export const PAGE_CHUNKS_MAX = 4096;

@@ -1,7 +1,15 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { ChunkCutter, PIECES } from '../../src/catalog/chunk-cutter.js';
-import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, PIECE_BYTES_MAX, PIECE_BYTES_MIN } from '../../src/core/recipe.js';
+import { ChunkCutter, chunkSizesOf, LARGE_CHUNKS, PIECES } from '../../src/catalog/chunk-cutter.js';
+import {
+  CHUNK_BYTES_MAX,
+  CHUNK_BYTES_MIN,
+  PIECE_BYTES_MAX,
+  PIECE_BYTES_MIN,
+  packChunks,
+  RECIPE_CHUNKS_MAX,
+  RecipeCheck,
+} from '../../src/core/recipe.js';
 import { law } from '../helpers/law.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 
@@ -34,6 +42,24 @@ test('chunks are within their bounds and as large on average as was measured', t
   t.true(lengths.every(bytes => bytes >= CHUNK_BYTES_MIN && bytes <= CHUNK_BYTES_MAX));
   const mean = lengths.reduce((sum, bytes) => sum + bytes, 0) / lengths.length / MiB;
   t.true(mean > 1.0 && mean < 1.3, `${mean} MiB`);
+});
+
+test('a file of a terabyte is cut into larger chunks, of which a recipe can list three', t => {
+  const terabyte = 10 ** 12;
+  t.is(chunkSizesOf(terabyte), LARGE_CHUNKS);
+  t.not(chunkSizesOf(terabyte - 1), LARGE_CHUNKS);
+  const cuts = cutsOf(CONTENT, [CONTENT.length], new ChunkCutter(LARGE_CHUNKS));
+  t.deepEqual(cuts, PINNED_LARGE);
+  t.deepEqual(cutsOf(CONTENT, [70_001], new ChunkCutter(LARGE_CHUNKS)), cuts);
+  const lengths = lengthsOf(cutsOf(seededBytes(96 * MiB, 11), undefined, new ChunkCutter(LARGE_CHUNKS)));
+  t.true(lengths.every(bytes => bytes >= 2 * MiB && bytes <= CHUNK_BYTES_MAX));
+  const mean = lengths.reduce((sum, bytes) => sum + bytes, 0) / lengths.length;
+  t.true(mean * RECIPE_CHUNKS_MAX > 2.9 * terabyte, `${mean / MiB} MiB`);
+  // As a chunk of another host, which cuts smaller ones, each is within the limits of the wire.
+  const check = new RecipeCheck(CONTENT.length);
+  const chunks = [...lengthsOf([...cuts, CONTENT.length])].map(bytes => ({ hash: new Uint8Array(32), bytes }));
+  check.take(packChunks(chunks));
+  t.notThrows(() => check.end());
 });
 
 test('pieces are cut by the same rule, a hundred times as small', t => {
@@ -92,6 +118,8 @@ test('an insertion moves only the cuts around it', t => {
 
 /** Of CONTENT, the first ones. */
 const PINNED_PIECES: readonly number[] = [12073, 20484, 30673, 50777, 61324, 69776, 76407, 85693];
+/** Of CONTENT. */
+const PINNED_LARGE: readonly number[] = [4194304, 6543328, 8713799, 11671736, 15185406, 18219802, 20764475, 24958779];
 /** Of CONTENT. */
 // biome-ignore format: a table
 const PINNED: readonly number[] = [

@@ -1,5 +1,5 @@
 /** Recipe maker: chunks that hash to what lies there, or word that the file is not as it was. */
-import { appendFileSync, linkSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, linkSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { makeRecipe, NoRecipe, recipeThread } from '../../src/catalog/recipe-maker.js';
@@ -90,6 +90,18 @@ test('a file of 2^20 chunks has a recipe, and one of more has none', async t => 
   };
   t.is(await made([]), RECIPE_CHUNKS_MAX / PAGE_CHUNKS_MAX);
   await t.throwsAsync(made([one]), { instanceOf: NoRecipe, message: /more chunks than a recipe may have/ });
+});
+
+test('the chunks of a file of a terabyte are larger, so that it has a recipe, too', async t => {
+  const { name, thread, file } = aFile(t);
+  truncateSync(name, 10 ** 12);
+  const grown = { ...file, bytes: 10 ** 12, stat: statSync(name, { bigint: true }) };
+  const lengths: number[] = [];
+  for await (const page of makeRecipe(thread, grown, signal)) {
+    for (const { bytes } of chunksOf(page)) lengths.push(bytes);
+    if (lengths.length >= 16) break;
+  }
+  t.true(lengths.every(bytes => bytes >= 2 * MiB));
 });
 
 test('two at once in one thread, and one that is left early, do not disturb each other', async t => {
