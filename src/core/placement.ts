@@ -424,6 +424,13 @@ export class Placement {
     return Math.max(1, lentMiB < 1 ? this.#self.weightMiB : lentMiB);
   }
 
+  /** Whether a store of the host has room for all of the row. Of our own stores others know (GrabView.hasRoom). */
+  #mayHandOn(host: number, row: Row): boolean {
+    const census = this.#census;
+    if (host === NOBODY || (census.weightMiB[host] as number) < 1) return false;
+    return host === SELF || census.freeBytes(host) >= this.#table.bytes(row);
+  }
+
   #markHolders(row: Row): void {
     const census = this.#census;
     this.#holderHosts.clear(census.hosts);
@@ -439,7 +446,10 @@ export class Placement {
     }
   }
 
-  /** Hosts that hold another wanted parcel of the row's family. */
+  /**
+   * Hosts that hold another wanted parcel of the row's family, or the row itself in a store that does not count, beside
+   * one that has room: a store that is to be emptied hands its copies to another one of its host, over no network.
+   */
   #markFamily(row: Row): void {
     const census = this.#census;
     const table = this.#table;
@@ -447,12 +457,14 @@ export class Placement {
     this.#familySize = 0;
     if (this.#family.length < census.hosts) this.#family = new Int32Array(2 * census.hosts);
     for (let other = table.firstOfFamily(row); other >= 0; other = table.nextOfFamily(other)) {
-      if (other === row || !table.has(other, FLAG.wanted)) continue;
+      if (!table.has(other, FLAG.wanted)) continue;
       const holders = table.putHolders(other, this.#holders);
       for (let i = 0; i < holders; i += 1) {
         const slot = this.#holders[i] as StoreSlot;
         const host = census.hostOfSlot[slot] as number;
-        if (census.slotCounts[slot] === 0 || !this.#familyHosts.add(host)) continue;
+        const counts = census.slotCounts[slot] === 1;
+        const isFamily = other === row ? !counts && this.#mayHandOn(host, row) : counts;
+        if (!isFamily || !this.#familyHosts.add(host)) continue;
         this.#family[this.#familySize] = host;
         this.#familySize += 1;
       }

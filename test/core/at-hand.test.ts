@@ -122,17 +122,21 @@ test('an operation is announced at once where nothing else is under way', t => {
 });
 
 /** A host whose store has a parcel, or some, gets a second store, and is to empty the first one. */
-function emptied({ parcels = 1, bytes = MIB } = {}) {
-  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 4096 * MIB }], { copies: 1 });
+function emptied({ parcels = 1, bytes = MIB, others = 0, lentBytes = 4096 * MIB } = {}) {
+  const lending = { lentBytes: 4096 * MIB };
+  const world = new SmallWorld([{ lentBytes: 0 }, lending, ...Array.from({ length: others }, () => lending)], {
+    copies: 1,
+  });
   const [origin, host] = world.hosts as [SmallHost, SmallHost];
   world.run(5_000);
   const refs = Array.from({ length: parcels }, () => ({ bytes }));
-  const [parcel] = world.backUp(origin, refs) as [ParcelId];
-  world.runUntil(() => host.present.size === parcels, 600_000);
+  const backedUp = world.backUp(origin, refs);
+  const [parcel] = backedUp as [ParcelId];
+  world.runUntil(() => backedUp.every(id => world.trueHolders(id).length === 1), 600_000);
   const { nowMs } = world;
   const segment = { host: host.id, end: logStart(OTHER, EPOCH), ops: [], signature: new Uint8Array(64) };
   world.tell(host, { is: 'log', nowMs, segment });
-  const store = { is: 'store', nowMs, lentBytes: 4096 * MIB, usedBytes: 0, draining: false } as const;
+  const store = { is: 'store', nowMs, lentBytes, usedBytes: 0, draining: false } as const;
   world.tell(host, { ...store, store: OTHER });
   const drain = () => world.tell(host, { ...store, nowMs: world.nowMs, store: host.store, draining: true });
   const fetches = () =>
@@ -141,7 +145,7 @@ function emptied({ parcels = 1, bytes = MIB } = {}) {
         ? [effect as Extract<Effect, { do: 'fetch' }>]
         : [],
     );
-  return { world, origin, host, parcel, drain, fetches };
+  return { world, origin, host, parcel, backedUp, drain, fetches };
 }
 
 test('the sole copy of a parcel whose origin is gone is copied out of a store that is to be emptied', t => {
@@ -182,4 +186,24 @@ test('where it cannot be read there, it comes from whoever else has it', t => {
   world.tell(host, { is: 'fetch-failed', nowMs: world.nowMs, fetch, because: 'gone', retryAfterMs: 0 });
   t.true(world.runUntil(() => fetches().length > 1, 5_000));
   t.is(fetches()[1]?.from, origin.id);
+});
+
+test('a store that is to be emptied hands its copies to another one of its host, whoever else would rank before it', t => {
+  const { world, host, backedUp, drain, fetches } = emptied({
+    parcels: 40,
+    others: 2,
+    // Far less than the others lend, so that they rank before it.
+    lentBytes: 400 * MIB,
+  });
+  const there = backedUp.filter(parcel => host.present.has(parcel));
+  t.true(there.length >= 5, `${there.length} parcels`);
+  world.run(60_000);
+  const begun = world.effects.length;
+  drain();
+  world.run(3 * CLAIM_WAIT_MS);
+  t.is(new Set(fetches().map(({ parcel }) => parcel)).size, there.length);
+  const byOthers = world.effects
+    .slice(begun)
+    .flatMap(({ host: by, effect }) => (effect.do === 'fetch' && by !== host.id ? [effect.parcel] : []));
+  t.deepEqual(byOthers, []);
 });
