@@ -118,6 +118,7 @@ export function makeCopies(options: CopiesOptions, teardown: Teardown): Copies {
     catalog: disk.objects,
     cache: disk.cache,
     ownSource: source => origin.ownSource(source),
+    renamed: (source, blob) => origin.renamed(source, blob),
     onTorn: torn => origin.torn(torn),
   });
   const auditor = new Auditor({

@@ -2,7 +2,8 @@
  * Live parcels: blobs of parcels of this host's own sources, read from the live files, because the origin keeps no
  * second copy.
  *
- * `onTorn` hears of a blob that no file has any longer, after it was looked for in a file that should have it.
+ * `onTorn` hears of a blob that no file has any longer, after it was looked for in a file that should have it, and in one
+ * that was found to have it under another name (renamed-files.ts).
  */
 import type { Entry } from '../catalog/entry.js';
 import type { RecipeFile } from '../catalog/recipe-maker.js';
@@ -56,23 +57,28 @@ export class LiveParcels {
   readonly #catalog: ObjectReader;
   readonly #cache: ScanCache;
   readonly #ownSource: (source: SourceId) => OwnSource | undefined;
+  readonly #renamed: (source: SourceId, blob: BlobId) => Entry | undefined;
   readonly #onTorn: TornListener;
 
   constructor({
     catalog,
     cache,
     ownSource,
+    renamed,
     onTorn,
   }: {
     /** This host's own catalog: the records of its own sources. */
     readonly catalog: ObjectReader;
     readonly cache: ScanCache;
     readonly ownSource: (source: SourceId) => OwnSource | undefined;
+    /** A file that may have the content under a name which the parcel does not list. */
+    readonly renamed: (source: SourceId, blob: BlobId) => Entry | undefined;
     readonly onTorn: TornListener;
   }) {
     this.#catalog = catalog;
     this.#cache = cache;
     this.#ownSource = ownSource;
+    this.#renamed = renamed;
     this.#onTorn = onTorn;
   }
 
@@ -121,7 +127,8 @@ export class LiveParcels {
     }: { readonly ranges?: readonly ByteRange[] | undefined; readonly doubted?: boolean } & Urgency = {},
   ): Promise<LiveBlob | undefined> {
     const named = files.get(blob) ?? [];
-    for (const entry of named) {
+    const renamed = this.#renamed(own.source, blob);
+    for (const entry of renamed === undefined ? named : [...named, renamed]) {
       const order = { root: own.path, source: own.source, entry, cache: this.#cache, signal, isUrgent };
       const opened = await readSourceFile({ ...order, ...(doubted && { doubted }) });
       if (opened !== 'gone') {

@@ -6,11 +6,13 @@
  * unlisting.ts what is unlisted, and torn-files.ts what becomes of a file that can no longer be given to anybody.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { Entry } from '../catalog/entry.js';
 import type { ListedSnapshot } from '../catalog/head.js';
 import { diffLive, type LiveDifference, type LiveDiffOrder } from '../catalog/live-diff.js';
 import type { KeepCounts } from '../catalog/retention.js';
 import { ClusterError } from '../core/fault.js';
 import {
+  type BlobId,
   type HostId,
   type ObjectId,
   type ParcelId,
@@ -264,6 +266,11 @@ export class Origin {
     readonly path: Buffer;
   }): void {
     this.#own.get(source)?.torn.tell(parcel, path);
+  }
+
+  /** A file of the source that has the content, though a snapshot that lists it has it under another name. */
+  renamed(source: SourceId, blob: BlobId): Entry | undefined {
+    return this.#own.get(source)?.torn.renamed(blob);
   }
 
   /** Cuts files reported as torn, if they are, out of the source's snapshots; now, after any run that is under way. */

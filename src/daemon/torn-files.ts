@@ -4,7 +4,7 @@
  *
  * A file leaves a snapshot only if nobody has it, nor ever may have had it: a holder that is away comes back. And it
  * leaves only if its bytes say so: that the scan cache knows other content is no reason to give up a file that lies
- * there untouched.
+ * there untouched. One that only got another name stays, and is given from there (renamed-files.ts).
  *
  * The brake on mass changes looks in the next run, which knows what only got another name (mass-changes.ts).
  *
@@ -21,7 +21,7 @@ import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial } from '../catalog/snapshot.js';
 import { readSourceFile } from '../catalog/source-file.js';
 import type { SnapshotToList } from '../catalog/source-history.js';
-import type { ObjectId, ParcelId } from '../core/ids.js';
+import type { BlobId, ObjectId, ParcelId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
@@ -29,6 +29,7 @@ import type { CatalogKeeper } from './catalog-keeper.js';
 import type { OwnSource } from './live-parcels.js';
 import type { OnceCopied } from './once-copied.js';
 import type { OwnHeads } from './own-heads.js';
+import { RenamedFiles } from './renamed-files.js';
 
 /** Torn files that are reported within this time, in ms, are cut out together. */
 const RECUT_AFTER_MS = 1_000;
@@ -60,6 +61,7 @@ export class TornFiles {
   readonly #told = new Map<ParcelId, Map<string, Buffer>>();
   #toldCount = 0;
   readonly #due: () => void;
+  readonly #renamed: RenamedFiles;
   /**
    * How many files were spared last time. While their holder is away they are asked for over and over, but logged once.
    */
@@ -70,6 +72,12 @@ export class TornFiles {
   constructor(options: TornFilesOptions, due: () => void) {
     this.#options = options;
     this.#due = due;
+    this.#renamed = new RenamedFiles(options);
+  }
+
+  /** A file under another name that had the content when it was last looked for. */
+  renamed(blob: BlobId): Entry | undefined {
+    return this.#renamed.at(blob);
   }
 
   tell(parcel: ParcelId, path: Buffer): void {
@@ -101,9 +109,10 @@ export class TornFiles {
     this.#told.clear();
     this.#toldCount = 0;
     const gone = await this.#stillGone(own, await this.#filesOf(told), { doubted: false });
-    // Last, because a whole file may have to be read for it.
-    const torn = await this.#stillGone(own, await this.#neverCopied(own, gone), { doubted: true });
     const known = catalog.get(own.source);
+    const lost = await this.#notRenamed(own, known?.head.snapshots.at(-1)?.id, await this.#neverCopied(own, gone));
+    // Last, because a whole file may have to be read for it.
+    const torn = await this.#stillGone(own, lost, { doubted: true });
     if (torn.length === 0 || known === undefined) return;
     const replaced = new Map<ObjectId, SnapshotToList>();
     const parcels = new Set(torn.map(({ parcel }) => parcel));
@@ -114,11 +123,11 @@ export class TornFiles {
       if (within.size === 0) continue;
       const before = snapshots[index - 1];
       const previous = before === undefined ? undefined : (replaced.get(before.id)?.id ?? before.id);
-      const lost = torn.filter(({ parcel }) => within.has(parcel));
+      const tornHere = torn.filter(({ parcel }) => within.has(parcel));
       const next = await recut({
         snapshot: id,
         previous,
-        torn: lost.map(({ parcel, entry }) => ({ parcel, path: entry.path })),
+        torn: tornHere.map(({ parcel, entry }) => ({ parcel, path: entry.path })),
         objects,
         signer,
         signal,
@@ -227,6 +236,23 @@ export class TornFiles {
     // Cut out of all parcels at once, so that each snapshot carries over an older content of the file, and not the
     // torn one from the snapshot before.
     return [...never.values()].flatMap(({ file, parcels }) => [...parcels].map(parcel => ({ ...file, parcel })));
+  }
+
+  /** The files whose content the newest snapshot does not have under another name. */
+  async #notRenamed(
+    own: OwnSource,
+    newest: ObjectId | undefined,
+    files: readonly TornFile[],
+  ): Promise<readonly TornFile[]> {
+    if (newest === undefined || files.length === 0) return files;
+    const entries = files.map(({ entry }) => entry);
+    const found = await this.#renamed.find(own, newest, entries);
+    if (found.size === 0) return files;
+    this.#options.log.info(
+      { code: 'RENAMED_GIVEN', source: own.source, files: found.size },
+      'files got another name before anybody had a copy: they are given from there, and stay in their snapshots',
+    );
+    return files.filter(({ entry }) => entry.blob === undefined || !found.has(entry.blob));
   }
 
   /** True even if the copy failed an audit: another host's word that a copy is bad cuts nothing out. */

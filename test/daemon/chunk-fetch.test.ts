@@ -95,6 +95,7 @@ class Cluster {
       catalog: this.source.objects,
       cache: this.source.cache,
       ownSource: () => (host === this.origin ? { source: aSource, path: this.source.root } : undefined),
+      renamed: () => undefined,
       onTorn: ({ path }) => void this.torn.push(path.toString()),
     });
     await new FetchServer({

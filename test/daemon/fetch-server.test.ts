@@ -95,6 +95,7 @@ const liveOf = (source: ScratchSource, onTorn: (path: string) => unknown = () =>
     catalog: source.objects,
     cache: source.cache,
     ownSource: () => ({ source: aSource, path: source.root }),
+    renamed: () => undefined,
     onTorn: ({ path }) => void onTorn(path.toString()),
   });
 

@@ -62,6 +62,7 @@ async function aFetch(
     catalog: source.objects,
     cache: source.cache,
     ownSource: () => ({ source: aSource, path: source.root }),
+    renamed: () => undefined,
     onTorn: () => t.fail(),
   });
   const doubts: boolean[] = [];

@@ -29,6 +29,7 @@ test('the live files give what a holder of them must answer, until one of them c
     catalog: source.objects,
     cache: source.cache,
     ownSource: () => ({ source: aSource, path: source.root }),
+    renamed: () => undefined,
     onTorn: ({ path }) => void torn.push(path.toString()),
   });
   const ask = () => live.possession({ parcel, nonce: NONCE, holder: HOLDER }, signal);
@@ -57,6 +58,7 @@ test('of a parcel of another origin the files say nothing', async t => {
     catalog: source.objects,
     cache: source.cache,
     ownSource: () => undefined,
+    renamed: () => undefined,
     onTorn: () => t.fail(),
   });
   t.is(await live.possession({ parcel: found?.parcel as ParcelId, nonce: NONCE, holder: HOLDER }, signal), undefined);

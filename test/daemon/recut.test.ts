@@ -2,12 +2,14 @@ import { mkdirSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writ
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { PARCEL_FILE_BYTES } from '../../src/catalog/cut.js';
+import type { WalkedEntry } from '../../src/catalog/entries-in-order.js';
 import { readSnapshot } from '../../src/catalog/read-object.js';
 import { readSourceFile } from '../../src/catalog/source-file.js';
 import { findEntry, walkEntries } from '../../src/catalog/walk.js';
 import { hashHex } from '../../src/core/hash.js';
 import { logStart } from '../../src/core/holdings-log.js';
 import { type BlobId, type ParcelId, parseHostId, parseStoreId } from '../../src/core/ids.js';
+import { type LiveParcel, LiveParcels } from '../../src/daemon/live-parcels.js';
 import { anyTimeMs, aSource, ScratchSource } from '../catalog/scratch-source.js';
 import { anOrigin } from './an-origin.js';
 
@@ -103,6 +105,50 @@ test('where nobody has the bytes that several snapshots have of a file, each has
   t.is(cut.length, 2);
   for (const { id } of cut)
     t.like(await source.entry('file.txt', id), { blob: hashHex(Buffer.from('first')), stale: true });
+});
+
+test('a file that got another name before anybody had a copy stays in its snapshot, and is given from there', async t => {
+  const source = new ScratchSource(t);
+  const large = Buffer.alloc(300 * 1024, 'l');
+  source.write({ 'small.txt': 'small', 'large.bin': large, 'gone.txt': 'gone', 'other.txt': 'other' });
+  const { list, origin, catalog } = await anOrigin(t, source);
+  await source.take();
+  await list();
+  const first = source.last as NonNullable<typeof source.last>;
+  const entries = new Map<string, WalkedEntry>();
+  for await (const walked of walkEntries(source.objects, first)) entries.set(walked.entry.path.toString(), walked);
+  const live = new LiveParcels({
+    catalog: source.objects,
+    cache: source.cache,
+    ownSource: () => ({ source: aSource, path: source.root }),
+    renamed: (of, blob) => origin.renamed(of, blob),
+    onTorn: torn => origin.torn(torn),
+  });
+  const { signal } = new AbortController();
+  const give = async (path: string): Promise<Buffer | undefined> => {
+    const { entry, parcel } = entries.get(path) as WalkedEntry;
+    const opened = await live.open((await live.find(parcel)) as LiveParcel, entry.blob as BlobId, signal);
+    if (opened === undefined) return undefined;
+    const pieces: Uint8Array[] = [];
+    for await (const piece of opened.content) pieces.push(piece);
+    return Buffer.concat(pieces);
+  };
+  for (const name of ['small.txt', 'large.bin']) renameSync(source.path(name), source.path(`new-${name}`));
+  unlinkSync(source.path('gone.txt'));
+  await source.take({ nowMs: anyTimeMs + 1_000 });
+  await list();
+  const listed = () => catalog.get(aSource)?.head.snapshots.map(({ id }) => id) ?? [];
+  for (const path of ['small.txt', 'large.bin', 'gone.txt']) t.is(await give(path), undefined);
+  await origin.cutOutTorn(aSource);
+  t.deepEqual(await source.paths(listed()[0]), ['large.bin', 'other.txt', 'small.txt'], 'but for what is gone');
+  t.deepEqual(await give('small.txt'), Buffer.from('small'));
+  t.deepEqual(await give('large.bin'), large);
+
+  unlinkSync(source.path('new-small.txt'));
+  t.is(await give('small.txt'), undefined);
+  await origin.cutOutTorn(aSource);
+  t.deepEqual(await source.paths(listed()[0]), ['large.bin', 'other.txt']);
+  t.is(listed()[1], source.last, 'of this one nothing was asked for');
 });
 
 test('a thousand files are cut out of many snapshots by reading once what these have', async t => {
