@@ -79,23 +79,35 @@ export class PathSearch {
       this.#recordsKnown.add(ref.id);
       return entries;
     };
-    if (this.#paths.size * READS_A_PATH < refs.length) await this.#search(refs, read);
+    const isFew = this.#paths.size * READS_A_PATH < refs.length;
+    if (isFew && (await this.#search(refs, read))) return;
+    const unread = refs.filter(({ id }) => !this.#recordsKnown.has(id));
     // What is read is looked at, and nothing else is to be done with it.
-    else for await (const _ of ahead(refs, read));
+    for await (const _ of ahead(unread, read));
   }
 
   #wantedOf(entries: readonly Entry[], parcel: ParcelId): FoundEntry[] {
     return entries.filter(({ path }) => this.#paths.has(pathKey(path))).map(entry => ({ entry, parcel }));
   }
 
-  /** Reads until it is past each path, one after the other. */
-  async #search(refs: readonly ParcelRef[], read: (ref: ParcelRef) => Promise<readonly Entry[]>): Promise<void> {
-    const pages = oneOf(refs, read);
-    for (const path of this.#paths.values())
+  /**
+   * Reads until it is past each path, one after the other.
+   * @returns false when that has cost more than to read all: in a row of large files a path is found by some 500 reads
+   */
+  async #search(refs: readonly ParcelRef[], read: (ref: ParcelRef) => Promise<readonly Entry[]>): Promise<boolean> {
+    let reads = 0;
+    const pages = oneOf(refs, ref => {
+      reads += 1;
+      return read(ref);
+    });
+    for (const path of this.#paths.values()) {
+      if (reads > refs.length) return false;
       for await (const stretch of inPathOrder(recordsFrom(pages, await startFor(pages, path), this.#signal))) {
         const last = stretch.at(-1);
         if (last !== undefined && comparePaths(last.entry.path, path) >= 0) break;
       }
+    }
+    return true;
   }
 
   /** While it reads much, everybody else gets a turn again and again. */
