@@ -208,8 +208,14 @@ async function presentInput(context: Context, options: SimulateOptions): Promise
   const { seed, rate } = options;
   const hosts = await presentHosts(context);
   const present = [];
-  for await (const { parcel, key, bytes, sourceId, newest, want, holders } of presentParcels(context)) {
-    present.push({ ref: { id: parcel, key, bytes }, source: sourceId, isNewest: newest, copiesWanted: want, holders });
+  for await (const { parcel, key, bytes, sourceId, atOrigin, want, holders } of presentParcels(context)) {
+    present.push({
+      ref: { id: parcel, key, bytes },
+      source: sourceId,
+      isNewest: atOrigin,
+      copiesWanted: want,
+      holders,
+    });
   }
   return {
     seed,

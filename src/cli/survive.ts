@@ -2,7 +2,8 @@
  * `cluster survive`: which hosts can be lost, and what would go with them: the copies as they are now, no simulation.
  *
  * A parcel is gone for good when every host with a copy is, and its origin too, if its files there are still as they
- * were. Dead and revoked hosts are lost already.
+ * were. Those of an archived source count as gone, and those of one that is missing, which its own host alone knows.
+ * Dead and revoked hosts are lost already.
  */
 import { Command } from 'commander';
 import { ClusterError } from '../core/fault.js';
@@ -104,11 +105,11 @@ const anyText = (count: number): string => (count === 1 ? 'any one host' : `any 
 async function parcelsOn(context: Context, hosts: readonly HostReport[]): Promise<readonly SourcedParcel[]> {
   const numbers = new Map(hosts.map(({ id }, number) => [id, number]));
   const parcels: SourcedParcel[] = [];
-  for await (const { bytes, source, sourceId, newest, holders } of presentParcels(context)) {
+  for await (const { bytes, source, sourceId, atOrigin, holders } of presentParcels(context)) {
     parcels.push({
       source,
       bytes,
-      origin: newest ? numbers.get(splitSourceId(sourceId).origin) : undefined,
+      origin: atOrigin ? numbers.get(splitSourceId(sourceId).origin) : undefined,
       holders: holders.flatMap(({ host }) => numbers.get(host) ?? []),
     });
   }

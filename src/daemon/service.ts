@@ -530,8 +530,11 @@ export interface PlacementReport {
   readonly sourceId: SourceId;
   /** The newest head lists it; false: its hold alone keeps it. */
   readonly listed: boolean;
-  /** The newest snapshot has it, and so, as far as can be seen, has its origin. */
-  readonly newest: boolean;
+  /**
+   * As far as this host can see its origin has it, too: the newest snapshot lists it, and the source is neither archived
+   * nor missing.
+   */
+  readonly atOrigin: boolean;
   /** N. */
   readonly want: number;
   /** The stores with a copy that counts, or would count if its host were not draining, and their hosts. */

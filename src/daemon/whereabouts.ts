@@ -11,6 +11,7 @@ import type { CatalogKeeper } from './catalog-keeper.js';
 import { needHost } from './configuring.js';
 import type { NamedSnapshots } from './named-snapshots.js';
 import { AskedTwice } from './object-finder.js';
+import type { Origin } from './origin.js';
 import type { Roster } from './roster.js';
 import type { ExplainReport, Holder, PlacementReport, ReplicaReport, ReplicasRequest } from './service.js';
 import { nameIn, type SourceNames } from './source-names.js';
@@ -24,6 +25,7 @@ export interface WhereaboutsOptions {
   /** Also reads records: from this host or from any host that has them. */
   readonly objects: ObjectReader;
   readonly roster: Roster;
+  readonly origin: Pick<Origin, 'missing'>;
   readonly names: SourceNames;
   readonly snapshots: NamedSnapshots;
 }
@@ -109,17 +111,19 @@ export class Whereabouts {
   }
 
   async *placements(): AsyncGenerator<PlacementReport> {
-    const { known, names, roster } = this.#options;
+    const { known, names, origin, roster } = this.#options;
     for (const sourceId of names.all()) {
       const source = names.nameOf(sourceId);
       const want = known.copiesWanted(sourceId) ?? 0;
+      // Nobody looks after the folder of a source that left the policy: it may be long gone.
+      const isAtOrigin = !names.isArchived(sourceId) && origin.missing(sourceId) === undefined;
       for (const { id, key, bytes, listed, newest } of known.wanted(sourceId)) {
         // What a draining host has counts no more, and may be all that copies can be made of.
         const holders = known.holders(id).flatMap(({ host, store, counts, liveness }) => {
           const drains = roster.member(host)?.state === 'draining' && liveness !== 'dead';
           return counts || drains ? [{ host, store }] : [];
         });
-        yield { parcel: id, key, bytes, source, sourceId, listed, newest, want, holders };
+        yield { parcel: id, key, bytes, source, sourceId, listed, atOrigin: newest && isAtOrigin, want, holders };
       }
     }
   }

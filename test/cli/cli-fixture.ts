@@ -162,7 +162,7 @@ export function placementOf(
     source: 'photos',
     sourceId: SOURCE_ID,
     listed: true,
-    newest: true,
+    atOrigin: true,
     want: 2,
     ...changes,
   };

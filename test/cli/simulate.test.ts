@@ -197,7 +197,7 @@ test('simulate --here asks the service, and is not there without one', async t =
   });
   const holders = hosts.slice(1, 3).map(({ id, stores }) => ({ host: id, store: stores[0]?.id as StoreId }));
   const placements = Array.from({ length: 5 }, (_, i) => placementOf(i, { holders }));
-  const history = placementOf(5, { holders, newest: false });
+  const history = placementOf(5, { holders, atOrigin: false });
   // Nobody has it, and nobody lists it: nothing can be done, and nothing is to be.
   const forgotten = { ...history, parcel: '6a'.repeat(32) as ParcelId, listed: false, holders: [] };
   placements.push(history, forgotten);

@@ -26,9 +26,9 @@ test('survive says how many hosts can be lost, and what the loss of one more wou
     placement([2, 3]),
     placement([2, 3]),
     // Only older snapshots have these: their origin may have them no more.
-    placement([2, 4], { newest: false }),
-    placement([3, 4], { newest: false, source: 'docs' }),
-    placement([2, 4], { newest: false, source: 'docs' }),
+    placement([2, 4], { atOrigin: false }),
+    placement([3, 4], { atOrigin: false, source: 'docs' }),
+    placement([2, 4], { atOrigin: false, source: 'docs' }),
   ]);
   const { code, out } = await cluster(['--state', state, 'survive']);
   t.is(code, 0);
@@ -39,7 +39,7 @@ test('survive says how many hosts can be lost, and what the loss of one more wou
 });
 
 test('survive exits 20 when so many hosts take something for good', async t => {
-  const state = await serving(t, [placement([2, 3]), placement([4], { newest: false })]);
+  const state = await serving(t, [placement([2, 3]), placement([4], { atOrigin: false })]);
   const one = await cluster(['--state', state, 'survive']);
   t.is(one.code, 20);
   t.notRegex(one.out, /can be lost/);

@@ -8,7 +8,10 @@ import { aSource, ScratchSource } from '../catalog/scratch-source.js';
 const DRAINING = ['live', 'dead'].map(liveness => ({ host: 'nas', counts: false, liveness }));
 
 /** Whereabouts of a source with two large files, each alone in its parcel, and what is asked of them. */
-async function aHost(t: ExecutionContext) {
+async function aHost(
+  t: ExecutionContext,
+  { archived = false, missing }: { archived?: boolean; missing?: string } = {},
+) {
   const source = new ScratchSource(t);
   source.write({ 'a.raw': Buffer.alloc(9_000_000, 1), 'b.raw': Buffer.alloc(9_000_000, 2) });
   await source.take();
@@ -51,7 +54,8 @@ async function aHost(t: ExecutionContext) {
       nameOf: (host: string) => host,
       member: (host: string) => ({ state: host === 'nas' ? 'draining' : 'active' }),
     },
-    names: { all: () => [aSource], nameOf: () => 'photos' },
+    origin: { missing: () => missing },
+    names: { all: () => [aSource], nameOf: () => 'photos', isArchived: () => archived },
   } as unknown as WhereaboutsOptions);
   const told = async (): Promise<(ReplicaReport | string)[]> => {
     const list: (ReplicaReport | string)[] = [];
@@ -82,12 +86,22 @@ test('a placement says of what snapshots its parcel is, and names the stores who
   const placements: PlacementReport[] = [];
   for await (const placement of whereabouts.placements()) placements.push(placement);
   t.is(placements.length, 2);
-  t.like(placements[0], { parcel: 'p', bytes: 5, source: 'photos', want: 2, listed: true, newest: false });
+  t.like(placements[0], { parcel: 'p', bytes: 5, source: 'photos', want: 2, listed: true, atOrigin: false });
+  t.true(placements[1]?.atOrigin);
   const hostsOf = (placement: PlacementReport | undefined) => placement?.holders.map(({ host }) => host as string);
   t.deepEqual(hostsOf(placements[0]), ['mini']);
   // Others copy from a host that drains, as long as it is there.
   t.deepEqual(hostsOf(placements[1]), ['nas']);
 });
+
+for (const [what, changes] of Object.entries({
+  'has left the policy': { archived: true },
+  'is missing': { missing: '/photos is missing (ENOENT)' },
+}))
+  test(`of a source that ${what} no origin counts as a place`, async t => {
+    const { whereabouts } = await aHost(t, changes);
+    for await (const { atOrigin } of whereabouts.placements()) t.false(atOrigin);
+  });
 
 test('a record that nobody gives is told, and what stands behind it is listed', async t => {
   const { source, parcelOf, told } = await aHost(t);
