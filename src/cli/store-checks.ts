@@ -67,8 +67,6 @@ export function decideStore(facts: StoreFacts): Check {
     case 'seen':
   }
   const { marker, write, contentOf, holdsState } = seen;
-  if (holdsState)
-    return fail('the state folder lies in it, and no key may lie in a store: name another folder in the policy');
   if (marker.kind === 'unreadable') return fail(`its ${MARKER_NAME} cannot be read: ${marker.because}`);
   if (marker.kind === 'found' && marker.marker.cluster !== cluster)
     return fail(
@@ -82,6 +80,9 @@ export function decideStore(facts: StoreFacts): Check {
     return fail(
       `it has no ${MARKER_NAME}, and had one: its disk is not mounted there. If it is, put that file back from a copy`,
     );
+  // Of a store that was made that would be the wrong advice: to leave it out of the policy gives its copies up.
+  if (marker.kind === 'absent' && holdsState)
+    return fail('the state folder lies in it, and no key may lie in a store: name another folder in the policy');
   if (write === 'read-only')
     return fail("its file system is read-only: a system does that to a failing disk. Look at the kernel's log");
   if (contentOf !== undefined && contentOf !== serviceUser)
@@ -99,6 +100,12 @@ export function decideStore(facts: StoreFacts): Check {
       wasMade === undefined
         ? `it has no ${MARKER_NAME}, and stores.json in the state folder does not say whether it had one`
         : 'no store has been made there yet: the service does so within a minute, or when it starts',
+      path,
+    );
+  if (holdsState)
+    return warning(
+      'store',
+      'it is used, and its copies count; but the state folder of this host, where its keys lie, is in it: give this disk to nobody, and move the state folder. Leave the store in the policy',
       path,
     );
   return ok('store', report?.mounted === true ? "it is this host's, and in use" : "it is there, and this host's", path);

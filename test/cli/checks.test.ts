@@ -293,7 +293,16 @@ test('store: the folder is there, is this host’s, and may be written in', t =>
   is(t, storeOf(absent), 'failed', /^\/srv\/hoard: there is no such folder: mount/);
   is(t, storeOf({ kind: LATE }), 'failed', /has not answered for 15 s/);
   is(t, storeOf({ kind: 'closed', because: 'EACCES' }), 'failed', /EACCES.*scatterhoard/);
-  is(t, storeOf(lookOf({ holdsState: true })), 'failed', /no key may lie in a store/);
+  const holdsState = { holdsState: true };
+  is(t, storeOf({ ...without, ...holdsState }, { wasMade: false }), 'failed', /no key may lie in a store/);
+  is(t, storeOf({ ...without, ...holdsState }), 'failed', /had one: its disk is not mounted/);
+  is(
+    t,
+    storeOf(lookOf(holdsState)),
+    'warning',
+    /its copies count.*move the state folder\. Leave the store in the policy/,
+  );
+  is(t, storeOf(lookOf({ ...holdsState, write: 'read-only' })), 'failed', /read-only/);
   is(t, storeOf(foreign({ host: '44'.repeat(16) })), 'failed', /of another host, mini: plug in/);
   is(t, storeOf(foreign({ cluster: '44'.repeat(16) })), 'failed', /another cluster, 4444/);
   is(t, storeOf(lookOf({ marker: { kind: 'unreadable', because: 'it is not JSON' } })), 'failed', /not JSON/);
