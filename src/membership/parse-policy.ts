@@ -10,7 +10,7 @@
 import { LineCounter } from 'yaml';
 import type { z } from 'zod';
 import { HOLD_DAYS_OTHER, SEEN_MAX } from '../core/hold.js';
-import { nearName } from './near-name.js';
+import { nearNames } from './near-name.js';
 import type { Policy } from './policy.js';
 import { withDefaults } from './policy-defaults.js';
 import { readDocument, refuseMachinery } from './policy-document.js';
@@ -79,12 +79,13 @@ export function parsePolicy(
  * mistake. Then the member that was meant has none.
  */
 function warnOfStrangers({ hosts }: Policy, members: ReadonlySet<string>): readonly string[] {
+  const near = nearNames();
   const strangersIn = (named: ReadonlyMap<string, unknown>): readonly (readonly [string, string])[] => {
     const unnamed = [...members].filter(name => !named.has(name));
     return [...named.keys()]
       .filter(name => !members.has(name))
       .map(name => {
-        const meant = nearName(name, unnamed);
+        const meant = near(name, unnamed);
         return [name, meant === undefined ? '' : `. Did you mean ${meant}?`];
       });
   };

@@ -12,7 +12,7 @@ import type { Member } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import { type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
 import type { ArchivedSource } from './configuration.js';
-import { nearName } from './near-name.js';
+import { nearNames } from './near-name.js';
 import type { KeepRules, Policy, SourceSetting } from './policy.js';
 
 type Named = Pick<Member, 'host' | 'name'>;
@@ -114,18 +114,20 @@ const warnOfName = ({ before, after }: PolicyChange): readonly string[] =>
     : [`cluster: its name was ${before.cluster}, and is now ${after.cluster}, on every host`];
 
 /** The same folder under another name is another source: it begins anew, and the one that it was is archived. */
-const warnOfNewSources = ({ before, after, members }: PolicyChange): readonly string[] =>
-  members.flatMap(({ name }) => {
+function warnOfNewSources({ before, after, members }: PolicyChange): readonly string[] {
+  const near = nearNames();
+  return members.flatMap(({ name }) => {
     const had = before.hosts.get(name)?.sources.map(source => source.name) ?? [];
     const has = after.hosts.get(name)?.sources.map(source => source.name) ?? [];
     const left = had.filter(source => !has.includes(source));
     return has
       .filter(source => !had.includes(source))
       .flatMap(source => {
-        const meant = nearName(source, left);
+        const meant = near(source, left);
         return meant === undefined ? [] : [`${name}/${source} is new: did you mean ${name}/${meant}?`];
       });
   });
+}
 
 const warnOfRevoked = ({ after, members }: PolicyChange): readonly string[] =>
   revokedIn(after, members).map(

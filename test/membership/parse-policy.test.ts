@@ -275,6 +275,14 @@ test('a host has no two stores on one path or inside each other, and no source i
   t.is(host('sources: { s: { path: /a/../b } }'), 1);
 });
 
+test('the members that were meant are looked for as long as it may be a slip', t => {
+  const names = Array.from({ length: 30 }, (_, i) => `lab-${i + 10}`);
+  const text = `cluster: home\nhosts:\n${names.map(name => `  ${name}x: {}\n`).join('')}`;
+  const { warnings } = parsePolicy(text, { members: names });
+  t.is(warnings.length, 30);
+  t.is(warnings.filter(warning => /Did you mean lab-/.test(warning)).length, 20);
+});
+
 test('a section of a host that is no member is a warning, not an error', t => {
   const { warnings } = parsePolicy(EXAMPLE, { members: ['imac'] });
   t.is(warnings.length, 1);
