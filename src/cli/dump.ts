@@ -21,7 +21,7 @@ export const dumpCommand = (run: Run): Command =>
 
 async function dump(context: Context, spec: string): Promise<ExitCode> {
   const service = context.service();
-  const { source, snapshot, name, entry, parcel } = await oneFile(context, spec, 'restore');
+  const { source, snapshot, name, entry, parcel } = await oneFile(context, spec, { forMore: 'restore' });
   if (NAMES_TIME.test(spec)) context.note(`${source}@${shortId(snapshot.id)} of ${timeText(snapshot.timeMs)}`);
   const { blob, size } = entry;
   if (blob === undefined || size === 0) return EXIT.ok;

@@ -18,10 +18,10 @@ export const explainCommand = (run: Run): Command =>
     .action(run(explain));
 
 async function explain(context: Context, spec: string): Promise<ExitCode> {
-  const { name, snapshot, entry, parcel } = await oneFile(context, spec, 'ls-replicas');
+  const { name, snapshot, entry, parcel } = await oneFile(context, spec, { forMore: 'ls-replicas', thoughAway: true });
   if (entry.size === 0) {
-    if (!context.json)
-      await context.print(printable(`${name} is empty: its name is all of it, and no host needs a copy`));
+    if (context.json) await context.record({ message_type: 'explain', parcel: null, bytes: 0, want: 0, have: 0 });
+    else await context.print(printable(`${name} is empty: its name is all of it, and no host needs a copy`));
     return EXIT.ok;
   }
   const { bytes, want, have, hosts } = await context.service().explain({ parcel }, context.signal);
@@ -50,7 +50,7 @@ function whyText({ why, because, with: other = '' }: Explained): string {
     case 'copy':
       return 'holds a copy';
     case 'original':
-      return 'has the files themselves: that is no copy';
+      return 'is where it comes from: what is there is no copy';
     case 'claim':
       return 'is about to fetch it';
     case 'uncounted-copy':

@@ -16,13 +16,23 @@ export interface OneFile {
   readonly parcel: ParcelId;
 }
 
+interface OneFileOptions {
+  /** The command that takes folders too. */
+  readonly forMore: string;
+  /** Nothing of the file is to be read: it need not be had from anybody. */
+  readonly thoughAway?: true;
+}
+
 /**
- * @param forMore the command that takes folders too
  * @throws ClusterError BAD_ARGUMENT for what is no file; UNREACHABLE; and what `resolve` throws
  */
-export async function oneFile(context: Context, spec: string, forMore: string): Promise<OneFile> {
+export async function oneFile(
+  context: Context,
+  spec: string,
+  { forMore, ...request }: OneFileOptions,
+): Promise<OneFile> {
   const service = context.service();
-  const { sourceId, snapshot, under, newer, source } = await service.resolve({ spec }, context.signal);
+  const { sourceId, snapshot, under, newer, source } = await service.resolve({ spec, ...request }, context.signal);
   tellNewer(context, newer);
   const name = `${source}:${escapePath(under)}`;
   const items = service.entries({ sourceId, snapshot: snapshot.id, under }, context.signal);

@@ -66,6 +66,7 @@ import type {
   ReplicaReport,
   ReplicasRequest,
   Resolved,
+  ResolveRequest,
   RevokeRequest,
   ScrubReport,
   Service,
@@ -302,17 +303,20 @@ export class Answers implements Service {
 
   // ----------------------------------------------------------------------------------------------------- reading it back
 
-  async resolve({ spec }: { readonly spec: string }, signal: AbortSignal): Promise<Resolved> {
+  async resolve({ spec, thoughAway }: ResolveRequest, signal: AbortSignal): Promise<Resolved> {
     const parsed = parseSourceSpec(spec);
     const source = this.#names.named(nameIn(parsed));
-    const { listed, newer, unreachable } = await this.#snapshots.choose(source, parsed.snapshot, signal, parsed.path);
+    const { snapshot, path } = parsed;
+    const { listed, newer, unreachable } = thoughAway
+      ? await this.#snapshots.chooseThoughAway(source, snapshot, signal, path)
+      : await this.#snapshots.choose(source, snapshot, signal, path);
     await this.#snapshots.needPath(source, listed.id, parsed);
     this.#rememberResolved(source, listed.id);
     return {
       source: this.#names.nameOf(source),
       sourceId: source,
       snapshot: await this.#snapshots.report(source, listed, signal),
-      under: parsed.path,
+      under: path,
       ...(newer === undefined ? {} : { newer }),
       ...(unreachable === undefined ? {} : { unreachable }),
     };

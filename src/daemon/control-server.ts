@@ -138,7 +138,7 @@ const REQUESTS = {
   placements: nothing,
   scrub: nothing,
   drill: z.strictObject({ source: name.exactOptional(), files: z.int().min(1).max(DRILL_FILES_MAX) }),
-  resolve: z.strictObject({ spec }),
+  resolve: z.strictObject({ spec, thoughAway: z.literal(true).exactOptional() }),
   entries: z.strictObject({ sourceId, snapshot: objectId, under: pathBytes }),
   liveDiff: z.strictObject({ spec }),
   makeTrees: trees,

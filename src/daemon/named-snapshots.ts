@@ -127,6 +127,19 @@ export class NamedSnapshots {
     );
   }
 
+  /**
+   * The same where it is asked who has the copies: there `latest` is the newest one, though nobody has a copy of it.
+   * @throws ClusterError NO_SNAPSHOT, and what `choose` throws
+   */
+  async chooseThoughAway(
+    source: SourceId,
+    spec: WantedSnapshot,
+    signal: AbortSignal,
+    under?: Buffer,
+  ): Promise<Awaited<ReturnType<NamedSnapshots['choose']>>> {
+    return spec.kind === 'latest' ? { listed: this.newest(source) } : this.choose(source, spec, signal, under);
+  }
+
   /** Covers the files whose names can be read; any others are reported where they are listed. */
   async #reachBelow(snapshot: ObjectId, under: Buffer, signal: AbortSignal): Promise<Reach> {
     const { objects, protections } = this.#of;

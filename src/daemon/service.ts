@@ -108,7 +108,7 @@ export interface Service {
   drill(request: DrillRequest, signal: AbortSignal): AsyncIterable<DrillReport>;
 
   /** What `SOURCE[@SNAPSHOT][:PATH]` names, and whether all of it can be reached now. `ls` and `restore` begin here. */
-  resolve(request: { readonly spec: string }, signal: AbortSignal): Promise<Resolved>;
+  resolve(request: ResolveRequest, signal: AbortSignal): Promise<Resolved>;
   /**
    * The entries of a snapshot in path order (every folder before its content), each with the parcel that lists it.
    * With `under`: that entry and everything below it. Restore reads this several times and relies on getting the same
@@ -563,6 +563,12 @@ export interface Holder {
 }
 
 // ── Reading a snapshot back ─────────────────────────────────────────────────────────────────────────────────────────
+
+export interface ResolveRequest {
+  readonly spec: string;
+  /** Without a SNAPSHOT, or with `latest`, the newest one is meant, though not all of it can be reached. */
+  readonly thoughAway?: true;
+}
 
 export interface Resolved {
   readonly source: string;

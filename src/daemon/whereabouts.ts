@@ -131,10 +131,7 @@ export class Whereabouts {
   async #newestOf(spec: string, signal: AbortSignal): Promise<{ source: SourceId; snapshot: ObjectId; under: Buffer }> {
     const parsed = parseSourceSpec(spec);
     const source = this.#options.names.named(nameIn(parsed));
-    const listed =
-      parsed.snapshot.kind === 'latest'
-        ? this.#options.snapshots.newest(source)
-        : (await this.#options.snapshots.choose(source, parsed.snapshot, signal)).listed;
+    const { listed } = await this.#options.snapshots.chooseThoughAway(source, parsed.snapshot, signal);
     await this.#options.snapshots.needPath(source, listed.id, parsed);
     return { source, snapshot: listed.id, under: parsed.path };
   }

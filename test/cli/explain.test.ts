@@ -1,4 +1,5 @@
 import test from 'ava';
+import { ClusterError } from '../../src/core/fault.js';
 import { entryOf, fileOf, placed } from '../catalog/restore-fixture.js';
 import { cluster, each, recordsOf, resolved, serve } from './cli-fixture.js';
 
@@ -13,7 +14,11 @@ const [FILE] = placed([fileOf('a.raw', 'four')]);
 
 const serving = (t: Parameters<typeof serve>[0], entries = [FILE]) =>
   serve(t, {
-    resolve: async () => resolved({ under: Buffer.from('a.raw') }),
+    // Who has no copies is asked of a file that nobody gives, too.
+    resolve: async ({ thoughAway }) => {
+      if (thoughAway !== true) throw new ClusterError('UNREACHABLE', 'nobody has it', { blame: 'passing' });
+      return resolved({ under: Buffer.from('a.raw') });
+    },
     entries: () => each(...(entries as never[])),
     explain: async () => ({ bytes: 6_000_000, want: 2, have: 1, hosts: HOSTS }),
   });
@@ -29,7 +34,7 @@ test('explain says of each host why it holds the file or does not, and of what p
         'nas\tholds a copy',
         'mini\tholds a copy that does not count: nas is in the same place, and holds one',
         'pi\tholds none: it has too little room',
-        'imac\thas the files themselves: that is no copy\n',
+        'imac\tis where it comes from: what is there is no copy\n',
       ].join('\n'),
     ),
     out,
@@ -60,12 +65,10 @@ test('explain takes one file: a folder is refused, and an empty file needs no co
   const { code, err } = await cluster(['--state', folder, 'explain', 'photos:a.raw']);
   t.is(code, 2);
   t.regex(err, /photos:a\.raw is a directory: name one file, or use ls-replicas/);
-  const empty = await cluster([
-    '--state',
-    await serving(t, placed([fileOf('a.raw', '')]) as never),
-    'explain',
-    'photos:a.raw',
-  ]);
+  const ofNothing = ['--state', await serving(t, placed([fileOf('a.raw', '')]) as never), 'explain', 'photos:a.raw'];
+  const empty = await cluster(ofNothing);
   t.is(empty.code, 0);
+  const { out } = await cluster([...ofNothing, '--json']);
+  t.deepEqual(recordsOf(out), [{ message_type: 'explain', parcel: null, bytes: 0, want: 0, have: 0 }]);
   t.regex(empty.out, /is empty: its name is all of it/);
 });

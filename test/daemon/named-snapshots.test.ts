@@ -159,6 +159,9 @@ test('of a part of a snapshot only what is below it counts as unreachable, and n
   t.deepEqual(await unreachable('there'), all);
   t.deepEqual(await unreachable('there/b'), all);
   t.is(await unreachable('here'), undefined);
+  const latest = { kind: 'latest' } as const;
+  await t.throwsAsync(snapshots.choose(aSource, latest, NEVER), { code: 'UNREACHABLE' });
+  t.is((await snapshots.chooseThoughAway(aSource, latest, NEVER)).listed.id, id, 'to ask who has what of it');
 });
 
 test('a time from which only unlisted snapshots are held is told of so, and how they are had', async t => {
