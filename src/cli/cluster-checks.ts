@@ -4,7 +4,7 @@
  */
 import type { Standing } from '../membership/roll.js';
 import { type Check, failed, ok, warning } from './check.js';
-import { exposedText, isExposed, type KeyFacts } from './state-checks.js';
+import { closedText, exposedText, isExposed, type KeyFacts } from './state-checks.js';
 import { timeText } from './text.js';
 
 // ── Configuration ──
@@ -79,7 +79,12 @@ export interface AdminKeyFacts {
   readonly isExpected: boolean;
 }
 
-export function decideAdminKey({ key: { path, mode, damage }, isAdmins, hosts, isExpected }: AdminKeyFacts): Check {
+export function decideAdminKey({
+  key: { path, mode, damage, isClosed },
+  isAdmins,
+  hosts,
+  isExpected,
+}: AdminKeyFacts): Check {
   const there = `by the configuration, ${hosts.join(', ')} ${hosts.length === 1 ? 'has' : 'have'} one`;
   if (damage !== undefined) return failed('admin-key', damage);
   if (mode === undefined) {
@@ -94,6 +99,7 @@ export function decideAdminKey({ key: { path, mode, damage }, isAdmins, hosts, i
       'admin-key',
       exposedText(path, mode, 'they can change the whole cluster, as the key cannot be changed yet'),
     );
+  if (isClosed) return warning('admin-key', closedText(path));
   if (!isAdmins) return warning('admin-key', `${path} is a key that the configuration does not know; ${there}`);
   return ok('admin-key', 'it is here; keep a copy of it away from this machine');
 }

@@ -14,6 +14,7 @@ import { openAdmissions } from '../membership/membership.js';
 import { membershipAlarms } from '../membership/membership-alarms.js';
 import type { HostSetting } from '../membership/policy.js';
 import { Roll } from '../membership/roll.js';
+import { systemCode } from '../store/own-folder.js';
 import type { Check } from './check.js';
 import { decideAdminKey, decideConfiguration, decideMember, type MemberFacts } from './cluster-checks.js';
 import type { KeyFacts } from './state-checks.js';
@@ -39,9 +40,10 @@ export const lookAtHostKey = (stateDir: string): Promise<KeyHere<Identity>> =>
 async function keyHere<Key>(path: string, load: () => Promise<Key | undefined>): Promise<KeyHere<Key>> {
   const mode = statSync(path, { throwIfNoEntry: false })?.mode;
   try {
-    return { path, mode, damage: undefined, key: await load() };
+    return { path, mode, damage: undefined, isClosed: false, key: await load() };
   } catch (error) {
-    return { path, mode, damage: messageOf(error), key: undefined };
+    const isClosed = systemCode(error) === 'EACCES';
+    return { path, mode, damage: isClosed ? undefined : messageOf(error), isClosed, key: undefined };
   }
 }
 

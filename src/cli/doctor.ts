@@ -6,6 +6,7 @@
  * machine's own checks come first, and then the refusal that every other command gives.
  */
 import { Command } from 'commander';
+import { ClusterError } from '../core/fault.js';
 import type { Check, CheckResult } from './check.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -32,8 +33,9 @@ async function* examine(context: Context): AsyncGenerator<Check> {
   try {
     stateDir = context.clusterFolder();
   } catch (error) {
-    const { checkMachine } = await import('./machine-checks.js');
-    yield* await checkMachine();
+    const { checkMachine, NOTHING_KNOWN } = await import('./machine-checks.js');
+    const mayRun = error instanceof ClusterError && error.code === 'CONTROL_FORBIDDEN';
+    yield* await checkMachine({ ...NOTHING_KNOWN, mayRun });
     throw error;
   }
   // Loads much of what the service does, and no other command needs it.

@@ -47,6 +47,7 @@ export async function* examineHost({ stateDir, saidBy, signal }: HostToExamine):
   yield* await checkMachine({
     status,
     pid,
+    mayRun: pid !== undefined || answer.kind !== 'none' || answer.code !== 'SERVICE_NOT_RUNNING',
     signedMs: here?.latestSignedMs,
     snapshots: sources.flatMap(({ setting: { name }, newest }) =>
       newest.kind === 'known' ? [{ source: name, timeMs: newest.timeMs }] : [],

@@ -182,15 +182,19 @@ export interface PortFacts {
   readonly listening: readonly string[] | undefined;
   /** Somebody answers on the port that `cluster up` listens on by default. */
   readonly isTaken: boolean;
+  /** It may be the service of this host: one runs, or this user cannot tell. */
+  readonly mayBeService: boolean;
 }
 
-export function decidePort({ listening, isTaken }: PortFacts): Check {
+export function decidePort({ listening, isTaken, mayBeService }: PortFacts): Check {
   if (listening !== undefined) {
     // Each ends with this host's own name, which is longer than a line.
     const shown = listening.map(address => address.replace(/\/p2p\/[^/]*$/, ''));
     if (shown.length > 0) return ok('port', `the service listens on ${shown.join(', ')}`);
     return failed('port', 'the service listens nowhere: look at its log, and at the --listen of its unit');
   }
+  if (isTaken && mayBeService)
+    return ok('port', `TCP port ${LISTEN_PORT} is in use, and as far as can be told by the service of this host`);
   if (isTaken)
     return warning(
       'port',
@@ -206,18 +210,22 @@ export interface KnownHere {
   readonly status: StatusReport | undefined;
   /** The service's process. */
   readonly pid: number | undefined;
+  /** It runs, whether it answers or not, or this user cannot tell. */
+  readonly mayRun: boolean;
   readonly signedMs: number | undefined;
   readonly snapshots: ClockFacts['snapshots'];
 }
 
-const NOTHING: KnownHere = { status: undefined, pid: undefined, signedMs: undefined, snapshots: [] };
+/** Where nothing is known of a cluster. */
+export const NOTHING_KNOWN: KnownHere = {
+  status: undefined,
+  pid: undefined,
+  mayRun: false,
+  signedMs: undefined,
+  snapshots: [],
+};
 
-export async function checkMachine({
-  status,
-  pid,
-  signedMs,
-  snapshots,
-}: KnownHere = NOTHING): Promise<readonly Check[]> {
+export async function checkMachine({ status, pid, mayRun, signedMs, snapshots }: KnownHere): Promise<readonly Check[]> {
   // Loaded here and not with this file, because it takes long.
   const { hasherName } = await import('../core/hash.js');
   const openFiles = process.platform === 'linux' ? lookAtOpenFiles(pid) : undefined;
@@ -239,7 +247,11 @@ export async function checkMachine({
     ...(openFiles === undefined ? [] : [decideOpenFiles(openFiles)]),
     decideClock({ nowMs: Date.now(), builtMs: builtMs(), signedMs, snapshots }),
     decideNetwork(lookAtNetwork()),
-    decidePort({ listening: status?.addresses, isTaken: status === undefined && (await isPortTaken()) }),
+    decidePort({
+      listening: status?.addresses,
+      isTaken: status === undefined && (await isPortTaken()),
+      mayBeService: mayRun,
+    }),
   ];
 }
 

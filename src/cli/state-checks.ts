@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { CONTROL_PATH_BYTES_MAX, CONTROL_SOCKET_NAME } from '../daemon/control-wire.js';
 import type { StatusReport } from '../daemon/service.js';
 import { OTHERS } from '../membership/identity.js';
+import { systemCode } from '../store/own-folder.js';
 import { type Check, failed, ok, warning } from './check.js';
 import { LOOK_MS_MAX } from './look.js';
 import type { StateSaid } from './state-folder.js';
@@ -124,9 +125,11 @@ export interface KeyFacts {
   readonly mode: number | undefined;
   /** Why it cannot be used: a sentence. */
   readonly damage: string | undefined;
+  /** This user may not read it, which says nothing of the service. */
+  readonly isClosed: boolean;
 }
 
-export function decideHostKey({ path, mode, damage }: KeyFacts): Check {
+export function decideHostKey({ path, mode, damage, isClosed }: KeyFacts): Check {
   if (mode === undefined)
     return failed(
       'host-key',
@@ -138,8 +141,11 @@ export function decideHostKey({ path, mode, damage }: KeyFacts): Check {
       'host-key',
       exposedText(path, mode, "shut this host out ('cluster revoke'), and let it join anew with another state folder"),
     );
+  if (isClosed) return warning('host-key', `${closedText(path)}: nor is what depends on it looked at`);
   return ok('host-key', 'it is whole, and nobody but its owner can read it');
 }
+
+export const closedText = (path: string): string => `this user may not read ${path}, so it is not looked at (be root)`;
 
 export const isExposed = (mode: number): boolean => (mode & OTHERS) !== 0;
 
@@ -164,7 +170,7 @@ const MAY_BE_FOREIGN = ['hooks', 'lost+found'];
 export function checkState({ path, saidBy, userText, service, hostKey }: StateHere): readonly Check[] {
   const { uid, mode } = statSync(path);
   const disk = statfsSync(path);
-  const foreign = readdirSync(path).flatMap(name => {
+  const foreign = namesIn(path).flatMap(name => {
     if (MAY_BE_FOREIGN.includes(name)) return [];
     const found = lstatSync(join(path, name), { throwIfNoEntry: false });
     return found === undefined || found.uid === uid ? [] : [{ name, owner: userText(found.uid) }];
@@ -176,4 +182,14 @@ export function checkState({ path, saidBy, userText, service, hostKey }: StateHe
     decideService(service),
     decideHostKey(hostKey),
   ];
+}
+
+function namesIn(path: string): readonly string[] {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    // Who may only pass through, to the socket, is no less heard by the service.
+    if (systemCode(error) === 'EACCES') return [];
+    throw error;
+  }
 }

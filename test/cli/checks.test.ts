@@ -142,13 +142,19 @@ test('network: no address, or none by which mDNS goes out, is a warning', t => {
 test('port: what the service listens on, or who is in its place', t => {
   is(
     t,
-    decidePort({ listening: ['/ip4/192.0.2.1/tcp/4747/p2p/12D3Ko'], isTaken: false }),
+    decidePort({ listening: ['/ip4/192.0.2.1/tcp/4747/p2p/12D3Ko'], isTaken: false, mayBeService: true }),
     'ok',
     /on \/ip4\/192\.0\.2\.1\/tcp\/4747$/,
   );
-  is(t, decidePort({ listening: [], isTaken: false }), 'failed', /nowhere/);
-  is(t, decidePort({ listening: undefined, isTaken: false }), 'ok', /4747 is free/);
-  is(t, decidePort({ listening: undefined, isTaken: true }), 'warning', /another program.*--listen/);
+  is(t, decidePort({ listening: [], isTaken: false, mayBeService: true }), 'failed', /nowhere/);
+  is(t, decidePort({ listening: undefined, isTaken: false, mayBeService: false }), 'ok', /4747 is free/);
+  is(
+    t,
+    decidePort({ listening: undefined, isTaken: true, mayBeService: false }),
+    'warning',
+    /another program.*--listen/,
+  );
+  is(t, decidePort({ listening: undefined, isTaken: true, mayBeService: true }), 'ok', /by the service of this host/);
 });
 
 test('state folder: others may not write there, nor own what is in it, and should not look', t => {
@@ -192,12 +198,15 @@ test('service: it runs, starts, hangs, is closed to this user, or does not run, 
 });
 
 test('host key: it is there, whole, and closed to others', t => {
-  const of = (mode: number | undefined, damage?: string) => decideHostKey({ path: '/s/identity.key', mode, damage });
+  const of = (mode: number | undefined, damage?: string, isClosed = false) =>
+    decideHostKey({ path: '/s/identity.key', mode, damage, isClosed });
   is(t, of(0o100600), 'ok', /whole/);
   is(t, of(0o100640), 'failed', /mode 640.*chmod 600 \/s\/identity\.key.*revoke/);
   is(t, of(0o100604), 'failed', /mode 604/);
   is(t, of(undefined), 'failed', /not there.*copy/);
   is(t, of(0o100600, 'it is damaged'), 'failed', /damaged/);
+  is(t, of(0o100600, undefined, true), 'warning', /may not read .*identity\.key.*be root/);
+  is(t, of(0o100640, undefined, true), 'failed', /mode 640/);
 });
 
 test('configuration: a fork and what wants a person are warnings, damage is a failure', t => {
@@ -232,7 +241,7 @@ test('member: only an active and trusted one is all right', t => {
 test('admin key: it is here and of use, or elsewhere, as the configuration says', t => {
   const of = (key: Partial<AdminKeyFacts['key']>, changes: Partial<AdminKeyFacts> = {}) =>
     decideAdminKey({
-      key: { path: '/s/admin.key', mode: 0o100600, damage: undefined, ...key },
+      key: { path: '/s/admin.key', mode: 0o100600, damage: undefined, isClosed: false, ...key },
       isAdmins: true,
       hosts: ['imac'],
       isExpected: true,
@@ -242,6 +251,7 @@ test('admin key: it is here and of use, or elsewhere, as the configuration says'
   is(t, of({}, { isAdmins: false }), 'warning', /does not know.*imac has one/);
   is(t, of({ mode: 0o100644 }), 'failed', /mode 644.*chmod 600/);
   is(t, of({ damage: 'it is damaged' }), 'failed', /damaged/);
+  is(t, of({ isClosed: true }, { isAdmins: false }), 'warning', /may not read .*admin\.key.*be root/);
   is(t, of({ mode: undefined }, { isAdmins: false, isExpected: false }), 'ok', /not here.*imac has one/);
   is(t, of({ mode: undefined }, { isAdmins: false }), 'warning', /not there.*your copy/);
 });

@@ -12,6 +12,7 @@ import {
   rmSync,
   truncateSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { CHECK_NAMES } from '../../src/cli/check.js';
@@ -188,6 +189,31 @@ test('a store that is missing, or another host’s, and a key that others can re
   t.true(
     exposed.told.some(({ name, result }) => name === 'store' && result === 'ok'),
     'the rest is looked at',
+  );
+});
+
+test('a user who may only pass through the state folder is told what the service says, and what cannot be looked at', async t => {
+  if (process.getuid?.() !== 0) return skip(t, 'only root can be another user');
+  const cluster = new RealCluster(t);
+  const [imac] = await cluster.found(['imac']);
+  chmodSync(imac.state, 0o710);
+  const by = ['setpriv', '--reuid', '65534', '--regid', '0', '--clear-groups'];
+  const examineAs = (by: readonly string[]) =>
+    examine({ run: (...args) => run(['--state', imac.state, ...args], { by }) });
+  const passing = await examineAs(by);
+  t.deepEqual(Object.keys(passing.wrong), ['state-folder', 'host-key', 'members']);
+  t.regex(passing.wrong['host-key'] ?? '', /may not read .*be root/);
+  t.is(passing.code, 0);
+  // One who may not gets 12, and no advice to end what may be the service.
+  chmodSync(imac.state, 0o700);
+  const listener = createServer().on('error', () => {}); // if the port is in use already, that serves as well
+  listener.listen(4747, '127.0.0.1');
+  t.teardown(() => listener.close());
+  const shutOut = await examineAs(by);
+  t.is(shutOut.code, 12);
+  t.like(
+    shutOut.told.find(({ name }) => name === 'port'),
+    { result: 'ok', message: 'TCP port 4747 is in use, and as far as can be told by the service of this host' },
   );
 });
 
