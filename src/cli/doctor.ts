@@ -11,7 +11,7 @@ import type { Check, CheckResult } from './check.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import type { Run } from './run.js';
-import { COLUMNS, coloured, printable, wrapped } from './text.js';
+import { COLUMNS, coloured, printable, TEXT_COLUMNS_MIN, wrapped } from './text.js';
 
 export const doctorCommand = (run: Run): Command =>
   new Command('doctor')
@@ -54,8 +54,12 @@ const COLOURS = { ok: 'green', warning: 'yellow', failed: 'red' } as const satis
 /** As wide as the longest result, with the space behind it. */
 const INDENT = ' '.repeat('warning  '.length);
 
-/** On lines of so many columns. What a check says on further lines begins below its name. */
+/**
+ * On lines of so many columns. What a check says on further lines begins below its name; no name in it, of a mount or a
+ * file, begins a line that looks like another check.
+ */
 export function checkText({ name, result, message }: Check, columns: number): string {
-  const lines = wrapped(`${name}  ${printable(message)}`, columns - INDENT.length);
+  const text = `${name}  ${printable(message).replaceAll(/[\t\n]/g, ' ')}`;
+  const lines = wrapped(text, Math.max(columns - INDENT.length, TEXT_COLUMNS_MIN));
   return `${coloured(COLOURS[result], result)}${INDENT.slice(result.length)}${lines.join(`\n${INDENT}`)}`;
 }

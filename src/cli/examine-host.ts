@@ -125,4 +125,5 @@ async function clusterOf(stateDir: string, identity: Identity): Promise<ClusterH
   }
 }
 
-const userText = (uid: number): string => readAccountNames().user(uid) || `user ${uid}`;
+/** As chown takes it. */
+const userText = (uid: number): string => readAccountNames().user(uid) || String(uid);

@@ -24,7 +24,7 @@ import {
   searchSnapshots,
   sourceNamed,
 } from './sources-on-stores.js';
-import { countText, shortId, sizeText, tableText, timeRecord, timeText } from './text.js';
+import { countText, shellWord, shortId, sizeText, tableText, timeRecord, timeText } from './text.js';
 
 export interface AskedOfStores {
   /** The command's name, for messages. */
@@ -163,9 +163,6 @@ async function sourceOf(
     { blame: 'operator' },
   );
 }
-
-const shellWord = (word: string): string =>
-  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 
 async function listSources(
   context: Context,

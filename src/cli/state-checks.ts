@@ -11,7 +11,7 @@ import { systemCode } from '../store/own-folder.js';
 import { type Check, failed, ok, warning } from './check.js';
 import { LOOK_MS_MAX } from './look.js';
 import type { StateSaid } from './state-folder.js';
-import { sizeText } from './text.js';
+import { shellWord, sizeText } from './text.js';
 
 // ── The folder ──
 
@@ -36,16 +36,20 @@ export function decideStateFolder({ path, saidBy, owner, mode, foreign }: StateF
   if ((mode & OTHERS_WRITE) !== 0)
     return failed(
       'state-folder',
-      `${what}: others may write there (mode ${shown}), and so put another key in its place: chmod 700 ${path}`,
+      `${what}: others may write there (mode ${shown}), and so put another key in its place: chmod 700 ${shellWord(path)}`,
     );
   const [first] = foreign;
-  if (first !== undefined)
+  if (first !== undefined) {
+    const names = foreign.map(({ name }) => name).join(', ');
+    // Not all of the folder: hooks may be root's.
+    const paths = foreign.map(({ name }) => shellWord(join(path, name))).join(' ');
     return failed(
       'state-folder',
-      `${what}: ${foreign.map(({ name }) => name).join(', ')} in it ${foreign.length === 1 ? 'belongs' : 'belong'} to ${first.owner}, and the service may not be able to use that: chown -R ${owner} ${path}`,
+      `${what}: ${names} in it ${foreign.length === 1 ? 'belongs' : 'belong'} to ${first.owner}, and the service may not be able to use that: chown -R ${owner} ${paths}`,
     );
+  }
   if (isExposed(mode))
-    return warning('state-folder', `${what}: others may look into it (mode ${shown}): chmod 700 ${path}`);
+    return warning('state-folder', `${what}: others may look into it (mode ${shown}): chmod 700 ${shellWord(path)}`);
   return ok('state-folder', what);
 }
 
@@ -151,7 +155,7 @@ export const isExposed = (mode: number): boolean => (mode & OTHERS) !== 0;
 
 /** @param remedy what to do if somebody has read it */
 export function exposedText(path: string, mode: number, remedy: string): string {
-  return `${path} can be read by others (mode ${(mode & 0o777).toString(8)}), and the service does not start with it: chmod 600 ${path}. If somebody else may have read it, ${remedy}`;
+  return `${path} can be read by others (mode ${(mode & 0o777).toString(8)}), and the service does not start with it: chmod 600 ${shellWord(path)}. If somebody else may have read it, ${remedy}`;
 }
 
 // ── Gathering ──

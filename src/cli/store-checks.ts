@@ -15,7 +15,7 @@ import { systemCode } from '../store/own-folder.js';
 import { resolveStorePath } from '../store/store-folder.js';
 import { type Check, failed, ok, warning } from './check.js';
 import { LATE, LATE_TEXT, lookApart, type Unseen } from './look.js';
-import { sizeText } from './text.js';
+import { shellWord, sizeText } from './text.js';
 
 // ── There, and whose ──
 
@@ -87,9 +87,10 @@ export function decideStore(facts: StoreFacts): Check {
     return fail("its file system is read-only: a system does that to a failing disk. Look at the kernel's log");
   if (contentOf !== undefined && contentOf !== serviceUser)
     return fail(
-      `what is in it belongs to ${contentOf}, and the service runs as ${serviceUser}: chown -R ${serviceUser} ${path}`,
+      `what is in it belongs to ${contentOf}, and the service runs as ${serviceUser}: chown -R ${serviceUser} ${shellWord(path)}`,
     );
-  if (write === 'no' && isServiceUser) return fail(`${serviceUser} may not write there: chown ${serviceUser} ${path}`);
+  if (write === 'no' && isServiceUser)
+    return fail(`${serviceUser} may not write there: chown ${serviceUser} ${shellWord(path)}`);
   if (report?.mounted === false)
     return fail(
       `the service does not use it: ${report.because ?? 'it does not say why'}. If it is right here, the unit does not let the service write there (ReadWritePaths)`,

@@ -51,6 +51,10 @@ export function spanText(spanMs: number): string {
   return `${Math.floor(seconds / 86_400)} d`;
 }
 
+/** A word of a command that a person may copy into a shell. */
+export const shellWord = (word: string): string =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+
 /** Ids as people read them; restic shows as many digits. */
 export const shortId = (id: string): string => id.slice(0, 8);
 
@@ -116,7 +120,7 @@ function pieces(word: string, columns: number): string[] {
 const INDENT = '  ';
 
 /** The shortest lines that a text is broken into: a terminal may say that it has one column, or two. */
-const TEXT_COLUMNS_MIN = 20;
+export const TEXT_COLUMNS_MIN = 20;
 
 /** A text on the lines of a terminal of so many columns: by default those of stdout. */
 export const onTerminal = (text: string, columns = process.stdout.columns || COLUMNS): string =>

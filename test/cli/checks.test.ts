@@ -67,6 +67,8 @@ test('a check stands in 80 columns without a word that is cut, with its further 
   const words = lines.join(' ').split(/\s+/);
   for (const word of message.split(/\s+/)) t.true(words.includes(word), word);
   t.is(checkText(ok('clock', 'right\u001b[2J'), 80), 'ok       clock  right\\x1b[2J');
+  t.is(checkText(failed('alarm', 'a\nok       b'), 80), 'failed   alarm  a ok       b', 'no false line');
+  t.is(checkText(ok('clock', 'a clock that is right'), 2), 'ok       clock  a clock that\n         is right');
 });
 
 test('what does not answer in time is late, and what does is not', async t => {
@@ -172,7 +174,12 @@ test('state folder: others may not write there, nor own what is in it, and shoul
   is(t, of(0o40755), 'warning', /mode 755.*chmod 700/);
   is(t, of(0o40770), 'failed', /write.*mode 770.*chmod 700/);
   const foreign = [{ name: 'config', owner: 'root' }];
-  is(t, of(0o40700, { foreign }), 'failed', /config in it belongs to root.*chown -R scatterhoard/);
+  is(
+    t,
+    of(0o40700, { foreign }),
+    'failed',
+    /config in it belongs to root.*chown -R scatterhoard \/var\/lib\/scatterhoard\/config$/,
+  );
 });
 
 test('state room: little of it is a warning, and none a failure, inodes too', t => {
@@ -323,6 +330,8 @@ test('store: the folder is there, is this host’s, and may be written in', t =>
   is(t, storeOf(lookOf({ write: 'no' })), 'failed', /may not write there: chown/);
   is(t, storeOf(lookOf({ write: 'no' }), { isServiceUser: false }), 'ok', /there/);
   is(t, storeOf(lookOf({ contentOf: 'root' })), 'failed', /belongs to root.*chown -R scatterhoard/);
+  const spaced = storeOf(lookOf({ contentOf: 'root' }), { path: "/media/ann's disk" });
+  is(t, spaced, 'failed', /chown -R scatterhoard '\/media\/ann'\\''s disk'$/);
   is(t, storeOf(lookOf({ contentOf: undefined })), 'ok', /there/);
 });
 
