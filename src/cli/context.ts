@@ -16,6 +16,7 @@ import {
   ownStateFolder,
   type StatePlaces,
   type StateSaid,
+  stateCandidates,
   stateSaid,
 } from './state-folder.js';
 import { onTerminal, printable } from './text.js';
@@ -73,6 +74,11 @@ export class Context {
 
   get stateSaid(): StateSaid {
     return stateSaid(this.#places);
+  }
+
+  /** Where the state folder may be: these folders are not looked at yet. */
+  get stateCandidates(): readonly string[] {
+    return stateCandidates(this.#places);
   }
 
   /** @throws ClusterError NO_STATE_FOLDER, CONTROL_FORBIDDEN */

@@ -7,7 +7,7 @@
  */
 import { Command } from 'commander';
 import { ClusterError } from '../core/fault.js';
-import type { Check, CheckResult } from './check.js';
+import { type Check, type CheckResult, failed } from './check.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import type { Run } from './run.js';
@@ -29,11 +29,20 @@ async function doctor(context: Context): Promise<ExitCode> {
 
 /** @throws ClusterError NO_STATE_FOLDER, NO_CLUSTER, CONTROL_FORBIDDEN, after what can be checked all the same */
 async function* examine(context: Context): AsyncGenerator<Check> {
+  const [{ checkMachine, NOTHING_KNOWN }, { LATE_TEXT, lateAmong }] = await Promise.all([
+    import('./machine-checks.js'),
+    import('./look.js'),
+  ]);
+  const late = await lateAmong(context.stateCandidates, context.signal);
+  if (late !== undefined) {
+    yield* await checkMachine({ ...NOTHING_KNOWN, mayRun: true });
+    yield failed('state-folder', `${late}: ${LATE_TEXT}. Nothing in it can be looked at`);
+    return;
+  }
   let stateDir: string;
   try {
     stateDir = context.clusterFolder();
   } catch (error) {
-    const { checkMachine, NOTHING_KNOWN } = await import('./machine-checks.js');
     const mayRun = error instanceof ClusterError && error.code === 'CONTROL_FORBIDDEN';
     yield* await checkMachine({ ...NOTHING_KNOWN, mayRun });
     throw error;

@@ -6,6 +6,8 @@
  */
 import { messageOf } from '../core/fault.js';
 import { setApart } from '../platform/disk.js';
+import { readdir, stat } from '../platform/disk-calls.js';
+import { orAborted } from '../platform/or-aborted.js';
 import { systemCode } from '../store/own-folder.js';
 
 /**
@@ -35,6 +37,20 @@ export async function lookApart<Seen>(
   setApart(folder);
   const seen = await inTime(look(folder).catch(unseen));
   return seen === LATE ? { kind: LATE } : seen;
+}
+
+/**
+ * The first of some folders that is there, if its disk does not answer: whoever looks into it in another way then waits
+ * for ever, and hears no signal.
+ */
+export async function lateAmong(folders: readonly string[], signal: AbortSignal): Promise<string | undefined> {
+  for (const folder of folders) {
+    const looking = lookApart(folder, async () => [await stat(folder), await readdir(folder)]);
+    const seen = await orAborted(looking, signal);
+    const kind = 'kind' in seen ? seen.kind : 'seen';
+    if (kind !== 'absent') return kind === LATE ? folder : undefined;
+  }
+  return undefined;
 }
 
 function unseen(error: unknown): Unseen {

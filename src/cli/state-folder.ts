@@ -29,8 +29,7 @@ export function ownStateFolder(places: StatePlaces, command: WritingCommand): st
 }
 
 function foundFolder(places: StatePlaces, isThere: (path: string) => boolean): string {
-  const said = saidFolder(places);
-  const candidates = said === undefined ? usualFolders(places.environment) : [said];
+  const candidates = stateCandidates(places);
   const found = candidates.find(path => isThere(path));
   if (found !== undefined) return found;
   throw new ClusterError(
@@ -43,11 +42,10 @@ function foundFolder(places: StatePlaces, isThere: (path: string) => boolean): s
 
 /** Where `init` and `join` put a new state folder; it may exist already. @throws ClusterError STATE_OF_ANOTHER_USER */
 export function newStateFolder(places: StatePlaces, command: WritingCommand): string {
-  const said = saidFolder(places);
-  const folders = said === undefined ? usualFolders(places.environment) : [said];
+  const folders = stateCandidates(places);
   return (
     folders.find(path => isFolder(path, command)) ??
-    said ??
+    saidFolder(places) ??
     (places.isRoot ? SYSTEM_STATE_FOLDER : folders.at(-1)) ??
     SYSTEM_STATE_FOLDER
   );
@@ -64,6 +62,12 @@ export function stateSaid({ option, environment }: StatePlaces): StateSaid {
 function saidFolder({ option, environment }: StatePlaces): string | undefined {
   const said = option ?? (environment.CLUSTER_STATE || undefined);
   return said === undefined ? undefined : resolve(said);
+}
+
+/** Where the state folder may be; the first that exists is it. */
+export function stateCandidates(places: StatePlaces): readonly string[] {
+  const said = saidFolder(places);
+  return said === undefined ? usualFolders(places.environment) : [said];
 }
 
 function usualFolders(environment: StatePlaces['environment']): readonly string[] {

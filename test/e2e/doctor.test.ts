@@ -234,6 +234,19 @@ test('a source whose server is away is late, and holds up neither the rest nor t
   t.is(away.told.at(-1)?.name, 'source-snapshot');
 });
 
+test('a state folder whose disk does not answer is told, and does not hold up the end', async t => {
+  const why = whyNoFolderAway();
+  if (why !== undefined) return skip(t, why);
+  const host = new RealCluster(t).add('imac');
+  await host.init();
+  const folder = new FolderAway(t, host.state);
+  folder.goAway();
+  const away = await examine(host);
+  t.is(away.code, 1);
+  t.deepEqual(Object.keys(away.wrong), ['state-folder']);
+  t.regex(away.wrong['state-folder'] ?? '', /imac\.state: its disk has not answered for 15 s/);
+});
+
 test('without a cluster the machine is looked at, and then the command exits 10; a damaged configuration is told', async t => {
   const { code, out, err } = await run(['doctor']);
   t.is(code, 10);
