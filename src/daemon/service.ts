@@ -90,10 +90,13 @@ export interface Service {
   replicas(request: ReplicasRequest, signal: AbortSignal): AsyncIterable<ReplicaReport | LackingEntries>;
   /**
    * Why each member has a copy of the parcel, or has none, in the order in which they are to have them.
-   * @throws ClusterError SNAPSHOT_GONE when no configured source wants it
+   * @throws ClusterError SNAPSHOT_GONE when no configured source wants it; HOST_UNTRUSTED, here
    */
   explain(request: { readonly parcel: ParcelId }, signal: AbortSignal): Promise<ExplainReport>;
-  /** Every wanted parcel and its holders: the layout without file names, as the simulator takes it. */
+  /**
+   * Every wanted parcel and its holders: the layout without file names, as the simulator takes it.
+   * @throws ClusterError HOST_UNTRUSTED: this host is not told who has copies
+   */
   placements(signal: AbortSignal): AsyncIterable<PlacementReport>;
 
   /** Reads every copy in this host's stores at once, whatever its own scrubs have read. Reports progress after each parcel; the last report is the verdict. */

@@ -90,6 +90,7 @@ export class Whereabouts {
 
   explain(parcel: ParcelId): ExplainReport {
     const { known, roster } = this.#options;
+    this.#mustSeeCopies();
     const explained = known.explain(parcel);
     if (explained === undefined) {
       const why = 'its snapshot is listed no more, or its source is not configured';
@@ -112,6 +113,7 @@ export class Whereabouts {
 
   async *placements(): AsyncGenerator<PlacementReport> {
     const { known, names, origin, roster } = this.#options;
+    this.#mustSeeCopies();
     for (const sourceId of names.all()) {
       const source = names.nameOf(sourceId);
       const want = known.copiesWanted(sourceId) ?? 0;
@@ -126,6 +128,20 @@ export class Whereabouts {
         yield { parcel: id, key, bytes, source, sourceId, listed, atOrigin: newest && isAtOrigin, want, holders };
       }
     }
+  }
+
+  /**
+   * An untrusted host is told of copies by chance alone: after a start it would say that all is lost with this host.
+   * @throws ClusterError HOST_UNTRUSTED
+   */
+  #mustSeeCopies(): void {
+    const { roster } = this.#options;
+    if (roster.member(roster.self)?.trust !== 'untrusted') return;
+    throw new ClusterError(
+      'HOST_UNTRUSTED',
+      'this host is untrusted, and is not told which hosts have copies: ask on a trusted one',
+      { blame: 'operator' },
+    );
   }
 
   async #newestOf(spec: string, signal: AbortSignal): Promise<{ source: SourceId; snapshot: ObjectId; under: Buffer }> {

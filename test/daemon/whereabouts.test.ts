@@ -7,11 +7,14 @@ import { aSource, ScratchSource } from '../catalog/scratch-source.js';
 
 const DRAINING = ['live', 'dead'].map(liveness => ({ host: 'nas', counts: false, liveness }));
 
+interface HostChanges {
+  readonly archived?: boolean;
+  readonly missing?: string;
+  readonly trust?: string;
+}
+
 /** Whereabouts of a source with two large files, each alone in its parcel, and what is asked of them. */
-async function aHost(
-  t: ExecutionContext,
-  { archived = false, missing }: { archived?: boolean; missing?: string } = {},
-) {
+async function aHost(t: ExecutionContext, { archived = false, missing, trust = 'trusted' }: HostChanges = {}) {
   const source = new ScratchSource(t);
   source.write({ 'a.raw': Buffer.alloc(9_000_000, 1), 'b.raw': Buffer.alloc(9_000_000, 2) });
   await source.take();
@@ -52,7 +55,11 @@ async function aHost(
     objects: source.objects,
     roster: {
       nameOf: (host: string) => host,
-      member: (host: string) => ({ state: host === 'nas' ? 'draining' : 'active' }),
+      self: 'imac',
+      member: (host: string) => ({
+        state: host === 'nas' ? 'draining' : 'active',
+        trust: host === 'imac' ? trust : 'trusted',
+      }),
     },
     origin: { missing: () => missing },
     names: { all: () => [aSource], nameOf: () => 'photos', isArchived: () => archived },
@@ -129,4 +136,11 @@ test('what nobody wants is not explained, and what is explained has names', asyn
     code: 'SNAPSHOT_GONE',
     message: /no host is to have copies of parcel gone/,
   });
+});
+
+test('an untrusted host, which is not told of copies, says so, and not that all would be lost', async t => {
+  const { whereabouts } = await aHost(t, { trust: 'untrusted' });
+  const refused = { code: 'HOST_UNTRUSTED', message: /ask on a trusted one/ };
+  t.throws(() => whereabouts.explain('p' as ParcelId), refused);
+  await t.throwsAsync(whereabouts.placements().next(), refused);
 });
