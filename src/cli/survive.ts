@@ -44,7 +44,7 @@ interface UnitLoss extends Unit {
 export const surviveCommand = (run: Run): Command =>
   new Command('survive')
     .description(
-      'which hosts can be lost, and what would go with them; exit code 20 when so many take something for good',
+      'which hosts can be lost, and what would go with them; exit code 20 when so many take something for good, or it is lost already',
     )
     .option('--lose <n>', 'how many at once; default: as many as it takes until something is lost', countArgument)
     .action(run(survive));
@@ -75,9 +75,11 @@ async function survive(context: Context, { lose }: SurviveOptions): Promise<Exit
     await context.print('');
     if (gone > 0) await context.print(`${countText(gone, 'parcel')} lost already: no host has a copy, and no origin`);
     if (parcels.length === 0) await context.print('no snapshot lists anything yet');
-    else await showWorst(context, { worst, nameOf, sources, isSearched: lose === undefined });
+    else if (gone < parcels.length)
+      await showWorst(context, { worst, nameOf, sources, isSearched: lose === undefined, isSomeGone: gone > 0 });
   }
-  return worst.lost.parcels > 0 && worst.lose <= (lose ?? 1) ? EXIT.underReplicated : EXIT.ok;
+  const takesMore = worst.lost.parcels > 0 && worst.lose <= (lose ?? 1);
+  return gone > 0 || takesMore ? EXIT.underReplicated : EXIT.ok;
 }
 
 async function showWorst(
@@ -87,16 +89,21 @@ async function showWorst(
     nameOf,
     sources,
     isSearched,
+    isSomeGone,
   }: {
     readonly worst: WorstLoss;
     readonly nameOf: (host: number) => string;
     readonly sources: readonly SourceLoss[];
     /** It is the first that takes something: fewer hosts take nothing. */
     readonly isSearched: boolean;
+    /** Some parcels are lost already. */
+    readonly isSomeGone: boolean;
   },
 ): Promise<void> {
   if (isSearched && worst.exact && worst.lose > 1)
-    await context.print(`${anyText(worst.lose - 1)} can be lost: nothing would be gone for good`);
+    await context.print(
+      `${anyText(worst.lose - 1)} can be lost: nothing ${isSomeGone ? 'more ' : ''}would be gone for good`,
+    );
   for (const line of [...lossLines(worst, nameOf), ...sourceLines(sources)]) await context.print(printable(line));
 }
 

@@ -79,6 +79,16 @@ test('what is lost already is told: a dead host is no place, nor is its source',
   t.regex(out, /\nmini\t1 parcel \(1 MB\)\t1 parcel \(1 MB\)\n/);
 });
 
+test('where something is lost already, no loss is called harmless', async t => {
+  const hosts = [named('imac', 1, { state: 'dead' }), named('mini', 2), named('nas', 3)];
+  const some = await cluster(['--state', await serving(t, [placement([]), placement([2, 3])], hosts), 'survive']);
+  t.is(some.code, 20);
+  t.regex(some.out, /\nany one host can be lost: nothing more would be gone for good\n/);
+  const all = await cluster(['--state', await serving(t, [placement([])], hosts), 'survive']);
+  t.is(all.code, 20);
+  t.true(all.out.endsWith('\n1 parcel lost already: no host has a copy, and no origin\n'), all.out);
+});
+
 test('survive refuses to lose more hosts than there are', async t => {
   const { code, err } = await cluster(['--state', await serving(t, []), 'survive', '--lose', '5']);
   t.is(code, 2);
