@@ -120,6 +120,7 @@ export class Dropping {
   readonly #pressed = new Set<StoreId>();
   /** Rows whose drop is due while `ATTEMPTS_MAX` attempts run. */
   readonly #queue = new Set<Row>();
+  #isPaused = false;
 
   constructor(context: DroppingContext) {
     this.#of = context;
@@ -151,6 +152,14 @@ export class Dropping {
   /** An attempt is under way. */
   isDropping(row: Row): boolean {
     return this.#byRow.has(row);
+  }
+
+  /** While the host is paused no attempt begins, and none goes on but those that have committed. Grants are given. */
+  pause(paused: boolean): void {
+    this.#isPaused = paused;
+    if (!paused) return;
+    this.#queue.clear();
+    for (const attempt of [...this.#byRow.values()]) if (attempt.stage !== 'committing') this.#abort(attempt);
   }
 
   /** An attempt, or a read for another's grant, is under way. */
@@ -252,7 +261,7 @@ export class Dropping {
     }: { readonly verdict: DropVerdict; readonly grantable: number; readonly granters: readonly HostId[] },
   ): void {
     if (verdict.act === 'wait') this.#of.marks.lookLater(row, verdict.untilMs);
-    if (verdict.act !== 'drop') return;
+    if (verdict.act !== 'drop' || this.#isPaused) return;
     // A host that has just yielded is reading for the other. Beginning again before that read is done would deny the
     // grant after all, and so on for ever (progress.pml). The end of the read brings the row up again.
     if (this.#generations.has(row)) return;

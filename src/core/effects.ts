@@ -115,6 +115,8 @@ export type Input =
    * meanwhile.
    */
   | { readonly is: 'store-hangs'; readonly nowMs: number; readonly store: StoreId; readonly hangs: boolean }
+  /** A person wants this host to begin nothing of its own accord for a while, or that while is over. */
+  | { readonly is: 'paused'; readonly nowMs: number; readonly paused: boolean }
   /** The changes made by a head that is newer than ours, verified, with its snapshots and pages at hand. */
   | {
       readonly is: 'wanted';

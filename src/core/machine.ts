@@ -320,6 +320,12 @@ export class Machine {
       case 'store-hangs':
         this.#ownHoldings.hangs(input.store, input.hangs);
         return;
+      case 'paused':
+        this.#pursuing.pause(input.paused);
+        this.#dropping.pause(input.paused);
+        // What was due meanwhile is looked at once more.
+        if (!input.paused) this.#marks.wanted();
+        return;
       case 'wanted':
         this.#headInForce(input);
         return;

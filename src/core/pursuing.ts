@@ -8,6 +8,9 @@
  * What our own stores have all of, such as a renamed folder, comes over no link, and is not looked at once more if it
  * may be taken. Room is reserved from before the claim until the fetch has ended (I6).
  *
+ * While the host is paused it claims nothing and takes nothing over. It says no word of that: its turn passes, as that
+ * of a host that is away, and the next one takes the parcel.
+ *
  * Driven by the machine.
  */
 import type { Chance } from './chance.js';
@@ -116,6 +119,7 @@ export class Pursuing {
   #renewDueMs = Number.POSITIVE_INFINITY;
   /** The pace in the last heartbeat. */
   #toldPace = 0;
+  #isPaused = false;
 
   constructor(context: PursuingContext) {
     this.#of = context;
@@ -183,6 +187,13 @@ export class Pursuing {
   /** True when this host pursues the row and has announced its claim. */
   claims(row: Row): boolean {
     return this.#pursuits.get(row)?.isClaimed === true;
+  }
+
+  /** What is being fetched goes on; claims whose fetch has not begun are withdrawn, so that nobody waits for them. */
+  pause(paused: boolean): void {
+    this.#isPaused = paused;
+    if (paused) this.#abandonNotBegun();
+    else this.#version += 1;
   }
 
   /** Claims, fetches and renews what is due. Called after every row that may have changed was looked at. */
@@ -308,7 +319,7 @@ export class Pursuing {
           return;
         }
         this.#fitting.lacks(row);
-        if (!this.#room.hangsAny())
+        if (!this.#isPaused && !this.#room.hangsAny())
           this.#of.relocating.considerStuck(row, { copies: count.copies, claims: view.claims });
         return;
       default:
@@ -342,7 +353,7 @@ export class Pursuing {
   // ----------------------------------------------------------------------------------------------------------- claims
 
   #claimReady(): void {
-    if (this.#ready.size === 0) return;
+    if (this.#isPaused || this.#ready.size === 0) return;
     if (this.#claimsSoughtOf === this.#claimsVersion && this.#nowMs < this.#claimsDueMs) return;
     const completeAtMs = this.#hosts.viewCompleteAtMs(this.#nowMs);
     if (completeAtMs > this.#nowMs) return;
@@ -450,7 +461,7 @@ export class Pursuing {
   /** Takes a parcel over from a host that is too full. @returns false when it cannot. */
   takeOver(row: Row): boolean {
     if (this.#pursuits.has(row) || this.#pursuits.size >= PURSUITS_MAX || this.#of.here.isHeldToStay(row)) return false;
-    if (!mayTakeCopies(this.#member)) return false;
+    if (this.#isPaused || !mayTakeCopies(this.#member)) return false;
     if (this.#wanted.originsOf(row).includes(this.#of.self) || this.#fitting.placeFor(row) === undefined) return false;
     const kept = this.#of.relocating.giveRoomBack(row);
     // As for a claim: the disk may have refused since what was kept.
@@ -637,9 +648,10 @@ export class Pursuing {
     this.#abandonNotBegun(store);
   }
 
-  #abandonNotBegun(store: StoreId): void {
+  /** @param store default: any */
+  #abandonNotBegun(store?: StoreId): void {
     for (const pursuit of [...this.#pursuits.values()])
-      if (pursuit.store === store && pursuit.stage !== 'fetching') this.#abandon(pursuit);
+      if ((store ?? pursuit.store) === pursuit.store && pursuit.stage !== 'fetching') this.#abandon(pursuit);
   }
 
   storeGone(store: StoreId): void {

@@ -13,7 +13,8 @@ const self = parseHostId('1'.repeat(32));
 const origin = parseHostId('2'.repeat(32));
 const store = parseStoreId('3'.repeat(32));
 
-test('a parcel is not taken over into room that was kept for it and that the disk has refused since', t => {
+/** A host that could take a parcel over. */
+function aTaker() {
   const table = new ParcelTable();
   const room = new Room();
   room.measured({ store, lentBytes: 1_000 * MIB, usedBytes: 0, draining: false });
@@ -43,7 +44,12 @@ test('a parcel is not taken over into room that was kept for it and that the dis
     wanted: { originsOf: () => [origin], knownOriginOf: () => origin },
     hosts: { get: () => undefined },
   } as unknown as PursuingContext);
+  const reservedBytes = () => [...room.stores()][0]?.reservedBytes;
+  return { room, row, kept, pursuing, reservedBytes };
+}
 
+test('a parcel is not taken over into room that was kept for it and that the disk has refused since', t => {
+  const { room, row, kept, pursuing, reservedBytes } = aTaker();
   // Refused once, and by now believed again to have what it lends: so room is kept there.
   room.refused(store, 100 * MIB, 0);
   t.true(room.liftCeilings(room.dueMs));
@@ -52,5 +58,12 @@ test('a parcel is not taken over into room that was kept for it and that the dis
   // A fetch that was under way is refused after all.
   room.refused(store, 10 * MIB, room.dueMs);
   t.false(pursuing.takeOver(row));
-  t.is([...room.stores()][0]?.reservedBytes, 0);
+  t.is(reservedBytes(), 0);
+});
+
+test('a paused host takes nothing over', t => {
+  const { row, pursuing, reservedBytes } = aTaker();
+  pursuing.pause(true);
+  t.false(pursuing.takeOver(row));
+  t.is(reservedBytes(), 0);
 });
