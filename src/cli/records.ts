@@ -112,6 +112,7 @@ export const statusRecord = (report: StatusReport): JsonRecord => ({
   cluster_id: report.clusterId,
   host: report.host,
   host_id: report.hostId,
+  paused_until: timeRecord(report.pausedUntilMs),
   config_version: report.configVersion,
   addresses: report.addresses,
   protected: report.protected,

@@ -15,7 +15,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { hostsTable } from './hosts.js';
 import { statusRecord } from './records.js';
 import type { Run } from './run.js';
-import { coloured, countText, printable, shortId, spanText, tableText } from './text.js';
+import { coloured, countText, printable, shortId, spanText, tableText, timeText } from './text.js';
 import { limitsOnlyWaiting, timeLimit } from './time-limit.js';
 
 interface StatusOptions {
@@ -127,6 +127,9 @@ async function show(context: Context, status: StatusReport): Promise<void> {
   const words = [
     `cluster ${status.cluster}`,
     `host ${status.host}`,
+    ...(status.pausedUntilMs === undefined
+      ? []
+      : [coloured('yellow', `paused until ${timeText(status.pausedUntilMs)}`)]),
     `configuration ${status.configVersion}`,
     status.protected ? coloured('green', 'protected') : coloured('yellow', 'not protected'),
     status.settled ? 'settled' : pendingText(status.pending),

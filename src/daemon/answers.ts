@@ -33,6 +33,7 @@ import type { Orders } from './orders.js';
 import type { Origin } from './origin.js';
 import type { OwnScrubs } from './own-scrubs.js';
 import type { OwnStores } from './own-stores.js';
+import type { Pausing } from './pausing.js';
 import { Protecting } from './protecting.js';
 import type { Protections } from './protection.js';
 import type { Roster } from './roster.js';
@@ -60,6 +61,8 @@ import type {
   InviteRequest,
   LiveDiffReport,
   LiveDiffRequest,
+  PauseReport,
+  PauseRequest,
   PlacementReport,
   ProtectionReport,
   RemovedTreeReport,
@@ -67,6 +70,7 @@ import type {
   ReplicasRequest,
   Resolved,
   ResolveRequest,
+  ResumeReport,
   RevokeRequest,
   ScrubReport,
   Service,
@@ -102,6 +106,7 @@ export interface AnswersOptions {
   readonly scrubs: Pick<OwnScrubs, 'progress'>;
   readonly scrub: (signal: AbortSignal) => AsyncGenerator<ScrubReport>;
   readonly drill: SelfTestOptions['drill'];
+  readonly pausing: Pausing;
   readonly alarms: Alarms;
   readonly clock: Clock;
   /** Asks every other connected member, except `without`, what it has. */
@@ -158,6 +163,14 @@ export class Answers implements Service {
 
   async hosts(): Promise<readonly HostReport[]> {
     return this.#status.hosts();
+  }
+
+  async pause({ forMs }: PauseRequest): Promise<PauseReport> {
+    return { untilMs: await this.#options.pausing.pause(forMs) };
+  }
+
+  async resume(): Promise<ResumeReport> {
+    return { wasPaused: await this.#options.pausing.resume() };
   }
 
   // ------------------------------------------------------------------------------------------------------ configuration

@@ -45,6 +45,8 @@ export function serviceAt(stateDir: string): Service {
     status: signal => plain('status', undefined, signal),
     statusChanges: signal => stream('statusChanges', undefined, signal),
     hosts: signal => plain('hosts', undefined, signal),
+    pause: (request, signal) => plain('pause', request, signal),
+    resume: signal => plain('resume', undefined, signal),
     configHistory: signal => stream('configHistory', undefined, signal),
     configAt: (request, signal) => plain('configAt', request, signal),
     configRollback: (request, signal) => plain('configRollback', request, signal),

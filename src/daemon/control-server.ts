@@ -90,6 +90,8 @@ const REQUESTS = {
   status: nothing,
   statusChanges: nothing,
   hosts: nothing,
+  pause: z.strictObject({ forMs: z.int().min(1) }),
+  resume: nothing,
   configShow: nothing,
   configHistory: nothing,
   configAt: z.strictObject({ version: z.int().min(1) }),

@@ -23,6 +23,7 @@ import type { Orders } from './orders.js';
 import type { Origin } from './origin.js';
 import type { OwnScrubs } from './own-scrubs.js';
 import type { OwnStores } from './own-stores.js';
+import type { Pausing } from './pausing.js';
 import type { Protections } from './protection.js';
 import type { Roster } from './roster.js';
 import { scrub } from './scrub.js';
@@ -54,6 +55,7 @@ export interface ControlOptions {
   readonly isReachable: (host: HostId) => boolean;
   readonly alarmsOf: (host: HostId) => number | undefined;
   readonly clock: Clock;
+  readonly pausing: Pausing;
   readonly alarms: Alarms;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -63,7 +65,7 @@ export interface ControlOptions {
 export async function startControl(options: ControlOptions, teardown: Teardown): Promise<void> {
   const { stateDir, scratchFolder, membership, machine, roster, net, exchange, addresses, known, stores, storeHeads } =
     options;
-  const { origin, orders, protections, copies, trees, scrubs, isReachable, alarmsOf, clock, alarms, log, signal } =
+  const { origin, orders, protections, copies, trees, scrubs, isReachable, alarmsOf, clock, pausing, alarms, log, signal } =
     options;
   const { catalog, finder, mending } = known;
   const { doubted, dropper } = copies;
@@ -90,6 +92,7 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
     hasReachableHolder: parcel =>
       machine.known.holders(parcel).some(({ host }) => host !== roster.self && isReachable(host)),
     nameOf: source => roster.sourceName(source, [...catalog.sources()]),
+    pausing,
     alarms,
     log,
     signal,
@@ -128,6 +131,7 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
         until,
       ),
     drill: drillFrom,
+    pausing,
     alarms,
     clock,
     askMembers: without => {

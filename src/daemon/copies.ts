@@ -29,6 +29,7 @@ import { measure } from './measure.js';
 import type { ObjectFinder } from './object-finder.js';
 import type { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
+import type { Pausing } from './pausing.js';
 import { Recipes } from './recipes.js';
 import { Relocator } from './relocator.js';
 import type { Roster } from './roster.js';
@@ -50,6 +51,7 @@ export interface CopiesOptions {
   readonly finder: ObjectFinder;
   readonly origin: Origin;
   readonly timing: () => ClusterConfig['timing'];
+  readonly pausing: Pausing;
   readonly clock: Clock;
   readonly alarms: Alarms;
   readonly tell: (input: Unstamped) => void;
@@ -72,8 +74,24 @@ export interface Copies {
 }
 
 export function makeCopies(options: CopiesOptions, teardown: Teardown): Copies {
-  const { signer, boot, disk, machine, short, roster, net, stores, finder, origin, timing, clock, alarms, tell, log } =
-    options;
+  const {
+    signer,
+    boot,
+    disk,
+    machine,
+    short,
+    roster,
+    net,
+    stores,
+    finder,
+    origin,
+    timing,
+    pausing,
+    clock,
+    alarms,
+    tell,
+    log,
+  } = options;
   const recipes = new Recipes();
   teardown.defer(() => recipes.stop());
   const fetcher = new Fetcher({
@@ -137,7 +155,18 @@ export function makeCopies(options: CopiesOptions, teardown: Teardown): Copies {
   teardown.defer(() => relocator.stop());
   const doubted = new DoubtedCopies({ reader: dropper, stores, nonce: freshNonce, log });
   teardown.defer(() => doubted.stop());
-  const server = new FetchServer({ net, known: machine.known, stores, roster, live, recipes, doubted, clock, log });
+  const server = new FetchServer({
+    net,
+    known: machine.known,
+    stores,
+    roster,
+    live,
+    recipes,
+    doubted,
+    pausing,
+    clock,
+    log,
+  });
   return {
     fetcher,
     measure: effect => measure(effect, { stores, objects: finder, tell, log }),

@@ -1,6 +1,7 @@
 /**
  * Due runs: the snapshots of one source that are taken by themselves, at its times and after its changes. The schedule
- * continues from the last of them; after a run that failed, the next one waits a little.
+ * continues from the last of them; after a run that failed, the next one waits a little. One that falls into a pause is
+ * taken when that is over.
  */
 import type { Logger } from 'pino';
 import type { SourceId } from '../core/ids.js';
@@ -8,6 +9,7 @@ import type { SourceSetting } from '../membership/policy.js';
 import type { Alarms } from './alarms.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
+import type { Pausing } from './pausing.js';
 import { SourceSchedule } from './source-schedule.js';
 
 /** The wait after a run that failed, in ms. */
@@ -17,6 +19,7 @@ export interface DueRunsOptions {
   readonly source: SourceId;
   readonly catalog: Pick<CatalogKeeper, 'get'>;
   readonly clock: Clock;
+  readonly pausing: Pick<Pausing, 'isPaused' | 'whenOver'>;
   readonly alarms: Alarms;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -30,6 +33,8 @@ export class DueRuns {
   #setting: SourceSetting | undefined;
   /** Runs under way or waiting. The schedule continues when the last of them has ended. */
   #underWay = 0;
+  /** A run waits for the end of a pause. */
+  #isPutOff = false;
 
   constructor(options: DueRunsOptions) {
     this.#options = options;
@@ -49,9 +54,17 @@ export class DueRuns {
 
   /** A run is due now. */
   take(): void {
-    const { source, clock, log, run } = this.#options;
-    if (this.#setting === undefined) return;
+    const { source, clock, pausing, log, run } = this.#options;
+    if (this.#setting === undefined || this.#isPutOff) return;
     this.#schedule.rest();
+    if (pausing.isPaused) {
+      this.#isPutOff = true;
+      pausing.whenOver(() => {
+        this.#isPutOff = false;
+        this.take();
+      });
+      return;
+    }
     this.#underWay += 1;
     run().then(
       () => {
@@ -75,7 +88,7 @@ export class DueRuns {
   #arm(notBeforeMs = 0): void {
     const { source, alarms, signal } = this.#options;
     const setting = this.#setting;
-    if (setting === undefined || this.#underWay > 0 || signal.aborted) return;
+    if (setting === undefined || this.#underWay > 0 || this.#isPutOff || signal.aborted) return;
     if (this.#schedule.arm(setting, notBeforeMs)) alarms.clear('NEVER_DUE', source);
     else
       alarms.raise(

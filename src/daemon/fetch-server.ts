@@ -10,6 +10,9 @@
  * A large blob is fetched by one ask for its recipe and many for its ranges, several at once: to all rules here they
  * are one fetch. A peer that has begun a fetch is served to its end, unless it hardly moves while others wait
  * (served-rates.ts).
+ *
+ * While this host is paused it gives nobody what he can get from another holder: that is for another day's link. What is
+ * to be repaired or restored, and what only this host has, it gives as ever.
  */
 import type { Logger } from 'pino';
 import { NoRecipe } from '../catalog/recipe-maker.js';
@@ -37,6 +40,7 @@ import type { Clock } from './clock.js';
 import type { DoubtedCopies } from './doubted-copies.js';
 import type { LiveParcel, LiveParcels } from './live-parcels.js';
 import type { OwnStores } from './own-stores.js';
+import type { Pausing } from './pausing.js';
 import { heldPlace, type Recipes } from './recipes.js';
 import type { Roster } from './roster.js';
 import { endSlowest, ServedRate } from './served-rates.js';
@@ -70,6 +74,7 @@ export class FetchServer {
   readonly #live: LiveParcels;
   readonly #recipes: Recipes;
   readonly #doubted: Pick<DoubtedCopies, 'look'>;
+  readonly #pausing: Pick<Pausing, 'isPaused'>;
   readonly #clock: Clock;
   readonly #log: Logger;
   /** Which peers are being served which parcel. */
@@ -85,6 +90,7 @@ export class FetchServer {
     live,
     recipes,
     doubted,
+    pausing,
     clock,
     log,
   }: {
@@ -95,6 +101,7 @@ export class FetchServer {
     readonly live: LiveParcels;
     readonly recipes: Recipes;
     readonly doubted: Pick<DoubtedCopies, 'look'>;
+    readonly pausing: Pick<Pausing, 'isPaused'>;
     readonly clock: Clock;
     readonly log: Logger;
   }) {
@@ -105,6 +112,7 @@ export class FetchServer {
     this.#live = live;
     this.#recipes = recipes;
     this.#doubted = doubted;
+    this.#pausing = pausing;
     this.#clock = clock;
     this.#log = log;
   }
@@ -124,6 +132,7 @@ export class FetchServer {
       return recipe ? { kind: 'recipe', pages: noRecipe() } : { kind: 'blobs', parts: gone(request.blobs) };
     }
     const goesOn = ranges !== undefined && this.#isFetching(parcel, from);
+    if (!goesOn && this.#isLeftToOthers(request, from)) return busy;
     const verdict = goesOn
       ? 'serve'
       : decideServe({
@@ -144,6 +153,17 @@ export class FetchServer {
     return recipe
       ? { kind: 'recipe', pages: counted(this.#pages(request, how.signal), meteredPages), ...ending }
       : { kind: 'blobs', parts: counted(this.#parts(request, how), meteredParts), ...ending };
+  }
+
+  /** The host is paused, and another one that is up has the same to give. */
+  #isLeftToOthers({ parcel, purpose }: FetchRequest, asker: PeerName): boolean {
+    if (!this.#pausing.isPaused || purpose !== 'grab') return false;
+    const askers = this.#roster.hostOf(asker);
+    return this.#known
+      .holders(parcel)
+      .some(
+        ({ host, counts, liveness }) => counts && liveness === 'live' && host !== this.#roster.self && host !== askers,
+      );
   }
 
   #servedTo(peer: PeerName): number {

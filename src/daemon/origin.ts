@@ -38,6 +38,7 @@ import { MassChanges } from './mass-changes.js';
 import type { OnceCopied } from './once-copied.js';
 import { OwnHeads } from './own-heads.js';
 import { PARTIAL } from './partial.js';
+import type { Pausing } from './pausing.js';
 import type { Retainer, Retention } from './retention.js';
 import {
   type RunOptions,
@@ -84,6 +85,7 @@ export interface OriginOptions extends Omit<SnapshotRunsOptions, 'heads' | 'unli
   readonly known: Pick<Known, 'isClaimed'>;
   readonly brakes: Brakes;
   readonly hooks: Hooks;
+  readonly pausing: Pick<Pausing, 'isPaused' | 'whenOver'>;
   readonly retainer: Retainer;
   readonly onceCopied: OnceCopied;
   /** Why the source cannot be read now, if its disk does not answer. */

@@ -15,7 +15,7 @@ import { pause } from './pause.js';
 import { type ScrubProgress, ScrubWalk, type ScrubWalkOptions } from './scrub-walk.js';
 
 export interface OwnScrubsOptions
-  extends Pick<ScrubWalkOptions, 'reader' | 'nonce' | 'notes' | 'cycleMs' | 'isMoving' | 'clock' | 'log'> {
+  extends Pick<ScrubWalkOptions, 'reader' | 'nonce' | 'notes' | 'cycleMs' | 'isMoving' | 'isPaused' | 'clock' | 'log'> {
   readonly stores: Pick<OwnStores, 'answering' | 'mounted'>;
   readonly bytesOf: (parcel: ParcelId) => number | undefined;
   readonly log: Logger;

@@ -16,6 +16,7 @@ import { meetMembers } from './meet-members.js';
 import { OnceCopied } from './once-copied.js';
 import { Origin } from './origin.js';
 import type { OwnStores } from './own-stores.js';
+import type { Pausing } from './pausing.js';
 import type { Protections } from './protection.js';
 import { Retainer } from './retention.js';
 import type { Roster } from './roster.js';
@@ -41,6 +42,7 @@ export interface OwnSourcesOptions {
   readonly roster: Roster;
   readonly net: Pick<Net, 'clockAheadMs' | 'connected'>;
   readonly clock: Clock;
+  readonly pausing: Pausing;
   readonly alarms: Alarms;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -48,7 +50,7 @@ export interface OwnSourcesOptions {
 
 export async function makeOrigin(options: OwnSourcesOptions, teardown: Teardown): Promise<Origin> {
   const { stateDir, scratchFolder, signer, disk, known, protections, stores, sourceDisks, exchange } = options;
-  const { machine, names, roster, net, clock, alarms, log, signal } = options;
+  const { machine, names, roster, net, clock, pausing, alarms, log, signal } = options;
   const { catalog, forgotten, mending } = known;
   const { self } = roster;
   const brakes = new Brakes({ stateDir, nameOf: source => names.nameOf(source), alarms, log });
@@ -67,6 +69,7 @@ export async function makeOrigin(options: OwnSourcesOptions, teardown: Teardown)
     cache: disk.cache,
     beginScan: disk.beginScan,
     clock,
+    pausing,
     names,
     alarms,
     brakes,

@@ -10,6 +10,7 @@ import { takeLock } from '../platform/lock.js';
 import { posixFault } from '../platform/posix.js';
 import { countBoot } from './boot-counter.js';
 import { type Clock, steadyClock } from './clock.js';
+import { Pausing } from './pausing.js';
 import { RunningTime } from './running-time.js';
 import { openStateDisk, type StateDisk } from './state-disk.js';
 import { LOCK_NAME } from './state-owner.js';
@@ -22,6 +23,7 @@ export interface OwnState {
   readonly clock: Clock;
   readonly wallMs: () => number;
   readonly running: RunningTime;
+  readonly pausing: Pausing;
   readonly membership: Membership;
   readonly signer: Signer;
   /** This start's number. */
@@ -52,6 +54,21 @@ export async function openOwnState(
   running.start();
   teardown.defer(() => running.stop());
   const disk = await openStateDisk({ stateDir, signer, wallMs: wallMs(), log }, teardown);
+  const pausing = new Pausing({ stateDir, clock, log });
+  teardown.defer(() => pausing.stop());
   const scratchFolder = join(stateDir, 'catalog');
-  return { stateDir, scratchFolder, clock, wallMs, running, membership, signer, boot, previousBoot, disk, log };
+  return {
+    stateDir,
+    scratchFolder,
+    clock,
+    wallMs,
+    running,
+    pausing,
+    membership,
+    signer,
+    boot,
+    previousBoot,
+    disk,
+    log,
+  };
 }

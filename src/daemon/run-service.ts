@@ -124,7 +124,8 @@ async function serve(
 }
 
 /** What the machine knew before comes first, because it judges by that what it hears from now on. */
-async function recallSources({ tell, running, disk }: Host, { known, origin }: Parts): Promise<void> {
+async function recallSources({ tell, running, pausing, disk }: Host, { known, origin }: Parts): Promise<void> {
+  if (pausing.isPaused) tell({ is: 'paused', paused: true });
   tell({ is: 'was-off', forMs: running.offForMs });
   tell({ is: 'unwanted-before', parcels: disk.index.unwanted.all(running.beforeMs) });
   await known.catalog.open();
@@ -156,6 +157,7 @@ async function beginWork(host: Host, parts: Parts, teardown: Teardown): Promise<
   const { configurationUse, trees, stores, sourceDisks } = parts;
   teardown.defer(host.membership.onChange(() => configurationUse.begin()));
   configurationUse.begin();
+  teardown.defer(host.pausing.onChange(paused => host.tell({ is: 'paused', paused })));
   trees.start();
   // People come last, because all other parts answer their requests.
   await startControl({ ...host, ...parts }, teardown);

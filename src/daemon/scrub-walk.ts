@@ -56,6 +56,8 @@ export interface ScrubWalkOptions {
   readonly calls: () => { readonly begun: number; readonly isBusy: boolean };
   /** This host is fetching, or about to drop, copies. */
   readonly isMoving: () => boolean;
+  /** A person wants nothing of the kind now. */
+  readonly isPaused: () => boolean;
   readonly clock: Clock;
   /** Rejects with the signal's reason. */
   readonly pause: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -108,9 +110,9 @@ export class ScrubWalk {
   }
 
   async #step(signal: AbortSignal): Promise<void> {
-    const { store, answers, clock } = this.#options;
+    const { store, answers, isPaused, clock } = this.#options;
     // What a rescan has not read does not count yet.
-    if (!answers() || store.rescanDue) return this.#rest(LOOK_MS, signal);
+    if (!answers() || store.rescanDue || isPaused()) return this.#rest(LOOK_MS, signal);
     this.#cycle = this.#cycleNow();
     // A cycle without a parcel would be over at once, and what comes then would wait for the next one.
     if (store.presentCount === 0) this.#cycle = begunAt(clock.wallMs(), this.#cycle.endedMs);

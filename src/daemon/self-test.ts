@@ -2,13 +2,14 @@
  * Self-test: once a day of running time each origin restores a few of its files from their copies (drill.ts), so that
  * nobody learns only when it matters that they cannot be restored. A file that fails although a holder is up raises an
  * alarm, until a test finds no such file; `status` reports the files that fail because hosts are off anyway. A test in
- * which nothing came proves nothing, and ends no alarm.
+ * which nothing came proves nothing, and ends no alarm. One that falls into a pause is left out.
  */
 import type { Logger } from 'pino';
 import { escapePath } from '../catalog/path-text.js';
 import type { ObjectId, ParcelId, SourceId } from '../core/ids.js';
 import type { Alarms } from './alarms.js';
 import type { Drilled } from './drill.js';
+import type { Pausing } from './pausing.js';
 
 const EVERY_MS = 24 * 3_600_000;
 /** Wait after a start: hosts that start together must find each other first. */
@@ -29,6 +30,7 @@ export interface SelfTestOptions {
   /** True when some other host that is up says that it holds the parcel. */
   readonly hasReachableHolder: (parcel: ParcelId) => boolean;
   readonly nameOf: (source: SourceId) => string;
+  readonly pausing: Pick<Pausing, 'isPaused'>;
   readonly alarms: Alarms;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -53,9 +55,10 @@ export class SelfTest {
     clearTimeout(this.#timer);
   }
 
-  /** Tests all sources of this host. */
+  /** Tests all sources of this host, unless it is paused. */
   async run(): Promise<void> {
-    const { ownSources, log, signal } = this.#options;
+    const { ownSources, pausing, log, signal } = this.#options;
+    if (pausing.isPaused) return;
     for (const source of [...ownSources()]) {
       try {
         await this.#test(source);

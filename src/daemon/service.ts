@@ -33,6 +33,13 @@ export interface Service {
   /** Every member of the configuration, including revoked ones, by name. */
   hosts(signal: AbortSignal): Promise<readonly HostReport[]>;
 
+  /**
+   * This host begins nothing big of its own accord for a while, which replaces any pause before. It survives a restart.
+   * @throws ClusterError BAD_DURATION when that is too long
+   */
+  pause(request: PauseRequest, signal: AbortSignal): Promise<PauseReport>;
+  resume(signal: AbortSignal): Promise<ResumeReport>;
+
   configShow(signal: AbortSignal): Promise<ConfigReport>;
   /** The versions that this host has, the newest first. */
   configHistory(signal: AbortSignal): AsyncIterable<ConfigStepReport>;
@@ -152,6 +159,8 @@ export interface StatusReport {
   /** The answering host. */
   readonly host: string;
   readonly hostId: HostId;
+  /** Until when the answering host is paused; absent while it is not. */
+  readonly pausedUntilMs?: number;
   /** Version of the configuration in use. */
   readonly configVersion: number;
   /** Multiaddresses that this host listens on. */
@@ -288,6 +297,18 @@ export interface DrainRequest {
 export interface RevokeRequest {
   readonly host: string;
   readonly yes: boolean;
+}
+
+export interface PauseRequest {
+  readonly forMs: number;
+}
+
+export interface PauseReport {
+  readonly untilMs: number;
+}
+
+export interface ResumeReport {
+  readonly wasPaused: boolean;
 }
 
 // ── Configuration ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -22,6 +22,7 @@ import type { Origin } from './origin.js';
 import type { OwnScrubs } from './own-scrubs.js';
 import type { OwnStores } from './own-stores.js';
 import { pause } from './pause.js';
+import type { Pausing } from './pausing.js';
 import { fromFuture } from './retention.js';
 import type { Roster } from './roster.js';
 import type { Alarm, HostReport, HostState, HostStore, SourceReport, StatusReport } from './service.js';
@@ -46,6 +47,7 @@ export interface StatusReportsOptions {
   readonly scrubs: Pick<OwnScrubs, 'progress'>;
   readonly origin: Origin;
   readonly roster: Roster;
+  readonly pausing: Pick<Pausing, 'untilMs'>;
   readonly alarms: Alarms;
   readonly clock: Clock;
   /** Where this host listens. */
@@ -99,8 +101,9 @@ export class StatusReports {
   }
 
   async now(signal: AbortSignal): Promise<StatusReport> {
-    const { membership, known, roster, alarms, addresses } = this.#options;
+    const { membership, known, roster, pausing, alarms, addresses } = this.#options;
     const { configuration } = membership;
+    const { untilMs: pausedUntilMs } = pausing;
     const sources = await Promise.all(this.#options.names.all().map(source => this.#sourceReport(source, signal)));
     const { pursuits, fetches, othersClaims, attempts, relocations } = known.pending();
     return {
@@ -108,6 +111,7 @@ export class StatusReports {
       clusterId: configuration.cluster,
       host: roster.nameOf(roster.self),
       hostId: roster.self,
+      ...(pausedUntilMs === undefined ? {} : { pausedUntilMs }),
       configVersion: configuration.version,
       addresses: addresses(),
       sources,

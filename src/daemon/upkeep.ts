@@ -17,6 +17,7 @@ import type { KnownSources } from './known-sources.js';
 import type { Origin } from './origin.js';
 import { OwnScrubs } from './own-scrubs.js';
 import type { OwnStores } from './own-stores.js';
+import type { Pausing } from './pausing.js';
 import type { Protections } from './protection.js';
 import { RoomWatch } from './room-watch.js';
 import type { Roster } from './roster.js';
@@ -41,6 +42,7 @@ export interface UpkeepOptions {
   readonly short: ShortBlobs;
   readonly roster: Roster;
   readonly running: RunningTime;
+  readonly pausing: Pausing;
   readonly alarms: Alarms;
   readonly clock: Clock;
   readonly tell: (input: Unstamped) => void;
@@ -68,6 +70,7 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
     short,
     roster,
     running,
+    pausing,
     alarms,
     clock,
     tell,
@@ -134,6 +137,7 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
       const { fetches, attempts } = machine.known.pending();
       return fetches + attempts > 0;
     },
+    isPaused: () => pausing.isPaused,
     clock,
     log,
     signal,

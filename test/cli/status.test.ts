@@ -95,6 +95,16 @@ test('status says what is pending while it is not settled', async t => {
   );
 });
 
+test('status says until when the host is paused', async t => {
+  const stateDir = await serve(t, { status: async () => statusOf({ pausedUntilMs: Date.UTC(2026, 6, 1, 14, 30) }) });
+  const { out } = await cluster(['--state', stateDir, 'status']);
+  t.regex(out, /^cluster home · host imac · paused until 2026-07-01 14:30:00 · /);
+  const json = await cluster(['--state', stateDir, 'status', '--json']);
+  t.like(recordsOf(json.out), [{ paused_until: '2026-07-01T14:30:00.000Z' }]);
+  const unpaused = await serve(t, { status: async () => statusOf() });
+  t.like(recordsOf((await cluster(['--state', unpaused, 'status', '--json'])).out), [{ paused_until: null }]);
+});
+
 test('status --wait ends when the state is reached, not before, and shows the status of that moment', async t => {
   const stateDir = await serve(t, {
     status: async () => statusOf({ configVersion: 8 }),

@@ -65,6 +65,7 @@ export async function anOrigin(
     cache: source.cache,
     beginScan: () => () => undefined,
     clock: { nowMs: () => now.ms, wallMs: () => now.ms },
+    pausing: { isPaused: false },
     onceCopied: new OnceCopied({
       self,
       stateDir: source.folder,

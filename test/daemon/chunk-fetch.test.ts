@@ -106,6 +106,7 @@ class Cluster {
       live,
       recipes: this.recipes,
       doubted: { look: () => undefined },
+      pausing: { isPaused: false },
       clock: { nowMs: () => performance.now(), wallMs: () => Date.now() },
       log: SILENT,
     } as unknown as ConstructorParameters<typeof FetchServer>[0]).serve();

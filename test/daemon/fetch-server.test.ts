@@ -55,6 +55,7 @@ async function aServer(t: ExecutionContext, changes: Partial<ConstructorParamete
     roster: { isTrusted: () => true, hostOf: () => undefined },
     live: { find: async () => undefined },
     recipes: {},
+    pausing: { isPaused: false },
     clock: { nowMs: () => 0, wallMs: () => 0 },
     log: SILENT,
     ...changes,
@@ -189,6 +190,7 @@ async function aLargeServer(t: ExecutionContext) {
     roster: { isTrusted: () => true, hostOf: () => undefined },
     live: { find: async () => undefined },
     recipes: {},
+    pausing: { isPaused: false },
     clock: { nowMs: () => 0, wallMs: () => 0 },
     log: SILENT,
   } as unknown as ConstructorParameters<typeof FetchServer>[0]).serve();
@@ -218,6 +220,31 @@ async function aLargeServer(t: ExecutionContext) {
   };
   return { hog, other, request, hold, take };
 }
+
+test('a paused host leaves to another holder that is up what is fetched for new copies, and gives all else', async t => {
+  const disk = await TestHost.begin(t);
+  const store = await disk.mount();
+  await grab(store, PARCEL);
+  const holders = [{ host: 'other', counts: true, liveness: 'live' }];
+  const pausing = { isPaused: true };
+  const { ask } = await aServer(t, {
+    stores: { stores: () => [store] } as never,
+    roster: { self: 'here', isTrusted: () => true, hostOf: () => 'asker' } as never,
+    known: { wantedCopies: () => 2, copies: () => 1, holders: () => holders } as never,
+    pausing,
+  });
+  const gives = async (purpose: FetchPurpose): Promise<boolean> => (await ask(PARCEL, { purpose })).size > 0;
+  t.false(await gives('grab'));
+  t.true(await gives('repair'));
+  t.true(await gives('restore'));
+  for (const changed of [{ liveness: 'suspect' }, { counts: false }, { host: 'here' }, { host: 'asker' }]) {
+    holders.splice(0, 1, { host: 'other', counts: true, liveness: 'live', ...changed });
+    t.true(await gives('grab'), JSON.stringify(changed));
+  }
+  holders.splice(0, 1, { host: 'other', counts: true, liveness: 'live' });
+  pausing.isPaused = false;
+  t.true(await gives('grab'));
+});
 
 test('one member that takes nothing of what it asks for has four places, and the others are left', async t => {
   const { other, request, hold, take } = await aLargeServer(t);

@@ -67,6 +67,7 @@ async function aService(
     alarms: { list: () => [] },
     addresses: () => [],
     loopDelay: { report: () => ({ p99Ms: 0, maxMs: 0 }) },
+    pausing: { untilMs: undefined },
     clock: { nowMs: () => 0, wallMs: () => wallMs },
   } as unknown as ConstructorParameters<typeof Answers>[0]);
   return { answers, own, source, lost };

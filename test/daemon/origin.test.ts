@@ -51,6 +51,25 @@ test('a configuration that changes while a first snapshot is taken has no other 
   t.is(listed(), 1);
 });
 
+test('what is due while the host is paused is taken once, when that is over; what a person asks for is taken at once', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  const over: (() => void)[] = [];
+  const pausing = { isPaused: true, whenOver: (call: () => void) => void over.push(call) };
+  const { origin, configure, newest, catalog } = await anOrigin(t, source, { pausing });
+  for (let times = 0; times < 3; times += 1) {
+    configure();
+    await dueTimers();
+  }
+  t.false(origin.isBusy);
+  t.is(over.length, 1);
+  await origin.backup(aSource, { acceptChanges: false });
+  t.not(newest(), undefined);
+  pausing.isPaused = false;
+  for (const call of over) call();
+  await until('the run that was due', () => catalog.get(aSource)?.head.snapshots.length === 2);
+});
+
 test('a source that is missing is told to have no snapshot where it has none, and else that its snapshots are kept', async t => {
   const source = new ScratchSource(t);
   source.write({ 'file.txt': 'one' });

@@ -47,6 +47,7 @@ test('each store is read for itself; one that is mounted anew goes on when its f
         }),
     },
     bytesOf: () => 0,
+    isPaused: () => false,
     nonce: () => parseNonce('0e'.repeat(16)),
     notes: { get: id => notes.get(id), note: async (id, cycle) => void notes.set(id, cycle) },
     // So that the first rest is short.

@@ -53,6 +53,7 @@ class World {
       answers: () => this.answers,
       calls: () => ({ begun: 0, isBusy: this.isBusy }),
       isMoving: () => false,
+      isPaused: () => false,
       clock: { nowMs: () => this.nowMs, wallMs: () => this.wallMs },
       pause: async (ms, signal) => {
         this.pass(ms);
@@ -214,6 +215,17 @@ test('a busy disk is left alone until it is quiet, but not for longer than a day
   world.isBusy = false;
   await world.run({ ...options, calls }, () => world.nowMs > fromMs + 40 * HOUR_MS);
   t.is(world.reads.length, 3, 'nor between the calls of somebody else');
+});
+
+test('a paused host reads nothing, and goes on when the pause is over', async t => {
+  const world = new World();
+  let isPaused = true;
+  const options = world.optionsFor(aStore(new Set(idsOf(20))), { isPaused: () => isPaused });
+  await world.run(options, () => world.wallMs - world.beganWallMs > 3 * DAY_MS);
+  t.is(world.reads.length, 0);
+  isPaused = false;
+  await world.run(options, () => world.reads.length === 20);
+  t.is(world.reads.length, 20);
 });
 
 test('a store that hangs is left alone for as long as it does, and a read that it broke is made again', async t => {

@@ -18,6 +18,7 @@ function aSelfTest() {
   const alarms = new Alarms({ log, wallMs: () => 0 });
   const state = { found: [] as Drilled[], up: new Set<string>(), snapshot: 'ab'.repeat(32) as ObjectId | undefined };
   const asked: { readonly files: number; readonly bytes: number }[] = [];
+  const pausing = { isPaused: false };
   const test = new SelfTest({
     ownSources: () => [SOURCE],
     newestProtected: async () => state.snapshot,
@@ -27,11 +28,12 @@ function aSelfTest() {
     },
     hasReachableHolder: parcel => state.up.has(parcel),
     nameOf: () => 'pics',
+    pausing,
     alarms,
     log,
     signal: new AbortController().signal,
   });
-  return { test, state, asked, told: () => alarms.list().map(({ code, text }) => `${code}: ${text}`) };
+  return { test, state, asked, pausing, told: () => alarms.list().map(({ code, text }) => `${code}: ${text}`) };
 }
 
 test('what does not come though a holder is up is an alarm until all comes again', async t => {
@@ -65,6 +67,16 @@ test('hosts that are off are no alarm, and without a protected snapshot nothing 
   t.is(asked.length, 1);
   t.true((asked[0]?.bytes ?? Infinity) < 2 ** 30, 'no film goes over the network for a test');
   state.snapshot = undefined;
+  await selfTest.run();
+  t.is(asked.length, 1);
+});
+
+test('a paused host tests nothing', async t => {
+  const { test: selfTest, asked, pausing } = aSelfTest();
+  pausing.isPaused = true;
+  await selfTest.run();
+  t.is(asked.length, 0);
+  pausing.isPaused = false;
   await selfTest.run();
   t.is(asked.length, 1);
 });
