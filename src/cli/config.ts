@@ -4,6 +4,7 @@ import { Command, Option } from 'commander';
 import { ClusterError, messageOf } from '../core/fault.js';
 import type { ConfigReport, ConfigStepReport } from '../daemon/service.js';
 import { absolutePathArgument, countArgument } from './arguments.js';
+import { planConfig } from './config-plan.js';
 import type { Context, JsonRecord } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import type { Run } from './run.js';
@@ -39,6 +40,11 @@ export const configCommand = (run: Run): Command => {
     .argument('<file>', 'YAML; "-" for stdin')
     .option('--yes', YES_HELP)
     .action(run(apply));
+  config
+    .command('plan')
+    .description('what applying a policy would change and move; changes nothing, and needs no key')
+    .argument('<file>', 'YAML; "-" for stdin')
+    .action(run(plan));
   config
     .command('add-store')
     .description('let a host lend a folder; the folder must exist there')
@@ -109,20 +115,23 @@ async function rollback(context: Context, version: number, { yes }: { readonly y
 
 async function apply(context: Context, file: string, { yes }: { readonly yes?: boolean }): Promise<ExitCode> {
   const service = context.service();
-  const text = await readPolicy(file);
-  const fileName = file === '-' ? 'stdin' : file;
-  await tell(context, await service.configApply({ text, fileName, yes: yes === true }, context.signal));
+  const policy = await readPolicy(file);
+  await tell(context, await service.configApply({ ...policy, yes: yes === true }, context.signal));
   return EXIT.ok;
 }
 
-async function readPolicy(file: string): Promise<string> {
+async function plan(context: Context, file: string): Promise<ExitCode> {
+  return planConfig(context, await readPolicy(file));
+}
+
+async function readPolicy(file: string): Promise<{ readonly text: string; readonly fileName: string }> {
   if (file === '-') {
     const chunks: Buffer[] = [];
     for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-    return Buffer.concat(chunks).toString();
+    return { text: Buffer.concat(chunks).toString(), fileName: 'stdin' };
   }
   try {
-    return await readFile(file, 'utf8');
+    return { text: await readFile(file, 'utf8'), fileName: file };
   } catch (cause) {
     const why = messageOf(cause);
     throw new ClusterError('FILE_UNREADABLE', `cannot read the policy: ${why}. Nothing was changed.`, {

@@ -82,6 +82,7 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   NO_ADMIN_KEY: EXIT.notAllowed,
   NOT_A_MEMBER: EXIT.notAllowed,
   NOT_AN_ADMIN: EXIT.notAllowed,
+  POLICY_WITHHELD: EXIT.notAllowed,
   STATE_OF_ANOTHER_USER: EXIT.notAllowed,
   TOKEN_EXPIRED: EXIT.notAllowed,
   TOKEN_OTHER_CLUSTER: EXIT.notAllowed,

@@ -8,8 +8,9 @@ import { dirname, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Phase, PlanHost, PlanInput, PlanReport } from '../../sim/plan/plan.js';
+import type { Timing } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
-import type { HostReport } from '../daemon/service.js';
+import type { HostReport, PlacementReport } from '../daemon/service.js';
 import { readSize, SIZE_ALLOWED } from '../membership/policy-units.js';
 import { collected, countArgument } from './arguments.js';
 import type { Context } from './context.js';
@@ -18,6 +19,8 @@ import { lossFields, lossLines } from './loss-text.js';
 import { presentHosts, presentParcels } from './present-cluster.js';
 import type { Run } from './run.js';
 import { coloured, countText, printable, sizeText, tableText } from './text.js';
+
+export type { PlanReport };
 
 const HOSTS_DEFAULT = 10;
 const FILES_DEFAULT = 10_000;
@@ -126,10 +129,7 @@ async function simulate(context: Context, options: SimulateOptions): Promise<Exi
   checkNames(input, options);
   checkLoss(input);
   if (options.svg !== undefined) await needPlace(options.svg);
-  const { runPlan } = await import('../../sim/plan/plan.js');
-  const running = runPlan({ ...input, progress: progressOf(context) });
-  // Nothing is written behind the last word of progress, be it the report or that the run was interrupted.
-  const report = await running.finally(() => tellProgress(''));
+  const report = await running(context, input);
   if (context.json) for (const record of recordsOf(report)) await context.record(record);
   else await show(context, report, options);
   // Last: what was found in minutes is not lost with a picture that cannot be written after all.
@@ -138,6 +138,12 @@ async function simulate(context: Context, options: SimulateOptions): Promise<Exi
     if (!context.json) await context.print(printable(`picture: ${options.svg}`));
   }
   return report.phases.at(-1)?.short.parcels === 0 ? EXIT.ok : EXIT.underReplicated;
+}
+
+async function running(context: Context, input: PlanInput): Promise<PlanReport> {
+  const { runPlan } = await import('../../sim/plan/plan.js');
+  // Nothing is written behind the last word of progress, be it the report or that the run was interrupted.
+  return runPlan({ ...input, progress: progressOf(context) }).finally(() => tellProgress(''));
 }
 
 function progressOf({ signal }: Context): NonNullable<PlanInput['progress']> {
@@ -205,30 +211,40 @@ async function madeInput({
 
 /** The shape of this cluster, as the service sees it now. */
 async function presentInput(context: Context, options: SimulateOptions): Promise<PlanInput> {
-  const { seed, rate } = options;
   const hosts = await presentHosts(context);
-  const present = [];
-  for await (const { parcel, key, bytes, sourceId, atOrigin, want, holders } of presentParcels(context)) {
-    present.push({
-      ref: { id: parcel, key, bytes },
-      source: sourceId,
-      isNewest: atOrigin,
-      copiesWanted: want,
-      holders,
-    });
-  }
-  return {
-    seed,
-    hosts: hosts.map(host => hostOf(host, rate)),
-    present,
-    usedBytes: new Map(
-      hosts.flatMap(({ stores }) => stores.flatMap(({ id, usedBytes }) => (id === undefined ? [] : [[id, usedBytes]]))),
-    ),
-    timing: await context.service().timing(context.signal),
-    changes: { addHosts: options.addHost ?? [], remove: options.remove ?? [], copies: options.copies },
-    lose: options.lose,
-    bytesPerS: rate,
-  };
+  const parcels: PlacementReport[] = [];
+  for await (const parcel of presentParcels(context)) parcels.push(parcel);
+  return inputOf({ hosts, parcels, timing: await context.service().timing(context.signal) }, options);
+}
+
+interface RealCluster {
+  readonly hosts: readonly HostReport[];
+  readonly parcels: readonly PlacementReport[];
+  readonly timing: Timing;
+}
+
+const inputOf = ({ hosts, parcels, timing }: RealCluster, options: SimulateOptions): PlanInput => ({
+  seed: options.seed,
+  hosts: hosts.map(host => hostOf(host, options.rate)),
+  present: parcels.map(({ parcel, key, bytes, sourceId, atOrigin, want, holders }) => ({
+    ref: { id: parcel, key, bytes },
+    source: sourceId,
+    isNewest: atOrigin,
+    copiesWanted: want,
+    holders,
+  })),
+  usedBytes: new Map(
+    hosts.flatMap(({ stores }) => stores.flatMap(({ id, usedBytes }) => (id === undefined ? [] : [[id, usedBytes]]))),
+  ),
+  timing,
+  changes: { addHosts: options.addHost ?? [], remove: options.remove ?? [], copies: options.copies },
+  lose: options.lose,
+  bytesPerS: options.rate,
+});
+
+/** What comes of a cluster with these hosts, parcels and holders, until nothing moves any longer. */
+export async function simulateReal(context: Context, cluster: RealCluster): Promise<PlanReport> {
+  return running(context, inputOf(cluster, { rate: RATE_DEFAULT, lose: LOSE_DEFAULT, seed: SEED_DEFAULT }));
 }
 
 function hostOf({ id, name, domain, roaming, trust, state, stores }: HostReport, bytesPerS: number): PlanHost {
@@ -299,7 +315,7 @@ const nameIn =
   (number: number): string =>
     hosts[number]?.name ?? String(number);
 
-function phaseLines(phase: Phase): string[] {
+export function phaseLines(phase: Phase): string[] {
   const { what, movedBytes, boundMs, worst, short, overParcels } = phase;
   const tookMs = phase.endMs - phase.startMs;
   const lines = [coloured('bold', printable(what))];
@@ -347,6 +363,22 @@ function longSpan(ms: number): string {
 
 type PlanRecord = { readonly message_type: string } & Readonly<Record<string, unknown>>;
 
+export const phaseRecord = (phase: Phase): PlanRecord => ({
+  message_type: 'plan_phase',
+  what: phase.what,
+  moved: phase.movedBytes,
+  seconds: (phase.endMs - phase.startMs) / 1000,
+  // JSON has no Infinity; it stands for: not all of it fits.
+  bound_seconds: Number.isFinite(phase.boundMs) ? phase.boundMs / 1000 : null,
+  worst: { ...phase.worst, atMs: undefined, seconds: (phase.worst.atMs - phase.startMs) / 1000 },
+  short: phase.short.parcels,
+  short_bytes: phase.short.bytes,
+  makeable_bytes: phase.short.makeableBytes,
+  placeless: phase.short.placeless ?? null,
+  gone: phase.short.gone,
+  over: phase.overParcels,
+});
+
 function recordsOf(report: PlanReport): PlanRecord[] {
   const { loss, hosts } = report;
   return [
@@ -358,21 +390,7 @@ function recordsOf(report: PlanReport): PlanRecord[] {
       copies,
       gone,
     })),
-    ...report.phases.map(phase => ({
-      message_type: 'plan_phase',
-      what: phase.what,
-      moved: phase.movedBytes,
-      seconds: (phase.endMs - phase.startMs) / 1000,
-      // JSON has no Infinity; it stands for: not all of it fits.
-      bound_seconds: Number.isFinite(phase.boundMs) ? phase.boundMs / 1000 : null,
-      worst: { ...phase.worst, atMs: undefined, seconds: (phase.worst.atMs - phase.startMs) / 1000 },
-      short: phase.short.parcels,
-      short_bytes: phase.short.bytes,
-      makeable_bytes: phase.short.makeableBytes,
-      placeless: phase.short.placeless ?? null,
-      gone: phase.short.gone,
-      over: phase.overParcels,
-    })),
+    ...report.phases.map(phaseRecord),
     { message_type: 'plan_loss', ...lossFields(loss, nameIn(report)) },
     {
       message_type: 'plan',

@@ -22,6 +22,7 @@ import type { Alarms } from './alarms.js';
 import type { BlobSource } from './blob-source.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Clock } from './clock.js';
+import { configPlan } from './config-planning.js';
 import { Configuring } from './configuring.js';
 import { DatedTrees } from './dated-trees.js';
 import { Forgetting } from './forgetting.js';
@@ -43,6 +44,7 @@ import type {
   AddStore,
   BackupRequest,
   ConfigApply,
+  ConfigPlanReport,
   ConfigReport,
   ConfigRollback,
   ConfigStepReport,
@@ -197,6 +199,12 @@ export class Answers implements Service {
 
   configApply(request: ConfigApply): Promise<ConfigReport> {
     return this.#configuring.apply(request);
+  }
+
+  async configPlan({ text, fileName }: Omit<ConfigApply, 'yes'>): Promise<ConfigPlanReport> {
+    const { membership, known } = this.#options;
+    const planned = membership.admin.planPolicy({ text, file: fileName });
+    return configPlan({ planned, hosts: this.#status.hosts(), copiesNow: source => known.copiesWanted(source) });
   }
 
   configAddStore(addition: AddStore): Promise<ConfigReport> {

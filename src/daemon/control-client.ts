@@ -53,6 +53,7 @@ export function serviceAt(stateDir: string): Service {
     configShow: signal => plain('configShow', undefined, signal),
     timing: signal => plain('timing', undefined, signal),
     configApply: (request, signal) => plain('configApply', request, signal),
+    configPlan: (request, signal) => plain('configPlan', request, signal),
     configAddStore: (request, signal) => plain('configAddStore', request, signal),
     configAddSource: (request, signal) => plain('configAddSource', request, signal),
     invite: (request, signal) => plain('invite', request, signal),

@@ -98,6 +98,7 @@ const REQUESTS = {
   configRollback: z.strictObject({ version: z.int().min(1), yes: z.boolean() }),
   timing: nothing,
   configApply: z.strictObject({ text: z.string(), fileName: localPath, yes: z.boolean() }),
+  configPlan: z.strictObject({ text: z.string(), fileName: localPath }),
   configAddStore: z.strictObject({
     host: name,
     path: localPath,

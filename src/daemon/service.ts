@@ -57,6 +57,11 @@ export interface Service {
    * @throws ClusterError NEEDS_YES saying what it takes away, unless `yes`
    */
   configApply(request: ConfigApply, signal: AbortSignal): Promise<ConfigReport>;
+  /**
+   * What `configApply` would do. Changes nothing, and needs no key.
+   * @throws ClusterError POLICY_INVALID, POLICY_LAYOUT as `configApply`; POLICY_WITHHELD on a host that is not trusted
+   */
+  configPlan(request: Omit<ConfigApply, 'yes'>, signal: AbortSignal): Promise<ConfigPlanReport>;
   configAddStore(request: AddStore, signal: AbortSignal): Promise<ConfigReport>;
   configAddSource(request: AddSource, signal: AbortSignal): Promise<ConfigReport>;
   invite(request: InviteRequest, signal: AbortSignal): Promise<Invited>;
@@ -337,6 +342,26 @@ export interface ConfigApply {
   readonly fileName: string;
   /** The person has agreed to everything that it takes away. */
   readonly yes: boolean;
+}
+
+export interface ConfigPlanReport {
+  /** False when the text is in use already. */
+  readonly changed: boolean;
+  /** Phrases, as in the history. */
+  readonly changes: readonly string[];
+  /** What it would take away, for which `configApply` wants a yes: sentences. */
+  readonly losses: readonly string[];
+  readonly warnings: readonly string[];
+  /** Absent when nothing changes that the places of copies depend on. */
+  readonly moves?: {
+    /** As they would be: with the domains and stores of the new policy, and what these use now. */
+    readonly hosts: readonly HostReport[];
+    /** N of every source, archived ones too. */
+    readonly copies: readonly { readonly source: SourceId; readonly copies: number }[];
+    readonly timing: Timing;
+    /** What cannot be known before: sentences. */
+    readonly guesses: readonly string[];
+  };
 }
 
 /** `limit` and `reserve` are sizes as people write them ("300 GB"); at most one of them. */

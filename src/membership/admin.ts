@@ -9,9 +9,12 @@
  * membership.ts for admitted members. Specified in src/DESIGN.md, "How a host belongs to a cluster".
  */
 import type { Logger } from 'pino';
+import type { ClusterConfig } from '../core/cluster-config.js';
 import { ClusterError, messageOf } from '../core/fault.js';
+import { hashHex } from '../core/hash.js';
 import { type HostId, hexOf, type ObjectId, type SourceId } from '../core/ids.js';
 import type { Signer } from '../core/signed.js';
+import { changesBetween } from './config-history.js';
 import type { ConfigStore } from './config-store.js';
 import {
   type Configuration,
@@ -33,7 +36,8 @@ import type { Identity } from './identity.js';
 import { type Door, type Invite, signInvite, TOKEN_PEERS_MAX, tokenText } from './invite.js';
 import { INVITES_MAX } from './open-invites.js';
 import { parsePolicy } from './parse-policy.js';
-import { archive, demandYes, lossesOf, warningsOf } from './policy-change.js';
+import type { Policy } from './policy.js';
+import { archive, demandYes, lossesOf, type PolicyChange, warningsOf } from './policy-change.js';
 import {
   addSource,
   addStore,
@@ -42,6 +46,7 @@ import {
   type StoreAddition,
   type StoreDrain,
 } from './policy-edit.js';
+import { splitPolicy } from './policy-parts.js';
 import type { Roll } from './roll.js';
 import { memberFrom } from './roster.js';
 
@@ -50,6 +55,36 @@ export interface PolicyApplied {
   /** False when the text was in use already, so that no version was made. */
   readonly changed: boolean;
   readonly warnings: readonly string[];
+}
+
+interface PolicyText {
+  readonly text: string;
+  /** For error messages. */
+  readonly file?: string;
+}
+
+/** What would come of putting a policy in force. */
+export interface PolicyPlanned {
+  /** False when the text is in use already. */
+  readonly changed: boolean;
+  /** As the history would have them. */
+  readonly changes: readonly string[];
+  /** What it would take away, for which a yes is wanted. */
+  readonly losses: readonly string[];
+  readonly notes: readonly string[];
+  readonly before: Policy;
+  readonly after: Policy;
+  /** What the machine's decisions would depend on. */
+  readonly clusterConfig: ClusterConfig;
+}
+
+/** A policy beside the one in use. */
+interface Weighed {
+  readonly change: PolicyChange;
+  readonly losses: readonly string[];
+  readonly notes: readonly string[];
+  /** Notes on the new policy alone. */
+  readonly strangers: readonly string[];
 }
 
 export interface InviteOrder {
@@ -69,7 +104,7 @@ export interface AdminContext {
   /** Undefined: this host has none. */
   readonly key: Signer | undefined;
   readonly store: Pick<ConfigStore, 'cluster' | 'current' | 'shutOut' | 'accept'>;
-  readonly roll: Pick<Roll, 'clusterConfig' | 'roster' | 'doors'>;
+  readonly roll: Pick<Roll, 'clusterConfig' | 'clusterConfigWith' | 'roster' | 'doors'>;
   readonly log: Logger;
   /** This host's clock, ms: a version says by it when it was signed. */
   readonly clock: () => number;
@@ -146,16 +181,34 @@ export class Admin {
    *
    * @throws PolicyError; ClusterError NEEDS_YES with what would be lost, NO_ADMIN_KEY, POLICY_LAYOUT, CONFIG_TOO_LARGE
    */
-  applyPolicy({
-    text,
-    file,
-    yes = false,
-  }: {
-    readonly text: string;
-    readonly file?: string;
-    readonly yes?: boolean;
-  }): Promise<PolicyApplied> {
+  applyPolicy({ text, file, yes = false }: PolicyText & { readonly yes?: boolean }): Promise<PolicyApplied> {
     return this.#of.alone(() => this.#applyPolicy(text, file, yes));
+  }
+
+  /**
+   * What putting a policy in force would do. Changes nothing, and needs no key.
+   *
+   * @throws PolicyError; ClusterError POLICY_LAYOUT, POLICY_WITHHELD
+   */
+  planPolicy({ text, file }: PolicyText): PolicyPlanned {
+    const configuration = this.#configuration;
+    if (configuration.parts.some(part => part.text === undefined)) {
+      const why =
+        'this host is not trusted, and has only a part of the policy: ask on one that is. Nothing was changed';
+      throw new ClusterError('POLICY_WITHHELD', why, { blame: 'operator' });
+    }
+    const { change, losses, notes } = this.#weigh(text, file);
+    const archived = archive(change);
+    const parts = splitPolicy(text).map(part => ({ ...part, hash: hashHex(Buffer.from(part.text)) }));
+    return {
+      changed: text !== configuration.policyText,
+      changes: changesBetween(configuration, { ...configuration, parts, archived }),
+      losses,
+      notes,
+      before: change.before,
+      after: change.after,
+      clusterConfig: this.#of.roll.clusterConfigWith({ policy: change.after, archived }),
+    };
   }
 
   /** @throws as `applyPolicy`, and STORE_EXISTS */
@@ -214,21 +267,25 @@ export class Admin {
   }
 
   async #applyPolicy(text: string, file: string | undefined, yes: boolean): Promise<PolicyApplied> {
-    const members = this.#of.roll.clusterConfig.members;
+    const { change, losses, notes, strangers } = this.#weigh(text, file);
+    this.#needKey();
+    const content = contentOf(this.#configuration);
+    if (text === content.policyText) return { configuration: this.#configuration, changed: false, warnings: strangers };
+    demandYes(losses, { yes, notes });
+    const configuration = await this.#sign({ ...content, policyText: text, archived: archive(change) });
+    return { configuration, changed: true, warnings: [...losses, ...notes] };
+  }
+
+  /** @throws PolicyError */
+  #weigh(text: string, file: string | undefined): Weighed {
+    const { members } = this.#of.roll.clusterConfig;
     const { policy: after, warnings: strangers } = parsePolicy(text, {
       ...(file === undefined ? {} : { file }),
       members: members.map(({ name }) => name),
     });
-    this.#needKey();
-    const content = contentOf(this.#configuration);
-    if (text === content.policyText) return { configuration: this.#configuration, changed: false, warnings: strangers };
-    const { policy: before } = this.#configuration;
-    const change = { before, after, archived: content.archived, members };
-    const losses = lossesOf(change);
-    const notes = [...warningsOf(change), ...strangers];
-    demandYes(losses, { yes, notes });
-    const configuration = await this.#sign({ ...content, policyText: text, archived: archive(change) });
-    return { configuration, changed: true, warnings: [...losses, ...notes] };
+    const { policy: before, archived } = this.#configuration;
+    const change = { before, after, archived, members };
+    return { change, losses: lossesOf(change), notes: [...warningsOf(change), ...strangers], strangers };
   }
 
   /** Signs the content that `change` makes of the present one. */

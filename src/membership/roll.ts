@@ -56,6 +56,11 @@ export class Roll {
     return this.#clusterConfig;
   }
 
+  /** What it would be with another policy. */
+  clusterConfigWith(changed: Pick<Configuration, 'archived' | 'policy'>): ClusterConfig {
+    return toClusterConfig({ ...this.#configuration, ...changed }, this.#of.admissions.values());
+  }
+
   isMember(peer: PeerName): boolean {
     return this.#peers.has(peer);
   }

@@ -186,6 +186,7 @@ export function serviceOf(given: Partial<Service>): Service {
     'configRollback',
     'timing',
     'configApply',
+    'configPlan',
     'configAddStore',
     'configAddSource',
     'invite',

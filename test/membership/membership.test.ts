@@ -117,6 +117,45 @@ test('a policy is put in force, kept as it was written, and in force after a res
   t.is(reopened.configuration.policyText, POLICY);
 });
 
+test('a plan says what applying would change, take away and note, makes no version, and needs no key', async t => {
+  const { stateDir, membership } = await founded(t);
+  await membership.admin.applyPolicy({ text: POLICY });
+  await rm(join(stateDir, 'admin.key'));
+  const keyless = await again(stateDir);
+  const text = POLICY.replace('copies: 3', 'copies: 2').replace('/disk', '/other');
+  const planned = keyless.admin.planPolicy({ text });
+  t.true(planned.changed);
+  t.deepEqual(planned.changes, ['policy for all', 'policy of imac']);
+  t.regex(planned.losses.join('\n'), /docs: copies 3 → 2\n.*the store \/disk is removed/s);
+  t.deepEqual(
+    planned.clusterConfig.sources.map(({ copies }) => copies),
+    [2],
+  );
+  const refused = await t.throwsAsync(membership.admin.applyPolicy({ text }), { code: 'NEEDS_YES' });
+  for (const loss of planned.losses) t.true(refused?.message.includes(loss), loss);
+  t.false(keyless.admin.planPolicy({ text: POLICY }).changed);
+  t.deepEqual(keyless.admin.planPolicy({ text: POLICY }).changes, []);
+  const archived = keyless.admin.planPolicy({ text: 'cluster: home\n' });
+  t.true(archived.changes.includes('sources archived: 1'));
+  t.deepEqual(
+    archived.clusterConfig.sources.map(({ copies }) => copies),
+    [3],
+  );
+  t.throws(() => keyless.admin.planPolicy({ text: 'cluster: home\ncopeis: 3\n', file: 'p.yaml' }), {
+    code: 'POLICY_INVALID',
+    message: /^p\.yaml:2:1: copeis: unknown key/,
+  });
+  t.is(keyless.configuration.version, 2);
+});
+
+test('a host that has only a part of the policy plans none', async t => {
+  const { membership } = await founded(t);
+  await membership.admin.applyPolicy({ text: POLICY });
+  const withheld = membership.configuration.parts.map(part => ({ ...part, text: undefined }));
+  Object.assign(membership.configuration, { parts: withheld });
+  t.throws(() => membership.admin.planPolicy({ text: POLICY }), { code: 'POLICY_WITHHELD' });
+});
+
 test('a policy that is wrong is refused with its place and changes nothing', async t => {
   const { membership } = await founded(t);
   await t.throwsAsync(membership.admin.applyPolicy({ text: 'cluster: home\ncopeis: 3\n', file: 'p.yaml' }), {
