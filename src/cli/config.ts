@@ -4,6 +4,7 @@ import { Command, Option } from 'commander';
 import { ClusterError, messageOf } from '../core/fault.js';
 import type { ConfigReport, ConfigStepReport } from '../daemon/service.js';
 import { absolutePathArgument, countArgument } from './arguments.js';
+import { editConfig } from './config-edit.js';
 import { planConfig } from './config-plan.js';
 import type { Context, JsonRecord } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -40,6 +41,11 @@ export const configCommand = (run: Run): Command => {
     .argument('<file>', 'YAML; "-" for stdin')
     .option('--yes', YES_HELP)
     .action(run(apply));
+  config
+    .command('edit')
+    .description('change the policy in an editor ($VISUAL, $EDITOR, else vi), and put it in force')
+    .option('--yes', YES_HELP)
+    .action(run(edit));
   config
     .command('plan')
     .description('what applying a policy would change and move; changes nothing, and needs no key')
@@ -117,6 +123,14 @@ async function apply(context: Context, file: string, { yes }: { readonly yes?: b
   const service = context.service();
   const policy = await readPolicy(file);
   await tell(context, await service.configApply({ ...policy, yes: yes === true }, context.signal));
+  return EXIT.ok;
+}
+
+async function edit(context: Context, { yes }: { readonly yes?: boolean }): Promise<ExitCode> {
+  const report = await editConfig(context, { yes: yes === true });
+  if (report !== undefined) await tell(context, report);
+  else if (context.json) await tell(context, await context.service().configShow(context.signal));
+  else await context.print('the policy was left as it was');
   return EXIT.ok;
 }
 

@@ -30,15 +30,19 @@ export class Context {
   readonly json: boolean;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
+  /** Runs something that starts another program on this terminal: until it ends, interrupts are for that program. */
+  readonly handOver: <T>(work: () => Promise<T>) => Promise<T>;
   readonly #places: StatePlaces;
 
   constructor({
     json,
     signal,
+    handOver,
     places,
-  }: { readonly json: boolean; readonly signal: AbortSignal; readonly places: StatePlaces }) {
+  }: Pick<Context, 'handOver' | 'json' | 'signal'> & { readonly places: StatePlaces }) {
     this.json = json;
     this.signal = signal;
+    this.handOver = handOver;
     this.#places = places;
   }
 

@@ -18,9 +18,12 @@ import { packageVersion } from './version.js';
 
 const interrupt = new AbortController();
 let received: NodeJS.Signals | undefined;
+/** Another program has the terminal, as an editor: Ctrl-C, which reaches all programs there, is for that one. */
+let isHandedOver = false;
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
+    if (isHandedOver && signal === 'SIGINT') return;
     // After a second signal the process ends at once.
     if (received !== undefined) endProcess(EXIT.interrupted);
     received = signal;
@@ -66,6 +69,14 @@ const runWith =
     const context = new Context({
       json: json === true,
       signal: interrupt.signal,
+      handOver: async doing => {
+        isHandedOver = true;
+        try {
+          return await doing();
+        } finally {
+          isHandedOver = false;
+        }
+      },
       places: {
         ...(state !== undefined && { option: state }),
         environment: process.env,

@@ -181,6 +181,10 @@ export class Answers implements Service {
     return this.#configuring.show();
   }
 
+  async configDraft(): Promise<ConfigReport> {
+    return this.#configuring.draft();
+  }
+
   configHistory(): AsyncGenerator<ConfigStepReport> {
     return this.#options.membership.history();
   }
@@ -201,7 +205,7 @@ export class Answers implements Service {
     return this.#configuring.apply(request);
   }
 
-  async configPlan({ text, fileName }: Omit<ConfigApply, 'yes'>): Promise<ConfigPlanReport> {
+  async configPlan({ text, fileName }: Pick<ConfigApply, 'fileName' | 'text'>): Promise<ConfigPlanReport> {
     const { membership, known } = this.#options;
     const planned = membership.admin.planPolicy({ text, file: fileName });
     return configPlan({ planned, hosts: this.#status.hosts(), copiesNow: source => known.copiesWanted(source) });

@@ -63,6 +63,12 @@ export class Configuring {
     return configReport(this.#options.membership.configuration);
   }
 
+  /** @throws ClusterError NO_ADMIN_KEY */
+  draft(): ConfigReport {
+    this.#options.membership.admin.mustHaveKey();
+    return this.show();
+  }
+
   async at(version: number): Promise<ConfigReport> {
     return { version, ...(await this.#options.membership.policyOf(version)) };
   }
@@ -72,8 +78,9 @@ export class Configuring {
     return this.apply({ text, fileName: `version ${version}`, yes });
   }
 
-  async apply({ text, fileName, yes }: ConfigApply): Promise<ConfigReport> {
-    return appliedReport(await this.#options.membership.admin.applyPolicy({ text, file: fileName, yes }));
+  async apply({ text, madeFrom, fileName, yes }: ConfigApply): Promise<ConfigReport> {
+    const policy = { text, file: fileName, yes, ...(madeFrom !== undefined && { madeFrom }) };
+    return appliedReport(await this.#options.membership.admin.applyPolicy(policy));
   }
 
   async addStore({ host, path, limit, reserve }: AddStore): Promise<ConfigReport> {

@@ -50,6 +50,7 @@ export function serviceAt(stateDir: string): Service {
     configHistory: signal => stream('configHistory', undefined, signal),
     configAt: (request, signal) => plain('configAt', request, signal),
     configRollback: (request, signal) => plain('configRollback', request, signal),
+    configDraft: signal => plain('configDraft', undefined, signal),
     configShow: signal => plain('configShow', undefined, signal),
     timing: signal => plain('timing', undefined, signal),
     configApply: (request, signal) => plain('configApply', request, signal),

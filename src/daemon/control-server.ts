@@ -93,11 +93,17 @@ const REQUESTS = {
   pause: z.strictObject({ forMs: z.int().min(1) }),
   resume: nothing,
   configShow: nothing,
+  configDraft: nothing,
   configHistory: nothing,
   configAt: z.strictObject({ version: z.int().min(1) }),
   configRollback: z.strictObject({ version: z.int().min(1), yes: z.boolean() }),
   timing: nothing,
-  configApply: z.strictObject({ text: z.string(), fileName: localPath, yes: z.boolean() }),
+  configApply: z.strictObject({
+    text: z.string(),
+    madeFrom: z.string().exactOptional(),
+    fileName: localPath,
+    yes: z.boolean(),
+  }),
   configPlan: z.strictObject({ text: z.string(), fileName: localPath }),
   configAddStore: z.strictObject({
     host: name,

@@ -41,6 +41,8 @@ export interface Service {
   resume(signal: AbortSignal): Promise<ResumeReport>;
 
   configShow(signal: AbortSignal): Promise<ConfigReport>;
+  /** The policy in use, for somebody who wants to change it. @throws ClusterError NO_ADMIN_KEY */
+  configDraft(signal: AbortSignal): Promise<ConfigReport>;
   /** The versions that this host has, the newest first. */
   configHistory(signal: AbortSignal): AsyncIterable<ConfigStepReport>;
   /** The policy of a version. @throws ClusterError NO_SUCH_VERSION, VERSION_INCOMPLETE */
@@ -54,14 +56,14 @@ export interface Service {
   timing(signal: AbortSignal): Promise<Timing>;
   /**
    * Replaces the whole policy. Needs the admin key on this host.
-   * @throws ClusterError NEEDS_YES saying what it takes away, unless `yes`
+   * @throws ClusterError NEEDS_YES saying what it takes away, unless `yes`; POLICY_CHANGED when it was made from another
    */
   configApply(request: ConfigApply, signal: AbortSignal): Promise<ConfigReport>;
   /**
    * What `configApply` would do. Changes nothing, and needs no key.
    * @throws ClusterError POLICY_INVALID, POLICY_LAYOUT as `configApply`; POLICY_WITHHELD on a host that is not trusted
    */
-  configPlan(request: Omit<ConfigApply, 'yes'>, signal: AbortSignal): Promise<ConfigPlanReport>;
+  configPlan(request: Pick<ConfigApply, 'fileName' | 'text'>, signal: AbortSignal): Promise<ConfigPlanReport>;
   configAddStore(request: AddStore, signal: AbortSignal): Promise<ConfigReport>;
   configAddSource(request: AddSource, signal: AbortSignal): Promise<ConfigReport>;
   invite(request: InviteRequest, signal: AbortSignal): Promise<Invited>;
@@ -338,6 +340,8 @@ export interface ConfigRollback {
 
 export interface ConfigApply {
   readonly text: string;
+  /** The policy that it was made from; absent: any. Refused while another one is in force. */
+  readonly madeFrom?: string;
   /** For error messages only (`file:line:column: …`). */
   readonly fileName: string;
   /** The person has agreed to everything that it takes away. */

@@ -177,12 +177,24 @@ export class Admin {
   }
 
   /**
-   * Puts a policy in force.
+   * Puts a policy in force. `madeFrom`: the policy that was edited; only while that one is in force.
    *
-   * @throws PolicyError; ClusterError NEEDS_YES with what would be lost, NO_ADMIN_KEY, POLICY_LAYOUT, CONFIG_TOO_LARGE
+   * @throws PolicyError; ClusterError POLICY_CHANGED, NEEDS_YES with what would be lost, NO_ADMIN_KEY, POLICY_LAYOUT, CONFIG_TOO_LARGE
    */
-  applyPolicy({ text, file, yes = false }: PolicyText & { readonly yes?: boolean }): Promise<PolicyApplied> {
-    return this.#of.alone(() => this.#applyPolicy(text, file, yes));
+  applyPolicy({
+    text,
+    madeFrom,
+    file,
+    yes = false,
+  }: PolicyText & { readonly madeFrom?: string; readonly yes?: boolean }): Promise<PolicyApplied> {
+    return this.#of.alone(async () => {
+      const { policyText, version } = this.#configuration;
+      if (madeFrom !== undefined && madeFrom !== policyText) {
+        const why = `the policy was changed meanwhile, and nothing was changed now: configuration ${version} has another one. 'cluster config history' tells what was changed`;
+        throw new ClusterError('POLICY_CHANGED', why, { blame: 'passing' });
+      }
+      return this.#applyPolicy(text, file, yes);
+    });
   }
 
   /**

@@ -181,6 +181,7 @@ export function serviceOf(given: Partial<Service>): Service {
     'pause',
     'resume',
     'configShow',
+    'configDraft',
     'configHistory',
     'configAt',
     'configRollback',

@@ -32,6 +32,13 @@ test('what a plan says would move is what moves when the policy is applied', asy
   await cluster.apply(policy(2));
   const held = await b.sees('two copies', ({ sources, protected: is }) => is && sources[0]?.copies === 2);
   t.true(held.protected);
-  const again = await c.ok('config', 'plan', cluster.policyFile(policy(2)));
+  const { text: madeFrom } = await a.service().configDraft(AbortSignal.timeout(10_000));
+  const edited = { text: `${madeFrom}# mine\n`, fileName: 'policy.yaml', yes: false };
+  const applied = (from: string) => a.service().configApply({ ...edited, madeFrom: from }, AbortSignal.timeout(10_000));
+  await t.throwsAsync(applied(`${madeFrom}# older\n`), { code: 'POLICY_CHANGED' });
+  t.is((await applied(madeFrom)).version, configVersion + 2);
+  await t.throwsAsync(c.service().configDraft(AbortSignal.timeout(10_000)), { code: 'NO_ADMIN_KEY', message: /: a$/ });
+  await cluster.apply(policy(2));
+  const again = await a.ok('config', 'plan', cluster.policyFile(policy(2)));
   t.regex(again, /^this policy is in force already\nno copy would be made or dropped because of it\n$/);
 });

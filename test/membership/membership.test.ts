@@ -117,6 +117,20 @@ test('a policy is put in force, kept as it was written, and in force after a res
   t.is(reopened.configuration.policyText, POLICY);
 });
 
+test('a policy that was made from one that is in force no more is refused; a member that came meanwhile is no other policy', async t => {
+  const { membership } = await founded(t);
+  await membership.admin.applyPolicy({ text: POLICY });
+  await membership.admin.drain('imac', false);
+  const first = POLICY.replace('# ours', '# first');
+  t.true((await membership.admin.applyPolicy({ text: first, madeFrom: POLICY })).changed);
+  const second = POLICY.replace('# ours', '# second');
+  await t.throwsAsync(membership.admin.applyPolicy({ text: second, madeFrom: POLICY }), {
+    code: 'POLICY_CHANGED',
+    message: /changed meanwhile.* configuration 4 /,
+  });
+  t.is(membership.configuration.policyText, first);
+});
+
 test('a plan says what applying would change, take away and note, makes no version, and needs no key', async t => {
   const { stateDir, membership } = await founded(t);
   await membership.admin.applyPolicy({ text: POLICY });

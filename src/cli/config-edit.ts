@@ -1,0 +1,69 @@
+/**
+ * `cluster config edit`: the policy in an editor, then as by `config apply`. What somebody has written is never lost: if it
+ * cannot be put in force, it stays where it is, and the message says where.
+ */
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ClusterError } from '../core/fault.js';
+import type { ConfigReport } from '../daemon/service.js';
+import type { Context } from './context.js';
+
+/** What POSIX has on every system. */
+const EDITOR_DEFAULT = 'vi';
+
+/** @returns what is in force then; undefined when the text was left as it was */
+export async function editConfig(
+  context: Context,
+  { yes }: { readonly yes: boolean },
+): Promise<ConfigReport | undefined> {
+  const service = context.service();
+  const { text: madeFrom } = await service.configDraft(context.signal);
+  // Editors leave files of their own beside the one that they edit.
+  const folder = join(tmpdir(), `cluster-policy-${randomBytes(8).toString('hex')}`);
+  const file = join(folder, 'policy.yaml');
+  await mkdir(folder, { mode: 0o700 });
+  try {
+    await writeFile(file, madeFrom, { mode: 0o600, flag: 'wx' });
+    await context.handOver(() => edited(file));
+    const text = await readFile(file, 'utf8');
+    const report =
+      text === madeFrom
+        ? undefined
+        : await service.configApply({ text, madeFrom, fileName: file, yes }, context.signal);
+    await rm(folder, { recursive: true });
+    return report;
+  } catch (error) {
+    await keep(context, { folder, file, madeFrom });
+    throw error;
+  }
+}
+
+/** Through the shell, because the variables may have options (`code --wait`). */
+async function edited(file: string): Promise<void> {
+  // An empty variable is as good as none.
+  const editor = process.env.VISUAL || process.env.EDITOR || EDITOR_DEFAULT;
+  const child = spawn('/bin/sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit' });
+  const code = await new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (exit, signal) => resolve(exit ?? signal));
+  });
+  if (code === 0) return;
+  const how = `${JSON.stringify(editor)} ended with ${code}, so nothing was changed`;
+  const which = 'VISUAL or EDITOR in the environment says which editor is started';
+  throw new ClusterError('EDITOR_FAILED', `${how}; ${which}`, { blame: 'operator' });
+}
+
+/** Removes what nobody has changed, else says where it is. */
+async function keep(
+  context: Context,
+  { folder, file, madeFrom }: { readonly folder: string; readonly file: string; readonly madeFrom: string },
+): Promise<void> {
+  const text = await readFile(file, 'utf8').catch(() => undefined);
+  if (text !== undefined && text !== madeFrom)
+    context.note(`what you wrote is kept in ${file}: 'cluster config apply ${file}' puts it in force`);
+  // Whatever went wrong before is what is told.
+  else await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+}
