@@ -33,6 +33,7 @@ const CORE_PACKAGES = ['@napi-rs/blake-hash', 'blake3-wasm', 'cborg'];
 const SERVICELESS = [
   'init',
   'join',
+  'key',
   'restore',
   'restorable',
   'restore-problems',

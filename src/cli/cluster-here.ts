@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { messageOf } from '../core/fault.js';
 import { hexOf } from '../core/ids.js';
+import { adminHosts } from '../membership/admin.js';
 import { ConfigStore } from '../membership/config-store.js';
 import type { Configuration } from '../membership/configuration.js';
 import { ADMIN_FILE, IDENTITY_FILE, type Identity, loadAdminKey, loadIdentity } from '../membership/identity.js';
@@ -82,7 +83,7 @@ export async function checkCluster(
   { isToldByService }: { readonly isToldByService: boolean },
 ): Promise<readonly Check[]> {
   const { configuration, identity, lost, concerns, self } = here;
-  const { admins, members, clusterName, version, signedMs } = configuration;
+  const { admins, clusterName, version, signedMs } = configuration;
   const { key, ...facts } = await keyHere(join(stateDir, ADMIN_FILE), () =>
     loadAdminKey(stateDir, { evenExposed: true }),
   );
@@ -99,7 +100,7 @@ export async function checkCluster(
     decideAdminKey({
       key: facts,
       isAdmins: key !== undefined && admins.some(admin => admin.key === hexOf(key.publicKey)),
-      hosts: admins.map(({ host }) => members.find(member => member.host === host)?.name ?? host),
+      hosts: adminHosts(configuration),
       isExpected: admins.some(({ host }) => host === identity.host),
     }),
   ];

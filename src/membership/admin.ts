@@ -328,8 +328,7 @@ export class Admin {
   #needKey(): Signer {
     const { key } = this.#of;
     if (key !== undefined && this.isAdmin) return key;
-    const { admins, members } = this.#configuration;
-    const hosts = admins.map(({ host }) => members.find(member => member.host === host)?.name ?? host).join(', ');
+    const hosts = adminHosts(this.#configuration).join(', ');
     throw new ClusterError(
       'NO_ADMIN_KEY',
       `this needs an admin key, which this host does not have; nothing was changed. Do it on: ${hosts}`,
@@ -372,3 +371,7 @@ export class Admin {
 }
 
 export const isAdminKey = ({ admins }: Configuration, hex: string): boolean => admins.some(({ key }) => key === hex);
+
+/** The names of the hosts that have an admin key, by the configuration. */
+export const adminHosts = ({ admins, members }: Pick<Configuration, 'admins' | 'members'>): readonly string[] =>
+  admins.map(({ host }) => members.find(member => member.host === host)?.name ?? host);

@@ -89,6 +89,14 @@ export async function loadAdminKey(stateDir: string, reading: KeyReading = {}): 
   return key === undefined ? undefined : signerFromSeed(bytesOf(key.seed));
 }
 
+/** The admin key as the text of its file, for a copy that is kept elsewhere; `undefined` when it is not here. @throws as `loadAdminKey` */
+export async function exportAdminKey(
+  stateDir: string,
+): Promise<{ readonly text: string; readonly publicKey: string } | undefined> {
+  const key = await readKey(stateDir, ADMIN_FILE, 'scatterhoard admin key');
+  return key === undefined ? undefined : { text: keyText(key), publicKey: key.public };
+}
+
 function identityFrom(seed: Uint8Array, host: HostId): Identity {
   const signer = signerFromSeed(seed);
   return { host, peer: peerNameOf(signer.publicKey), seed, signer };
@@ -96,8 +104,10 @@ function identityFrom(seed: Uint8Array, host: HostId): Identity {
 
 async function writeKey(stateDir: string, name: string, key: KeyFile): Promise<void> {
   await mkdir(stateDir, { recursive: true, mode: FOLDER_MODE });
-  await writeDurable(join(stateDir, name), `${JSON.stringify(key, undefined, 2)}\n`);
+  await writeDurable(join(stateDir, name), keyText(key));
 }
+
+const keyText = (key: KeyFile): string => `${JSON.stringify(key, undefined, 2)}\n`;
 
 async function readKey(
   stateDir: string,
