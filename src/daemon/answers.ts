@@ -26,6 +26,7 @@ import { configPlan } from './config-planning.js';
 import { Configuring } from './configuring.js';
 import { DatedTrees } from './dated-trees.js';
 import { Forgetting } from './forgetting.js';
+import { leaveReport } from './leaving.js';
 import { LiveDiffs } from './live-diffs.js';
 import type { LoopDelay } from './loop-delay.js';
 import { NamedSnapshots } from './named-snapshots.js';
@@ -61,6 +62,7 @@ import type {
   HostReport,
   Invited,
   InviteRequest,
+  LeaveReport,
   LiveDiffReport,
   LiveDiffRequest,
   PauseReport,
@@ -229,6 +231,12 @@ export class Answers implements Service {
 
   revoke(request: RevokeRequest): Promise<ConfigReport> {
     return this.#configuring.revoke(request);
+  }
+
+  async leaving(signal: AbortSignal): Promise<LeaveReport> {
+    const { membership, known, roster } = this.#options;
+    const status = await this.#status.now(signal);
+    return leaveReport({ status, configuring: this.#configuring, membership, left: known.left(roster.self) ?? 0 });
   }
 
   // ---------------------------------------------------------------------------------------------------------- snapshots

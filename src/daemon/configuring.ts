@@ -118,7 +118,7 @@ export class Configuring {
   async drain({ host, path, undo }: DrainRequest): Promise<ConfigReport> {
     const { membership, roster } = this.#options;
     const lends = membership.configuration.policy.hosts.get(host)?.stores.filter(store => !store.draining) ?? [];
-    const warnings = undo || lends.some(store => path !== undefined && store.path !== path) ? [] : this.#homeless(host);
+    const warnings = undo || lends.some(store => path !== undefined && store.path !== path) ? [] : this.homeless(host);
     if (path === undefined) {
       await membership.admin.drain(host, undo);
       return { ...this.show(), warnings };
@@ -128,8 +128,8 @@ export class Configuring {
     return { ...report, warnings: [...warnings, ...(report.warnings ?? [])] };
   }
 
-  /** What a person who drains a host should know: what only that host has, and where nothing can go. */
-  #homeless(name: string): readonly string[] {
+  /** What a person who lets a host go should know: what only that host has, and where nothing can go. */
+  homeless(name: string): readonly string[] {
     const { roster, known, names } = this.#options;
     const host = roster.named(name)?.host;
     const { under, lost } = host === undefined ? { under: 0, lost: 0 } : known.without(host);

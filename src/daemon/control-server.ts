@@ -90,6 +90,7 @@ const REQUESTS = {
   status: nothing,
   statusChanges: nothing,
   hosts: nothing,
+  leaving: nothing,
   pause: z.strictObject({ forMs: z.int().min(1) }),
   resume: nothing,
   configShow: nothing,

@@ -72,6 +72,9 @@ export interface Service {
   /** Ends a membership. Needs the admin key. @throws ClusterError NEEDS_YES while copies on it are needed, unless `yes` */
   revoke(request: RevokeRequest, signal: AbortSignal): Promise<ConfigReport>;
 
+  /** Whether this host may leave without a loss, and what would be lost. */
+  leaving(signal: AbortSignal): Promise<LeaveReport>;
+
   /** Takes a snapshot now, on the source's origin, whichever host that is; returns when its head is durable there. */
   backup(request: BackupRequest, signal: AbortSignal): Promise<SnapshotTaken>;
   /**
@@ -304,6 +307,27 @@ export interface DrainRequest {
 export interface RevokeRequest {
   readonly host: string;
   readonly yes: boolean;
+}
+
+export interface LeaveReport {
+  /** This host. */
+  readonly host: string;
+  readonly state: HostState;
+  readonly trust: 'trusted' | 'untrusted';
+  /** Wanted parcels in its stores. */
+  readonly parcelsLeft: number;
+  /** Its own sources of which not every listed snapshot has its copies. */
+  readonly uncopied: readonly string[];
+  /** It takes no copies: it is draining, or lends nothing. */
+  readonly isDrained: boolean;
+  /** Nothing would be lost with it. */
+  readonly isReady: boolean;
+  /** What would be lost, or cannot be seen: sentences. */
+  readonly atStake: readonly string[];
+  readonly adminHosts: readonly string[];
+  readonly isAdmin: boolean;
+  /** While it is paused it drops nothing. */
+  readonly pausedUntilMs?: number;
 }
 
 export interface PauseRequest {

@@ -178,6 +178,7 @@ export function serviceOf(given: Partial<Service>): Service {
     'status',
     'statusChanges',
     'hosts',
+    'leaving',
     'pause',
     'resume',
     'configShow',

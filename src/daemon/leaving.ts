@@ -1,0 +1,62 @@
+/**
+ * Leaving: whether this host may leave its cluster without a loss, and what of it would be lost.
+ *
+ * A membership ends only by a version of the configuration, which an admin signs: nothing that a host says of itself
+ * ends it, for a thief of the host could say it too. So a host that leaves is emptied first (`drain`), has all of its
+ * own snapshots copied, and is then revoked by an admin. This file says how far that is.
+ */
+import { splitSourceId } from '../core/ids.js';
+import { adminHosts } from '../membership/admin.js';
+import type { Membership } from '../membership/membership.js';
+import type { Configuring } from './configuring.js';
+import type { LeaveReport, SourceReport, StatusReport } from './service.js';
+
+export interface LeavingOptions {
+  readonly status: StatusReport;
+  readonly configuring: Pick<Configuring, 'homeless'>;
+  readonly membership: Pick<Membership, 'admin' | 'configuration'>;
+  /** Wanted parcels in the stores of this host. */
+  readonly left: number;
+}
+
+export function leaveReport({ status, configuring, membership, left }: LeavingOptions): LeaveReport {
+  const { host, hostId, hosts, pausedUntilMs } = status;
+  const self = hosts.find(one => one.id === hostId);
+  const own = status.sources.filter(({ sourceId }) => splitSourceId(sourceId).origin === hostId);
+  const lends = self?.trust === 'trusted' && self.stores.length > 0;
+  const away = self?.stores.filter(({ mounted }) => !mounted) ?? [];
+  const isDrained = self?.state === 'draining' || !lends;
+  const uncopied = own.filter(source => !isCopied(source)).map(({ source }) => source);
+  return {
+    host,
+    state: self?.state ?? 'revoked',
+    trust: self?.trust ?? 'trusted',
+    parcelsLeft: left,
+    uncopied,
+    isDrained,
+    isReady: isDrained && left === 0 && uncopied.length === 0 && away.length === 0,
+    atStake: [
+      ...(isDrained ? [] : configuring.homeless(host)),
+      ...away.map(
+        ({ path, because }) => `the store ${path} ${because ?? 'is not mounted'}: nobody can see what is on it`,
+      ),
+      ...own.flatMap(uncopiedText),
+    ],
+    adminHosts: adminHosts(membership.configuration),
+    isAdmin: membership.admin.isAdmin,
+    ...(pausedUntilMs === undefined ? {} : { pausedUntilMs }),
+  };
+}
+
+/** Its newest snapshot is protected, and every older one that is listed has its copies. */
+const isCopied = ({ lastSnapshot, parcels }: SourceReport): boolean =>
+  lastSnapshot?.protected === true && parcels.under === 0;
+
+function uncopiedText(report: SourceReport): readonly string[] {
+  const { source, lastSnapshot, parcels } = report;
+  if (isCopied(report)) return [];
+  if (lastSnapshot === undefined) return [`source ${source} has no snapshot: nothing of it is copied`];
+  return [
+    `source ${source}: ${parcels.under} parcels have too few copies, or their holders have yet to hear of the last snapshot`,
+  ];
+}
