@@ -26,7 +26,7 @@ const POLICY = PAGES.get('deploy/POLICY.md')?.split('```yaml\n')[1]?.split('```'
 const MAIN = join(ROOT, 'build/src/cli/cluster.cjs');
 
 /** Commands that have others below them. */
-const GROUPS = ['config', 'key'];
+const GROUPS = ['admin', 'config', 'key'];
 
 /** The names in the list of commands that a help text ends with, aliases too. */
 function commandsIn(help: string): string[] {

@@ -97,7 +97,7 @@ export function decideAdminKey({
   if (isExposed(mode))
     return failed(
       'admin-key',
-      exposedText(path, mode, 'they can change the whole cluster, as the key cannot be changed yet'),
+      exposedText(path, mode, 'they can change the whole cluster until another admin revokes this host'),
     );
   if (isClosed) return warning('admin-key', closedText(path));
   if (!isAdmins) return warning('admin-key', `${path} is a key that the configuration does not know; ${there}`);

@@ -33,6 +33,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   BAD_ADDRESS: EXIT.usage,
+  BAD_ADMIN_REQUEST: EXIT.usage,
   BAD_ARGUMENT: EXIT.usage,
   BAD_DURATION: EXIT.usage,
   BAD_INVITE: EXIT.usage,

@@ -43,6 +43,9 @@ import type { SelfTestOptions } from './self-test.js';
 import type {
   AddSource,
   AddStore,
+  AdminAdd,
+  AdminAdded,
+  AdminRequested,
   BackupRequest,
   ConfigApply,
   ConfigPlanReport,
@@ -231,6 +234,14 @@ export class Answers implements Service {
 
   revoke(request: RevokeRequest): Promise<ConfigReport> {
     return this.#configuring.revoke(request);
+  }
+
+  adminRequest(): Promise<AdminRequested> {
+    return this.#configuring.adminRequest();
+  }
+
+  adminAdd(request: AdminAdd): Promise<AdminAdded> {
+    return this.#configuring.adminAdd(request);
   }
 
   async leaving(signal: AbortSignal): Promise<LeaveReport> {

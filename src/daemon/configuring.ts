@@ -19,6 +19,9 @@ import type { Roster } from './roster.js';
 import type {
   AddSource,
   AddStore,
+  AdminAdd,
+  AdminAdded,
+  AdminRequested,
   ConfigApply,
   ConfigReport,
   ConfigRollback,
@@ -145,6 +148,17 @@ export class Configuring {
       );
     }
     return told;
+  }
+
+  async adminRequest(): Promise<AdminRequested> {
+    const { membership } = this.#options;
+    const line = await membership.adminRequest();
+    return { host: membership.self.name, line, isAdmin: membership.admin.isAdmin };
+  }
+
+  async adminAdd({ host, line }: AdminAdd): Promise<AdminAdded> {
+    const { changed } = await this.#options.membership.admin.add(host, line);
+    return { ...this.show(), changed };
   }
 
   async revoke({ host: name, yes }: RevokeRequest): Promise<ConfigReport> {

@@ -45,6 +45,8 @@ export function serviceAt(stateDir: string): Service {
     status: signal => plain('status', undefined, signal),
     statusChanges: signal => stream('statusChanges', undefined, signal),
     hosts: signal => plain('hosts', undefined, signal),
+    adminRequest: signal => plain('adminRequest', undefined, signal),
+    adminAdd: (request, signal) => plain('adminAdd', request, signal),
     leaving: signal => plain('leaving', undefined, signal),
     pause: (request, signal) => plain('pause', request, signal),
     resume: signal => plain('resume', undefined, signal),

@@ -90,6 +90,8 @@ const REQUESTS = {
   status: nothing,
   statusChanges: nothing,
   hosts: nothing,
+  adminRequest: nothing,
+  adminAdd: z.strictObject({ host: name, line: z.string().max(PATH_CHARS_MAX) }),
   leaving: nothing,
   pause: z.strictObject({ forMs: z.int().min(1) }),
   resume: nothing,

@@ -49,6 +49,7 @@ export async function openOwnState(
   const wallMs = (): number => clock.wallMs();
   const running = new RunningTime({ stateDir, clock, log });
   const membership = await openMembership({ stateDir, clock: wallMs, runMs: () => running.nowMs(), log });
+  teardown.defer(() => membership.stop());
   const { signer } = membership.identity;
   const { boot, previousBoot } = await countBoot(stateDir);
   running.start();

@@ -69,6 +69,10 @@ export interface Service {
   invite(request: InviteRequest, signal: AbortSignal): Promise<Invited>;
   /** Copies of a draining host or store do not count; it serves them until they are elsewhere. Needs the admin key. */
   drain(request: DrainRequest, signal: AbortSignal): Promise<ConfigReport>;
+  /** A line by which `adminAdd`, on a host that is an admin, makes this one an admin too. It holds no secret. */
+  adminRequest(signal: AbortSignal): Promise<AdminRequested>;
+  /** Needs the admin key. @throws ClusterError BAD_ADMIN_REQUEST, TOO_MANY_ADMINS */
+  adminAdd(request: AdminAdd, signal: AbortSignal): Promise<AdminAdded>;
   /** Ends a membership. Needs the admin key. @throws ClusterError NEEDS_YES while copies on it are needed, unless `yes` */
   revoke(request: RevokeRequest, signal: AbortSignal): Promise<ConfigReport>;
 
@@ -307,6 +311,23 @@ export interface DrainRequest {
 export interface RevokeRequest {
   readonly host: string;
   readonly yes: boolean;
+}
+
+export interface AdminRequested {
+  readonly host: string;
+  readonly line: string;
+  /** This host is an admin already. */
+  readonly isAdmin: boolean;
+}
+
+export interface AdminAdd {
+  readonly host: string;
+  readonly line: string;
+}
+
+export interface AdminAdded extends ConfigReport {
+  /** False when it was an admin already. */
+  readonly changed: boolean;
 }
 
 export interface LeaveReport {

@@ -1,7 +1,7 @@
 /**
  * Admin: what a host does with the admin key that it has: new versions of the configuration, and invites.
  *
- * An operator's commands change the policy and the members; policy-change.ts and content-change.ts say how. On its own
+ * An operator's commands change the policy, the members and the admins; policy-change.ts and content-change.ts say how. On its own
  * the host writes down every admitted member, and the members that a lost branch has revoked. A host without a key
  * refuses, and names the hosts that have one.
  *
@@ -14,6 +14,7 @@ import { ClusterError, messageOf } from '../core/fault.js';
 import { hashHex } from '../core/hash.js';
 import { type HostId, hexOf, type ObjectId, type SourceId } from '../core/ids.js';
 import type { Signer } from '../core/signed.js';
+import { badRequest, readAdminRequest } from './admin-request.js';
 import { changesBetween } from './config-history.js';
 import type { ConfigStore } from './config-store.js';
 import {
@@ -26,6 +27,7 @@ import {
 } from './configuration.js';
 import {
   withAddresses,
+  withAdmin,
   withoutArchived,
   withoutHost,
   withReleased,
@@ -102,7 +104,7 @@ export interface InviteOrder {
 export interface AdminContext {
   readonly identity: Identity;
   /** Undefined: this host has none. */
-  readonly key: Signer | undefined;
+  readonly key: () => Signer | undefined;
   readonly store: Pick<ConfigStore, 'cluster' | 'current' | 'shutOut' | 'accept'>;
   readonly roll: Pick<Roll, 'clusterConfig' | 'clusterConfigWith' | 'roster' | 'doors'>;
   readonly log: Logger;
@@ -134,8 +136,16 @@ export class Admin {
 
   /** True when this host's key is one of the configuration's admin keys. */
   get isAdmin(): boolean {
-    const { key } = this.#of;
+    const key = this.#of.key();
     return key !== undefined && isAdminKey(this.#configuration, hexOf(key.publicKey));
+  }
+
+  /** The place of this host's key among the admin keys; undefined while it is none of them. */
+  get place(): number | undefined {
+    const key = this.#of.key();
+    const hex = key && hexOf(key.publicKey);
+    const place = this.#configuration.admins.findIndex(admin => admin.key === hex);
+    return place < 0 ? undefined : place;
   }
 
   get notAbsorbed(): NotAbsorbed | undefined {
@@ -260,6 +270,19 @@ export class Admin {
   }
 
   /**
+   * Writes down the key of another host, from the line that `requestLine` gave there.
+   * @throws ClusterError NO_ADMIN_KEY, BAD_ADMIN_REQUEST, NO_SUCH_HOST, TOO_MANY_ADMINS
+   */
+  add(hostName: string, line: string): Promise<Pick<PolicyApplied, 'configuration' | 'changed'>> {
+    return this.#change(content => {
+      this.#needKey();
+      const request = readAdminRequest(line);
+      if (request.cluster !== this.#of.store.cluster) throw badRequest('it is of a host of another cluster');
+      return withAdmin(content, hostName, request);
+    });
+  }
+
+  /**
    * Removes the entry that keeps an archived source. `seq`: that of its newest head here. @returns false when it is
    * not, or no longer, archived
    * @throws ClusterError NO_ADMIN_KEY
@@ -326,7 +349,7 @@ export class Admin {
   }
 
   #needKey(): Signer {
-    const { key } = this.#of;
+    const key = this.#of.key();
     if (key !== undefined && this.isAdmin) return key;
     const hosts = adminHosts(this.#configuration).join(', ');
     throw new ClusterError(
@@ -343,7 +366,8 @@ export class Admin {
    * branches have.
    */
   async absorb(): Promise<void> {
-    const { roll, store, identity, key } = this.#of;
+    const { roll, store, identity } = this.#of;
+    const key = this.#of.key();
     const { provisional } = roll.roster;
     const { shutOut } = store;
     this.#notAbsorbed = undefined;

@@ -8,13 +8,16 @@
 import type { MemberState } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import type { HostId, ObjectId, SourceId } from '../core/ids.js';
+import { type AdminRequest, badRequest } from './admin-request.js';
 import {
+  ADMINS_MAX,
   type ConfigurationContent,
   type ConfigurationMember,
   MEMBER_ADDRESSES_MAX,
   RELEASED_MAX,
   type Revocation,
 } from './configuration.js';
+import { publicKeyOf } from './peer-key.js';
 import { isAddress } from './policy-schema.js';
 
 /** @throws ClusterError NO_SUCH_HOST, BAD_ADDRESS */
@@ -42,6 +45,30 @@ export function withState(
 ): ConfigurationContent {
   const member = memberNamed(content, hostName);
   return member.state === state ? content : withMember(content, member, { state });
+}
+
+/**
+ * Writes down another admin key, behind all others: their order decides forks, and who writes down new members first.
+ *
+ * @throws ClusterError NO_SUCH_HOST, BAD_ADMIN_REQUEST, TOO_MANY_ADMINS
+ */
+export function withAdmin(
+  content: ConfigurationContent,
+  hostName: string,
+  request: AdminRequest,
+): ConfigurationContent {
+  const { host, peer, trust } = memberNamed(content, hostName);
+  const { admins } = content;
+  const isTheirs = host === request.host && request.isSignedBy(publicKeyOf(peer));
+  if (!isTheirs) throw badRequest(`it is not a line of ${hostName}`);
+  if (trust !== 'trusted') throw badRequest(`${hostName} is untrusted, and has only a part of the policy`);
+  if (admins.some(({ key }) => key === request.key)) return content;
+  if (admins.some(admin => admin.host === host)) throw badRequest(`${hostName} has another admin key already`);
+  if (admins.length >= ADMINS_MAX) {
+    const why = `there are ${ADMINS_MAX} admin keys already, and no more can be: nothing was changed`;
+    throw new ClusterError('TOO_MANY_ADMINS', why, { blame: 'operator' });
+  }
+  return { ...content, admins: [...admins, { key: request.key, host }] };
 }
 
 /**

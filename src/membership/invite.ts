@@ -12,6 +12,7 @@ import { hash } from '../core/hash.js';
 import { bytesOf, type ClusterId, hexOf, type PeerName, parseClusterId } from '../core/ids.js';
 import { type Signer, signable } from '../core/signed.js';
 import { generateKeyPair, verify } from '../platform/ed25519.js';
+import { bytesOfText, checkedText } from './checked-text.js';
 import { TIME_MS_MAX, TRUSTS, type Trust } from './configuration.js';
 import { isMalformed, readFields, readSignable } from './fields.js';
 import { ID_BYTES, KEY_BYTES, peerNameOf, publicKeyOf, SIGNATURE_BYTES } from './peer-key.js';
@@ -28,7 +29,6 @@ const TOKEN_ADDRESSES_MAX = 8;
 /** A longer text is not even parsed. */
 const TOKEN_CHARACTERS_MAX = 32 * 1024;
 const TOKEN_PREFIX = 'scatterhoard1';
-const CHECKSUM_BYTES = 6;
 const DOMAIN = 'scatterhoard/invite/1';
 
 export interface Invite {
@@ -135,11 +135,8 @@ export function tokenText({ invite, seed, doors }: Token): string {
   const named = doors
     .slice(0, TOKEN_PEERS_MAX)
     .map(({ peer, addresses }) => [publicKeyOf(peer), addresses.filter(isAddress).slice(0, TOKEN_ADDRESSES_MAX)]);
-  const bytes = encode([invite.raw, seed, named]);
-  return TOKEN_PREFIX + Buffer.concat([bytes, checksum(bytes)]).toString('base64url');
+  return TOKEN_PREFIX + checkedText(encode([invite.raw, seed, named]));
 }
-
-const checksum = (bytes: Uint8Array): Uint8Array => hash(bytes).subarray(0, CHECKSUM_BYTES);
 
 /** Reads a token, with white space around or line breaks within. @throws ClusterError TOKEN_DAMAGED, TOKEN_TOO_NEW */
 export function parseToken(text: string): Token {
@@ -157,12 +154,8 @@ export function parseToken(text: string): Token {
       },
     );
   }
-  const all = Buffer.from(encoded, 'base64url');
-  const bytes = all.subarray(0, -CHECKSUM_BYTES);
-  if (!checksum(bytes).every((byte, index) => byte === all[bytes.length + index]))
-    throw damaged('its checksum is wrong');
-  // base64url can decode other spellings too; only the one that was printed is the token.
-  if (all.toString('base64url') !== encoded) throw damaged('its checksum is wrong');
+  const bytes = bytesOfText(encoded);
+  if (bytes === undefined) throw damaged('its checksum is wrong');
   try {
     const fields = readFields('token', bytes, TOKEN_CHARACTERS_MAX);
     const invite = readInvite(fields.bytesUpTo('invite', INVITE_BYTES_MAX));

@@ -20,13 +20,14 @@ import type { ClusterId, PeerName } from '../core/ids.js';
 import type { ConfigHint } from '../core/messages.js';
 import type { Signer } from '../core/signed.js';
 import { Admin, isAdminKey } from './admin.js';
+import { adminRequestLine } from './admin-request.js';
 import { type Admission, admissionFlaw, type Joiner, readAdmission, signAdmission } from './admission.js';
 import { type ConfigStep, configHistory, policyOf } from './config-history.js';
 import { type Acceptance, ConfigStore, MARKS_MAX } from './config-store.js';
 import type { Configuration, Reader, Revocation, UncheckedVersion } from './configuration.js';
 import { ADMISSIONS_MAX, decideAdmission, type JoinRefusal, type JoinVerdict } from './decide-admission.js';
 import { isMalformed } from './fields.js';
-import { type Identity, loadAdminKey, loadIdentity } from './identity.js';
+import { type Identity, loadAdminKey, loadIdentity, loadOrCreateAdminKey } from './identity.js';
 import { type Door, type Invite, readInvite } from './invite.js';
 import { membershipAlarms } from './membership-alarms.js';
 import { Notes } from './notes.js';
@@ -39,8 +40,17 @@ import { SignedTime } from './signed-time.js';
  */
 const ADMISSIONS_OVER_USES_MAX = 16;
 
+/**
+ * For each admin key that stands before it, a host waits so long before it writes down what is waiting, in ms. The first
+ * admin that is up does it at once, and what it signed is everywhere within seconds; if several did, each would sign a
+ * version that all but one of them lose. As long as a broken connection has to come back (`redial`).
+ */
+const ABSORB_TURN_MS = 30_000;
+
 export interface MembershipOptions {
   readonly stateDir: string;
+  /** Default: `ABSORB_TURN_MS`. */
+  readonly absorbTurnMs?: number;
   /** Wall clock, ms. */
   readonly clock: () => number;
   /** This host's running time, over all starts, ms. */
@@ -49,7 +59,13 @@ export interface MembershipOptions {
 }
 
 /** @throws ClusterError NO_CLUSTER, CONFIG_DAMAGED, KEY_DAMAGED, KEY_EXPOSED, IDENTITY_MISSING */
-export async function openMembership({ stateDir, clock, runMs, log }: MembershipOptions): Promise<Membership> {
+export async function openMembership({
+  stateDir,
+  absorbTurnMs = ABSORB_TURN_MS,
+  clock,
+  runMs,
+  log,
+}: MembershipOptions): Promise<Membership> {
   const store = await ConfigStore.open(stateDir);
   const identity = await loadIdentity(stateDir);
   if (identity === undefined) {
@@ -65,7 +81,9 @@ export async function openMembership({ stateDir, clock, runMs, log }: Membership
   const invites = await Notes.open(join(stateDir, 'invites'), { read: readInvite, idOf: invite => invite.id, log });
   const admissions = await openAdmissions(stateDir, log);
   const signedTime = new SignedTime({ stateDir, runMs, log });
-  const membership = new Membership({ store, identity, admin, invites, admissions, signedTime, clock, log });
+  const makeAdminKey = (): Promise<Signer> => loadOrCreateAdminKey(stateDir);
+  const kept = { invites, admissions, signedTime };
+  const membership = new Membership({ store, identity, admin, makeAdminKey, absorbTurnMs, ...kept, clock, log });
   await membership.start();
   return membership;
 }
@@ -82,6 +100,8 @@ export class Membership {
   readonly #invites: OpenInvites;
   readonly #admissions: Notes<Admission>;
   readonly #signedTime: SignedTime;
+  readonly #makeAdminKey: () => Promise<Signer>;
+  readonly #absorbTurnMs: number;
   readonly #clock: () => number;
   readonly #log: Logger;
   readonly #listeners = new Set<() => void>();
@@ -89,11 +109,16 @@ export class Membership {
   /** An admin has signed a policy that this release cannot read. */
   #hasUnreadable = false;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Undefined: this host has none. It may be no admin's. */
+  #key: Signer | undefined;
+  #absorbTimer: NodeJS.Timeout | undefined;
 
   constructor(parts: {
     readonly store: ConfigStore;
     readonly identity: Identity;
     readonly admin: Signer | undefined;
+    readonly makeAdminKey: () => Promise<Signer>;
+    readonly absorbTurnMs: number;
     readonly invites: Notes<Invite>;
     readonly admissions: Notes<Admission>;
     readonly signedTime: SignedTime;
@@ -111,12 +136,15 @@ export class Membership {
     });
     this.#admissions = parts.admissions;
     this.#signedTime = parts.signedTime;
+    this.#key = parts.admin;
+    this.#makeAdminKey = parts.makeAdminKey;
+    this.#absorbTurnMs = parts.absorbTurnMs;
     this.#clock = parts.clock;
     this.#log = parts.log;
     this.#roll = new Roll(parts);
     this.admin = new Admin({
       identity: parts.identity,
-      key: parts.admin,
+      key: () => this.#key,
       store: parts.store,
       roll: this.#roll,
       log: parts.log,
@@ -139,7 +167,25 @@ export class Membership {
         ({ hash, host, invite }) => !waiting.has(hash) && host !== this.identity.host && invite.expiresMs <= nowMs,
       );
       this.#roll.settle();
-      await this.admin.absorb();
+      await this.#absorb();
+    });
+  }
+
+  /** Nothing more is written by itself once this returns. */
+  async stop(): Promise<void> {
+    clearTimeout(this.#absorbTimer);
+    await this.#turn;
+    clearTimeout(this.#absorbTimer);
+  }
+
+  /**
+   * A line by which an admin can make this host one, too. The key is made if there is none.
+   * @throws ClusterError KEY_DAMAGED, KEY_EXPOSED
+   */
+  adminRequest(): Promise<string> {
+    return this.#alone(async () => {
+      this.#key ??= await this.#makeAdminKey();
+      return adminRequestLine(this.cluster, this.identity, this.#key);
     });
   }
 
@@ -413,7 +459,19 @@ export class Membership {
     await this.#hearTimes();
     this.#roll.settle();
     this.#tell();
-    await this.admin.absorb();
+    await this.#absorb();
+  }
+
+  /** In this host's turn among the admins. When that comes, another one may have done it. */
+  async #absorb(): Promise<void> {
+    clearTimeout(this.#absorbTimer);
+    const { place = 0 } = this.admin;
+    if (place === 0) return this.admin.absorb();
+    this.#absorbTimer = setTimeout(() => {
+      this.#alone(() => this.admin.absorb()).catch((error: unknown) =>
+        this.#log.error({ code: 'NOT_ABSORBED', err: error }, 'what is waiting could not be written down'),
+      );
+    }, place * this.#absorbTurnMs).unref();
   }
 
   #tell(): void {

@@ -178,6 +178,8 @@ export function serviceOf(given: Partial<Service>): Service {
     'status',
     'statusChanges',
     'hosts',
+    'adminRequest',
+    'adminAdd',
     'leaving',
     'pause',
     'resume',
