@@ -175,12 +175,13 @@ export class StateExchange {
     const yours: StateAnswer['yours'][number][] = [];
     for (const { log, seq } of this.#of.host.disk.archive.values()) {
       if (log.host === from) yours.push(log.positionAt(seq));
-      else if (log.host !== this.#of.host.id && this.#of.machine.known.host(log.host)?.connected === false) {
-        // For a writer that is live itself, only its own answer counts.
-        const known = logs.get(log.store);
-        if (known !== undefined && compareEpochs(known.epoch, log.epoch) > 0) continue;
-        if (since(log) < seq) tellings.push({ ...log.telling(since(log), seq), relayed: true });
-      }
+      if (log.host === from || log.host === this.#of.host.id) continue;
+      const known = logs.get(log.store);
+      if (known !== undefined && compareEpochs(known.epoch, log.epoch) > 0) continue;
+      const fromSeq = since(log);
+      // For a writer that is live itself, only its own answer counts.
+      if (fromSeq < seq && this.#of.machine.known.host(log.host)?.connected === false)
+        tellings.push({ ...log.telling(fromSeq, seq), relayed: true });
     }
     return {
       heartbeat: this.#of.machine.heartbeat(),
@@ -205,6 +206,15 @@ export class StateExchange {
   }
 
   #isTrusted(host: HostId): boolean {
-    return this.#of.host.disk.config.members.some(member => member.host === host && member.trust === 'trusted');
+    const { config } = this.#of.host.disk;
+    let trusted = TRUSTED.get(config);
+    if (trusted === undefined) {
+      trusted = new Set(config.members.filter(({ trust }) => trust === 'trusted').map(member => member.host));
+      TRUSTED.set(config, trusted);
+    }
+    return trusted.has(host);
   }
 }
+
+/** The trusted members of each configuration: every host asks that of every other one. */
+const TRUSTED = new WeakMap<SignedConfig, ReadonlySet<HostId>>();

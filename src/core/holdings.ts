@@ -12,7 +12,7 @@
  */
 import { CHECKPOINT_OPS_MAX, type CheckpointPiece, CheckpointReading } from './checkpoint.js';
 import { assert, unreachable } from './fault.js';
-import { type LogPosition, type LogSegment, logAfterAll, logStart } from './holdings-log.js';
+import { type LogOp, type LogPosition, type LogSegment, logAfterAll, logStart } from './holdings-log.js';
 import type { HostId, ParcelId, SourceId, StoreId } from './ids.js';
 import type { ParcelTable, Row, StoreSlot } from './parcel-table.js';
 import { RowSet } from './row-set.js';
@@ -187,8 +187,8 @@ export class Holdings {
 
     // Chain first, believe afterwards: a segment counts as a whole or not at all.
     const fresh = ops.slice(start.seq - fromSeq);
-    const position = logAfterAll(start, fresh);
-    if (position.digest !== end.digest) return { outcome: 'ask', because: 'mismatch' };
+    const position = endOf(segment, start, fresh);
+    if (position === undefined) return { outcome: 'ask', because: 'mismatch' };
     if (order === 0 && fresh.length === 0) return { outcome: 'known' };
 
     const rows = slot !== undefined && order < 0 ? this.#forget(slot) : [];
@@ -357,4 +357,22 @@ export class Holdings {
     assert(log !== undefined, `no store ${slot}`);
     return log;
   }
+}
+
+/** Segments whose operations lead to their end → the digest that they began at. */
+const CHAINED = new WeakMap<LogSegment, string>();
+
+/**
+ * Where `fresh`, the last operations of the segment, lead from `start`; undefined if that is not the segment's end. What
+ * has been chained once is not chained again for the next host of a simulation: it gets the same object.
+ */
+function endOf(segment: LogSegment, start: LogPosition, fresh: readonly LogOp[]): LogPosition | undefined {
+  const { end, ops } = segment;
+  const isWhole = fresh.length === ops.length;
+  if (isWhole && CHAINED.get(segment) === start.digest)
+    return { store: start.store, epoch: start.epoch, seq: end.seq, digest: end.digest };
+  const position = logAfterAll(start, fresh);
+  if (position.digest !== end.digest) return undefined;
+  if (isWhole) CHAINED.set(segment, start.digest);
+  return position;
 }
