@@ -156,8 +156,8 @@ export class StateExchange {
 
   answer({ from, logs, yourFrame }: StateQuestion): StateAnswer {
     this.#world.happened({ is: 'serves', by: this.#of, to: from, what: 'state' });
-    if (!this.#isTrusted(from)) return this.#answerUntrusted(from);
-    this.#bootWatch.hear(yourFrame, from);
+    const isTrusted = this.#isTrusted(from);
+    if (isTrusted) this.#bootWatch.hear(yourFrame, from);
     const knowsMore = [...this.#stores.stores()].some(({ log }) => {
       const known = logs.get(log.store);
       return known !== undefined && comparePositions(known, log) > 0;
@@ -186,20 +186,9 @@ export class StateExchange {
     return {
       heartbeat: this.#of.machine.heartbeat(),
       logs: tellings,
-      heads: this.#heads.heads(),
+      // An untrusted host gets the logs, for they say who has its copies, and of the heads those of its own sources.
+      heads: isTrusted ? this.#heads.heads() : this.#heads.heads().filter(({ source }) => source.startsWith(from)),
       yours,
-      yourFrame: this.#lastFrameOf(from),
-      config: this.#of.host.disk.config,
-    };
-  }
-
-  /** What we remember of the asker's own sources only. Strangers never get this far: the network refuses them. */
-  #answerUntrusted(from: HostId): StateAnswer {
-    return {
-      heartbeat: undefined,
-      logs: [],
-      heads: this.#heads.heads().filter(({ source }) => source.startsWith(from)),
-      yours: [],
       yourFrame: this.#lastFrameOf(from),
       config: this.#of.host.disk.config,
     };

@@ -65,8 +65,21 @@ export interface ControlOptions {
 export async function startControl(options: ControlOptions, teardown: Teardown): Promise<void> {
   const { stateDir, scratchFolder, membership, machine, roster, net, exchange, addresses, known, stores, storeHeads } =
     options;
-  const { origin, orders, protections, copies, trees, scrubs, isReachable, alarmsOf, clock, pausing, alarms, log, signal } =
-    options;
+  const {
+    origin,
+    orders,
+    protections,
+    copies,
+    trees,
+    scrubs,
+    isReachable,
+    alarmsOf,
+    clock,
+    pausing,
+    alarms,
+    log,
+    signal,
+  } = options;
   const { catalog, finder, mending } = known;
   const { doubted, dropper } = copies;
   const loopDelay = new LoopDelay();
