@@ -101,6 +101,19 @@ export class ClusterFaults {
     return () => set(false);
   }
 
+  /** A person pauses the host (`cluster pause`), and resumes it. */
+  askToPause(host: SimHost): (() => void) | undefined {
+    if (host.askedToPause || !host.isResponsive) return undefined;
+    this.#world.counts.askedPauses += 1;
+    const set = (paused: boolean): void => {
+      host.askedToPause = paused;
+      const { running } = host;
+      running?.enter(() => running.tell({ is: 'paused', paused }));
+    };
+    set(true);
+    return () => set(false);
+  }
+
   /** @returns whether the host was revoked. */
   revoke(host: SimHost, at?: SimHost): boolean {
     return this.mayGo(host) && this.#isIn(host, 'active') && this.#setState(host, 'revoked', at);

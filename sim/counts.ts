@@ -49,6 +49,7 @@ export interface Counts extends Record<CrashName, number> {
   drainedStores: number;
   /** Hosts that were drained until nothing there would be missing, and then revoked. */
   leaves: number;
+  askedPauses: number;
   /** Lost parcels that were taken out of the trash. */
   takenBack: number;
   /** Logs that differed from what had been read of them, as a checkpoint showed. */
@@ -108,6 +109,7 @@ export const noCounts = (): Counts => ({
   hangingStores: 0,
   drainedStores: 0,
   leaves: 0,
+  askedPauses: 0,
   takenBack: 0,
   logForks: 0,
   bootsRaised: 0,
@@ -162,6 +164,7 @@ export const COUNTS_DUE = {
     bootsRaised: 100,
     drainedStores: 10,
     leaves: 30,
+    askedPauses: 60,
     takenBack: 5,
     logForks: 1,
     clones: 25,

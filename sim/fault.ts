@@ -44,6 +44,7 @@ export type FaultKind =
   | 'copies'
   | 'capacity'
   | 'fork'
+  | 'asked-pause'
   // Malice.
   | 'lie'
   // What people do anyway: new snapshots.

@@ -47,6 +47,8 @@ export class HostDisk {
   readonly history = new Map<SourceId, HeadModel>();
   readonly kept = new Map<SourceId, readonly KeptSnapshot[]>();
   readonly unwanted = new Map<ParcelId, number>();
+  /** Of which the disk refused the last note. */
+  readonly notNoted = new Set<ParcelId>();
   /** By host, store and parcel. */
   readonly unanswered = new Map<string, UnansweredAudit>();
   absences: { readonly absence: PastAbsence; readonly notedMs: number }[] = [];
@@ -87,6 +89,7 @@ export class HostDisk {
     ] as const) {
       for (const [key, value] of from) (to as Map<unknown, unknown>).set(key, value);
     }
+    for (const parcel of this.notNoted) image.notNoted.add(parcel);
     image.stores = this.stores.map(store => store.image());
     return image;
   }

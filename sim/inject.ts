@@ -226,6 +226,8 @@ export class Injector {
       case 'fork':
         this.#cluster.fork(host, other, fault.dice);
         return undefined;
+      case 'asked-pause':
+        return this.#cluster.askToPause(host);
       case 'lie':
         return this.#lie(host, fault.dice);
       case 'back-up':

@@ -42,6 +42,8 @@ import { TakingBack } from './taking-back.js';
 
 /** Stores are measured, running time is written down, and so on, once per this many heartbeats. */
 const CHORES_HEARTBEATS = 12;
+/** A note of a parcel that nobody wants is tried again after this, in ms, when the disk refuses it. */
+const NOTE_AGAIN_MS = 60_000;
 
 export class Service implements Running {
   readonly host: SimHost;
@@ -68,6 +70,8 @@ export class Service implements Running {
   #stepping = false;
   #wakeMs = Number.POSITIVE_INFINITY;
   #wakeVersion = 0;
+  /** The newest of each parcel. */
+  readonly #unwantedNotes = new Map<ParcelId, Extract<Effect, { do: 'note-unwanted' }>>();
   readonly #offers = new Map<number, (accepted: boolean) => void>();
   #nextOffer = 1;
   /** Including those that could not be written. */
@@ -133,6 +137,7 @@ export class Service implements Running {
   /** The first steps of the daemon, in its order. */
   open(): void {
     const { disk } = this.host;
+    if (this.host.askedToPause) this.tell({ is: 'paused', paused: true });
     this.#heads.open();
     this.#exchange.open();
     if (disk.ranUntilMs !== undefined) this.tell({ is: 'was-off', forMs: this.#world.nowMs - disk.ranUntilMs });
@@ -335,12 +340,25 @@ export class Service implements Running {
     });
   }
 
-  #noteUnwanted({ parcel, sinceRunMs }: Extract<Effect, { do: 'note-unwanted' }>): void {
-    this.#state.write(() => {
-      if (sinceRunMs === undefined) this.host.disk.unwanted.delete(parcel);
-      else this.host.disk.unwanted.set(parcel, sinceRunMs);
-      this.dies('note-unwanted', 'done');
-    });
+  #noteUnwanted(note: Extract<Effect, { do: 'note-unwanted' }>): void {
+    const { parcel, sinceRunMs } = note;
+    const { unwanted, notNoted } = this.host.disk;
+    this.#unwantedNotes.set(parcel, note);
+    this.#state.write(
+      () => {
+        notNoted.delete(parcel);
+        if (sinceRunMs === undefined) unwanted.delete(parcel);
+        else unwanted.set(parcel, sinceRunMs);
+        this.dies('note-unwanted', 'done');
+      },
+      () => {
+        notNoted.add(parcel);
+        const again = (): void => {
+          if (this.#unwantedNotes.get(parcel) === note) this.#noteUnwanted(note);
+        };
+        this.#world.after(NOTE_AGAIN_MS, () => this.enter(again));
+      },
+    );
   }
 
   #offerRelocation({ offer, to, parcels }: Extract<Effect, { do: 'offer-relocation' }>): void {

@@ -4,6 +4,7 @@
  */
 import type { Member } from '../src/core/cluster-config.js';
 import type { ParcelId } from '../src/core/ids.js';
+import { RAISE_ALONE_EVERY_MS } from '../src/core/later-starts.js';
 import { HOLD_HEARTBEATS } from './backing-up.js';
 import { everybodyHasTheConfig, everySnapshotIsTaken, nothingIsPending, viewsAgree } from './checks.js';
 import type { Injector } from './inject.js';
@@ -78,7 +79,10 @@ function handOnConfig(world: World): void {
 export function settle(world: World, { paceMs, timing }: RunOptions): void {
   const { deadMs = 0, returnMs = 0, gcGraceMs = 0 } = timing;
   const holdMs = HOLD_HEARTBEATS * paceMs;
-  const untilMs = world.nowMs + deadMs + returnMs + gcGraceMs + holdMs + PATIENCE_MS + PATIENCE_HEARTBEATS * paceMs;
+  // What one member alone has heard of a clone is believed once a day.
+  const cloneMs = world.counts.clones > 0 ? RAISE_ALONE_EVERY_MS : 0;
+  const patienceMs = PATIENCE_MS + PATIENCE_HEARTBEATS * paceMs + cloneMs;
+  const untilMs = world.nowMs + deadMs + returnMs + gcGraceMs + holdMs + patienceMs;
   const checks: readonly Check[] = [
     everySnapshotIsTaken,
     everyParcelHasItsCopies,

@@ -67,6 +67,8 @@ export class SimHost {
   suspended = false;
   /** Events that came while it was paused or suspended, in order. */
   readonly waiting: (() => void)[] = [];
+  /** A person wants it to begin nothing of its own accord, also after a restart. */
+  askedToPause = false;
   armed: ArmedCrash | undefined;
   lies: Lies | undefined;
   /** The offset of its wall clock from the world's. */

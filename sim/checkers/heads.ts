@@ -183,7 +183,7 @@ export class HeadChecker implements Checker {
     for (const [source, { seq, snapshots }] of disk.heads) {
       for (const { refs } of snapshots) {
         for (const parcel of refs.keys()) {
-          if (disk.unwanted.has(parcel))
+          if (disk.unwanted.has(parcel) && !disk.notNoted.has(parcel))
             throw new Violation(
               'I7',
               `h${number} takes ${parcel.slice(0, 8)} for unwanted, which head ${seq} of ${source} lists`,

@@ -4,10 +4,14 @@ import { pino } from 'pino';
 import { type ParcelId, parseParcelId } from '../../src/core/ids.js';
 import { NOTES_AT_ONCE, UnwantedWriting } from '../../src/daemon/unwanted-writing.js';
 import type { UnwantedChange } from '../../src/store/unwanted-notes.js';
+import { until } from '../helpers/until.js';
 
 const idOf = (n: number): ParcelId => parseParcelId(n.toString(16).padStart(64, '0'));
 
-function aWriting(change: (changes: readonly UnwantedChange[]) => Promise<void> = async () => undefined) {
+function aWriting(
+  change: (changes: readonly UnwantedChange[]) => Promise<void> = async () => undefined,
+  { againMs = 60_000 }: { readonly againMs?: number } = {},
+) {
   const written: (readonly UnwantedChange[])[] = [];
   const lines: object[] = [];
   const writing = new UnwantedWriting({
@@ -17,6 +21,7 @@ function aWriting(change: (changes: readonly UnwantedChange[]) => Promise<void> 
         written.push([...changes]);
       },
     },
+    againMs,
     log: pino({}, { write: (line: string) => void lines.push(JSON.parse(line) as object) }),
   });
   return { writing, written, lines };
@@ -65,4 +70,27 @@ test('what the disk refuses is told, and the rest is written', async t => {
   await writing.done();
   t.like(lines, [{ code: 'UNWANTED_NOT_NOTED', parcels: NOTES_AT_ONCE }]);
   t.deepEqual(written, [[{ parcel: idOf(NOTES_AT_ONCE), sinceRunMs: NOTES_AT_ONCE }]]);
+});
+
+test('what the disk refused is tried again, unless there is a newer word', async t => {
+  const stored = new Map<ParcelId, number | undefined>();
+  let isFull = true;
+  const { writing, lines } = aWriting(
+    async changes => {
+      if (isFull) throw new Error('no room');
+      for (const { parcel, sinceRunMs } of changes) stored.set(parcel, sinceRunMs);
+    },
+    { againMs: 1 },
+  );
+  writing.note(idOf(1), 4);
+  writing.note(idOf(2), undefined);
+  await until('it is refused, and once more', () => lines.length >= 2);
+  isFull = false;
+  writing.note(idOf(1), 5);
+  await until('both are written', () => stored.size === 2);
+  await writing.done();
+  t.deepEqual([...stored].sort(), [
+    [idOf(1), 5],
+    [idOf(2), undefined],
+  ]);
 });

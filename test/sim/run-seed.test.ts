@@ -60,7 +60,7 @@ test('of what new parcels need one part in a hundred may be wasted', t => {
 });
 
 test('what nothing tells of is seen when the phase ends, however few events it had', t => {
-  const options = drawRun(5);
+  const options = drawRun(6);
   let isDone = false;
   const outcome = runSeed(options, {
     trace: (_, { nowMs, hosts }) => {
