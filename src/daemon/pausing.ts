@@ -65,9 +65,13 @@ export class Pausing {
     return this.untilMs !== undefined;
   }
 
-  /** @returns a function that ends the calls */
-  onChange(listener: (paused: boolean) => void): () => void {
+  /**
+   * Calls at once if the host is paused, and from then on: whoever begins to listen misses neither the pause nor its end.
+   * @returns a function that ends the calls
+   */
+  follow(listener: (paused: boolean) => void): () => void {
     this.#listeners.add(listener);
+    if (this.isPaused) listener(true);
     return () => void this.#listeners.delete(listener);
   }
 

@@ -102,7 +102,7 @@ async function serve(
   };
   host.carryOutBy({ ...host, ...parts, askConfig });
 
-  await recallSources(host, parts);
+  await recallSources(host, parts, teardown);
   if (stopping.aborted) return;
   await recallOthers(host, parts);
   await openToOthers(host, parts);
@@ -124,8 +124,12 @@ async function serve(
 }
 
 /** What the machine knew before comes first, because it judges by that what it hears from now on. */
-async function recallSources({ tell, running, pausing, disk }: Host, { known, origin }: Parts): Promise<void> {
-  if (pausing.isPaused) tell({ is: 'paused', paused: true });
+async function recallSources(
+  { tell, running, pausing, disk }: Host,
+  { known, origin }: Parts,
+  teardown: Teardown,
+): Promise<void> {
+  teardown.defer(pausing.follow(paused => tell({ is: 'paused', paused })));
   tell({ is: 'was-off', forMs: running.offForMs });
   tell({ is: 'unwanted-before', parcels: disk.index.unwanted.all(running.beforeMs) });
   await known.catalog.open();
@@ -157,7 +161,6 @@ async function beginWork(host: Host, parts: Parts, teardown: Teardown): Promise<
   const { configurationUse, trees, stores, sourceDisks } = parts;
   teardown.defer(host.membership.onChange(() => configurationUse.begin()));
   configurationUse.begin();
-  teardown.defer(host.pausing.onChange(paused => host.tell({ is: 'paused', paused })));
   trees.start();
   // People come last, because all other parts answer their requests.
   await startControl({ ...host, ...parts }, teardown);

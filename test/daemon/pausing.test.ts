@@ -38,7 +38,7 @@ test('whoever waits for the end of a pause is told once, by its time or by a per
   const { clock, start, file } = aHost(t);
   const pausing = start();
   const told: (boolean | string)[] = [];
-  pausing.onChange(paused => told.push(paused));
+  pausing.follow(paused => told.push(paused));
   await pausing.pause(HOUR_MS);
   pausing.whenOver(() => told.push('over'));
   t.true(await pausing.resume());
@@ -52,6 +52,17 @@ test('whoever waits for the end of a pause is told once, by its time or by a per
   await until('its file is gone', () => !existsSync(file));
   t.deepEqual(told, [true, false, 'over', true, false, 'over again']);
   t.false(await pausing.resume());
+});
+
+test('whoever begins to listen while the host is paused is told so at once, and of the end', async t => {
+  const { clock, start } = aHost(t);
+  const untilMs = await start().pause(50);
+  const told: boolean[] = [];
+  start().follow(paused => told.push(paused));
+  t.deepEqual(told, [true]);
+  clock.ms = untilMs;
+  await until('the pause is over', () => told.length > 1);
+  t.deepEqual(told, [true, false]);
 });
 
 test('a second pause takes the place of the first, whichever is longer', async t => {
