@@ -79,6 +79,7 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
 
   CONTROL_FORBIDDEN: EXIT.notAllowed,
   IDENTITY_MISSING: EXIT.notAllowed,
+  KEY_OF_ANOTHER_HOST: EXIT.notAllowed,
   KEY_REVOKED: EXIT.notAllowed,
   NO_ADMIN_KEY: EXIT.notAllowed,
   NOT_A_MEMBER: EXIT.notAllowed,

@@ -12,8 +12,9 @@ import { bytesOf, type ClusterId, type HostId, hexOf, parseClusterId, parseHostI
 import { type Signer, signable } from '../core/signed.js';
 import { verify } from '../platform/ed25519.js';
 import { bytesOfText, checkedText } from './checked-text.js';
+import type { Configuration } from './configuration.js';
 import { isMalformed, readFields, readSignable } from './fields.js';
-import type { Identity } from './identity.js';
+import type { AdminKey, Identity } from './identity.js';
 import { ID_BYTES, KEY_BYTES, SIGNATURE_BYTES } from './peer-key.js';
 
 const PREFIX = 'scatterhoard-admin1-';
@@ -60,6 +61,29 @@ export function readAdminRequest(line: string): AdminRequest {
     if (isMalformed(error)) throw badRequest('its content is not that of such a line', error);
     throw error;
   }
+}
+
+/**
+ * A copy of another host's key makes no second admin: whoever has that host has the key. If that host was revoked, its
+ * key would be let in again, under another name.
+ * @throws ClusterError KEY_OF_ANOTHER_HOST
+ */
+export function mustBeOwn(
+  { signer, madeOn }: AdminKey,
+  {
+    self,
+    configuration: { admins, members },
+  }: { readonly self: HostId; readonly configuration: Pick<Configuration, 'admins' | 'members'> },
+): void {
+  const key = hexOf(signer.publicKey);
+  const owner = admins.find(admin => admin.key === key)?.host ?? madeOn;
+  if (owner === self) return;
+  const whose = members.find(({ host }) => host === owner)?.name ?? 'another host';
+  throw new ClusterError(
+    'KEY_OF_ANOTHER_HOST',
+    `the admin.key of this host is a copy of that of ${whose}, and a second admin needs a key of its own. Nothing was changed. Move admin.key out of the state folder, to where you keep such copies, and do this again`,
+    { blame: 'operator' },
+  );
 }
 
 export const badRequest = (why: string, cause?: unknown): ClusterError =>

@@ -62,7 +62,9 @@ export function withAdmin(
   const isTheirs = host === request.host && request.isSignedBy(publicKeyOf(peer));
   if (!isTheirs) throw badRequest(`it is not a line of ${hostName}`);
   if (trust !== 'trusted') throw badRequest(`${hostName} is untrusted, and has only a part of the policy`);
-  if (admins.some(({ key }) => key === request.key)) return content;
+  const known = admins.find(({ key }) => key === request.key);
+  if (known?.host === host) return content;
+  if (known !== undefined) throw badRequest('it has the key of another admin, of which a copy is there');
   if (admins.some(admin => admin.host === host)) throw badRequest(`${hostName} has another admin key already`);
   if (admins.length >= ADMINS_MAX) {
     const why = `there are ${ADMINS_MAX} admin keys already, and no more can be: nothing was changed`;

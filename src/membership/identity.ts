@@ -74,13 +74,24 @@ export async function loadOrCreateIdentity(stateDir: string): Promise<Identity> 
   return (await loadIdentity(stateDir)) ?? (await createIdentity(stateDir));
 }
 
-/** Makes an admin key, or takes the one left by an `init` that did not finish. */
-export async function loadOrCreateAdminKey(stateDir: string): Promise<Signer> {
-  const found = await loadAdminKey(stateDir);
-  if (found !== undefined) return found;
+export interface AdminKey {
+  readonly signer: Signer;
+  /** The host on which it was made; undefined when its file does not say. */
+  readonly madeOn: string | undefined;
+}
+
+/** Makes an admin key, or takes the one that is there: of an `init` that did not finish, or put here by a person. */
+export async function loadOrCreateAdminKey(stateDir: string, host: HostId): Promise<AdminKey> {
+  const found = await readKey(stateDir, ADMIN_FILE, 'scatterhoard admin key');
+  if (found !== undefined) return { signer: signerFromSeed(bytesOf(found.seed)), madeOn: found.host };
   const { publicKey, seed } = generateKeyPair();
-  await writeKey(stateDir, ADMIN_FILE, { kind: 'scatterhoard admin key', public: hexOf(publicKey), seed: hexOf(seed) });
-  return signerFromSeed(seed);
+  await writeKey(stateDir, ADMIN_FILE, {
+    kind: 'scatterhoard admin key',
+    host,
+    public: hexOf(publicKey),
+    seed: hexOf(seed),
+  });
+  return { signer: signerFromSeed(seed), madeOn: host };
 }
 
 /** The admin key of this host; `undefined` when it is no admin host. @throws ClusterError KEY_DAMAGED, KEY_EXPOSED */

@@ -34,7 +34,7 @@ export async function initCluster({
     });
   }
   const identity = await loadOrCreateIdentity(stateDir);
-  const admin = await loadOrCreateAdminKey(stateDir);
+  const { signer: admin } = await loadOrCreateAdminKey(stateDir, identity.host);
   const founder = {
     host: identity.host,
     name: hostName,

@@ -20,14 +20,14 @@ import type { ClusterId, PeerName } from '../core/ids.js';
 import type { ConfigHint } from '../core/messages.js';
 import type { Signer } from '../core/signed.js';
 import { Admin, isAdminKey } from './admin.js';
-import { adminRequestLine } from './admin-request.js';
+import { adminRequestLine, mustBeOwn } from './admin-request.js';
 import { type Admission, admissionFlaw, type Joiner, readAdmission, signAdmission } from './admission.js';
 import { type ConfigStep, configHistory, policyOf } from './config-history.js';
 import { type Acceptance, ConfigStore, MARKS_MAX } from './config-store.js';
 import type { Configuration, Reader, Revocation, UncheckedVersion } from './configuration.js';
 import { ADMISSIONS_MAX, decideAdmission, type JoinRefusal, type JoinVerdict } from './decide-admission.js';
 import { isMalformed } from './fields.js';
-import { type Identity, loadAdminKey, loadIdentity, loadOrCreateAdminKey } from './identity.js';
+import { type AdminKey, type Identity, loadAdminKey, loadIdentity, loadOrCreateAdminKey } from './identity.js';
 import { type Door, type Invite, readInvite } from './invite.js';
 import { membershipAlarms } from './membership-alarms.js';
 import { Notes } from './notes.js';
@@ -81,7 +81,7 @@ export async function openMembership({
   const invites = await Notes.open(join(stateDir, 'invites'), { read: readInvite, idOf: invite => invite.id, log });
   const admissions = await openAdmissions(stateDir, log);
   const signedTime = new SignedTime({ stateDir, runMs, log });
-  const makeAdminKey = (): Promise<Signer> => loadOrCreateAdminKey(stateDir);
+  const makeAdminKey = (): Promise<AdminKey> => loadOrCreateAdminKey(stateDir, identity.host);
   const kept = { invites, admissions, signedTime };
   const membership = new Membership({ store, identity, admin, makeAdminKey, absorbTurnMs, ...kept, clock, log });
   await membership.start();
@@ -100,7 +100,7 @@ export class Membership {
   readonly #invites: OpenInvites;
   readonly #admissions: Notes<Admission>;
   readonly #signedTime: SignedTime;
-  readonly #makeAdminKey: () => Promise<Signer>;
+  readonly #makeAdminKey: () => Promise<AdminKey>;
   readonly #absorbTurnMs: number;
   readonly #clock: () => number;
   readonly #log: Logger;
@@ -117,7 +117,7 @@ export class Membership {
     readonly store: ConfigStore;
     readonly identity: Identity;
     readonly admin: Signer | undefined;
-    readonly makeAdminKey: () => Promise<Signer>;
+    readonly makeAdminKey: () => Promise<AdminKey>;
     readonly absorbTurnMs: number;
     readonly invites: Notes<Invite>;
     readonly admissions: Notes<Admission>;
@@ -180,12 +180,14 @@ export class Membership {
 
   /**
    * A line by which an admin can make this host one, too. The key is made if there is none.
-   * @throws ClusterError KEY_DAMAGED, KEY_EXPOSED
+   * @throws ClusterError KEY_DAMAGED, KEY_EXPOSED; KEY_OF_ANOTHER_HOST
    */
   adminRequest(): Promise<string> {
     return this.#alone(async () => {
-      this.#key ??= await this.#makeAdminKey();
-      return adminRequestLine(this.cluster, this.identity, this.#key);
+      const made = await this.#makeAdminKey();
+      mustBeOwn(made, { self: this.identity.host, configuration: this.configuration });
+      this.#key = made.signer;
+      return adminRequestLine(this.cluster, this.identity, made.signer);
     });
   }
 

@@ -30,8 +30,8 @@ test('a key file that others can read is refused', async t => {
 
 test('a damaged key is told of, never taken for another one', async t => {
   const stateDir = temporaryFolder(t);
-  await createIdentity(stateDir);
-  await loadOrCreateAdminKey(stateDir);
+  const { host } = await createIdentity(stateDir);
+  await loadOrCreateAdminKey(stateDir, host);
   const path = join(stateDir, 'identity.key');
   const text = await readFile(path, 'utf8');
   const seed = /"seed": "(.)/.exec(text)?.[1] === '0' ? '1' : '0';

@@ -1,5 +1,5 @@
 /** A second admin: how its key comes into the configuration, what it may then do, and that two of them do not write over each other. */
-import { existsSync } from 'node:fs';
+import { copyFileSync, existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { hexOf } from '../../src/core/ids.js';
@@ -101,6 +101,35 @@ test('the second admin governs at once, also when the first is stolen and shut o
   const fork = next(configuration, stolen, { policyText: 'cluster: thief\n' });
   await third.membership.acceptVersion(fork.raw);
   t.is(third.standingOf('first'), 'revoked');
+});
+
+test('a copy of another admin’s key makes no second admin, also when that one was shut out with its key', async t => {
+  const house = new House(t);
+  const first = await house.found('first');
+  const second = await house.admit(first, 'second');
+  const third = await house.admit(first, 'third');
+  await second.meet(first);
+  await third.meet(first);
+  await third.meet(second);
+  await until(() => second.standingOf('third') === 'active', 'all to be members');
+  const fileOf = ({ stateDir }: { readonly stateDir: string }) => join(stateDir, 'admin.key');
+  copyFileSync(fileOf(first), fileOf(third));
+  const refused = { code: 'KEY_OF_ANOTHER_HOST', message: /a copy of that of first/ };
+  await t.throwsAsync(third.membership.adminRequest(), refused);
+  const key = (await loadAdminKey(first.stateDir)) as Signer;
+  const copied = adminRequestLine(first.membership.cluster, third.membership.identity, key);
+  await t.throwsAsync(first.membership.admin.add('third', copied), { code: 'BAD_ADMIN_REQUEST', message: /a copy/ });
+
+  await first.membership.admin.add('second', await second.membership.adminRequest());
+  await until(() => second.membership.isAdmin, 'the second to hear of it');
+  await second.membership.admin.revoke('first', []);
+  await until(() => third.standingOf('first') === 'revoked', 'the third to follow');
+  await t.throwsAsync(third.membership.adminRequest(), refused);
+
+  renameSync(fileOf(third), `${fileOf(third)}.of-first`);
+  const { changed } = await second.membership.admin.add('third', await third.membership.adminRequest());
+  t.true(changed);
+  t.not(second.membership.configuration.admins[1]?.key, hexOf(key.publicKey));
 });
 
 /** A founder, its key, and a host whose key stands behind the founder's. */

@@ -190,7 +190,7 @@ async function twoAdmins(t: ExecutionContext) {
   const a = await house.found();
   const b = await house.admit(a, 'b');
   const keyOfA = (await loadAdminKey(a.stateDir)) as Signer;
-  const keyOfB = await loadOrCreateAdminKey(b.stateDir);
+  const { signer: keyOfB } = await loadOrCreateAdminKey(b.stateDir, b.membership.identity.host);
   const { configuration } = a.membership;
   const admins = [...configuration.admins, { key: hexOf(keyOfB.publicKey), host: b.membership.identity.host }];
   const both = next(configuration, keyOfA, { admins });
