@@ -7,7 +7,7 @@ import type { Context, JsonRecord } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { presentHosts, presentParcels } from './present-cluster.js';
 import type { PlanReport } from './simulate.js';
-import { countText, sizeText, tableText } from './text.js';
+import { countText, lineText, sizeText, tableText } from './text.js';
 
 type Moves = NonNullable<ConfigPlanReport['moves']>;
 
@@ -54,10 +54,10 @@ async function tellChanges(context: Context, report: ConfigPlanReport): Promise<
   if (changed) await context.print(changes.length === 0 ? 'only how it is written changes' : changes.join('; '));
   else await context.print('this policy is in force already');
   if (losses.length > 0) await context.print("'cluster config apply' asks for --yes, because:");
-  for (const loss of losses) await context.printText(`  ${loss}`);
-  for (const warning of warnings) await context.printText(warning);
+  for (const loss of losses) await context.printText(`  ${lineText(loss)}`);
+  for (const warning of warnings) await context.printText(lineText(warning));
   if (moves === undefined) await context.print('no copy would be made or dropped because of it');
-  for (const guess of moves?.guesses ?? []) await context.printText(guess);
+  for (const guess of moves?.guesses ?? []) await context.printText(lineText(guess));
 }
 
 async function tellMoves(context: Context, { hosts, copies, timing }: Moves): Promise<ExitCode> {

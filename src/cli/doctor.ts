@@ -11,7 +11,7 @@ import { type Check, type CheckResult, failed } from './check.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import type { Run } from './run.js';
-import { COLUMNS, coloured, printable, TEXT_COLUMNS_MIN, wrapped } from './text.js';
+import { COLUMNS, coloured, lineText, TEXT_COLUMNS_MIN, wrapped } from './text.js';
 
 export const doctorCommand = (run: Run): Command =>
   new Command('doctor')
@@ -68,7 +68,7 @@ const INDENT = ' '.repeat('warning  '.length);
  * file, begins a line that looks like another check.
  */
 export function checkText({ name, result, message }: Check, columns: number): string {
-  const text = `${name}  ${printable(message).replaceAll(/[\t\n]/g, ' ')}`;
+  const text = `${name}  ${lineText(message)}`;
   const lines = wrapped(text, Math.max(columns - INDENT.length, TEXT_COLUMNS_MIN));
   return `${coloured(COLOURS[result], result)}${INDENT.slice(result.length)}${lines.join(`\n${INDENT}`)}`;
 }

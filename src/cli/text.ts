@@ -16,6 +16,9 @@ export const printable = (text: string): string =>
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
   });
 
+/** A text from elsewhere as one line of a result: a line break in the name of a store begins no line of its own. */
+export const lineText = (text: string): string => printable(text).replaceAll(/[\t\n]/g, ' ');
+
 export const sizeText = (bytes: number): string => prettyBytes(bytes);
 
 /** @param plural default: with an s */
@@ -143,7 +146,7 @@ export function tableText(
   rows: readonly (readonly string[])[],
 ): string {
   const heads = columns.map(({ head }) => head);
-  const cells = rows.map(row => row.map(cell => printable(cell).replaceAll(/[\t\n]/g, ' ')));
+  const cells = rows.map(row => row.map(cell => lineText(cell)));
   if (!isTerminal) return [heads, ...cells].map(row => row.join('\t')).join('\n');
 
   const widths = columnWidths([heads, ...cells]);

@@ -55,6 +55,8 @@ test('what is changed, and what apply would ask about, is told; where no place d
     'no copy would be made or dropped because of it',
     '',
   ]);
+  const odd = await plan(t, { ...NOTHING, losses: ['mini: /a\u001b[31m\nb'], warnings: ['\u001b[2J\nw'] });
+  t.deepEqual(odd.out.split('\n').slice(2, 4), ['  mini: /a\\x1b[31m b', '\\x1b[2J w']);
   const json = await plan(t, { ...NOTHING, losses }, '--json');
   t.deepEqual(recordsOf(json.out), [
     {
