@@ -27,6 +27,12 @@ export async function editConfig(
   await mkdir(folder, { mode: 0o700 });
   try {
     await writeFile(file, madeFrom, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    // What a full disk leaves there is no policy, and nobody's work.
+    await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+    throw error;
+  }
+  try {
     await context.handOver(() => edited(file));
     const text = await readFile(file, 'utf8');
     const report =

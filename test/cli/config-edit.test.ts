@@ -101,6 +101,20 @@ test('a text that is refused is kept, and its file named, whatever the reason', 
   }
 });
 
+test('a disk that is too full for the copy leaves none behind, and no word of something written', async t => {
+  const temporary = temporaryFolder(t);
+  const stateDir = await serve(t, { configDraft: async () => ({ text: TEXT.repeat(1000), version: 7, hash: 'h' }) });
+  // A file may have 512 bytes, as on a disk that has no room for more.
+  const { code, err } = await cluster(['--state', stateDir, 'config', 'edit'], {
+    env: { EDITOR: 'true', TMPDIR: temporary },
+    by: ['sh', '-c', 'ulimit -f 1 && exec "$@"', 'sh'],
+  });
+  t.is(code, 1);
+  t.regex(err, /EFBIG|too large/);
+  t.notRegex(err, /what you wrote/);
+  t.deepEqual(readdirSync(temporary), []);
+});
+
 test('an editor that fails changes nothing, and what it wrote is kept', async t => {
   const failed = await edit(t, 'exit 3');
   t.is(failed.code, 1);
