@@ -11,7 +11,7 @@ import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { leftText } from './hosts.js';
 import type { Run } from './run.js';
-import { spanText, timeRecord, timeText } from './text.js';
+import { lineText, spanText, timeRecord, timeText } from './text.js';
 import { timeLimit } from './time-limit.js';
 
 interface LeaveOptions {
@@ -94,7 +94,7 @@ function waitsFor({ host, parcelsLeft, uncopied, atStake }: LeaveReport): string
 
 async function tell(context: Context, report: LeaveReport): Promise<ExitCode> {
   const next = stepsOf(report);
-  const { host, state, isReady, parcelsLeft, uncopied, atStake, adminHosts, pausedUntilMs } = report;
+  const { host, state, isReady, parcelsLeft, uncopied, atStake, asOf, adminHosts, pausedUntilMs } = report;
   if (context.json) {
     await context.record({
       message_type: 'leave',
@@ -104,6 +104,7 @@ async function tell(context: Context, report: LeaveReport): Promise<ExitCode> {
       parcels_left: parcelsLeft,
       uncopied,
       at_stake: atStake,
+      as_of: asOf.map(({ source, timeMs, partial }) => ({ source, time: timeRecord(timeMs), partial })),
       admins: adminHosts,
       paused_until: timeRecord(pausedUntilMs),
       next,
@@ -111,11 +112,17 @@ async function tell(context: Context, report: LeaveReport): Promise<ExitCode> {
     return EXIT.ok;
   }
   if (state === 'revoked') await context.print(`${host} has left: it is a member no more`);
-  else if (isReady) await context.print(`${host} may leave: nothing would be lost with it`);
-  else await context.print(`${host} may not leave yet (${waitsFor(report)}):`);
-  for (const line of isReady ? [] : atStake) await context.printText(`  ${line}`);
+  else if (isReady) await context.print(`${host} may leave: all that it has backed up or holds is elsewhere`);
+  else await context.print(`${host} may not leave yet (${lineText(waitsFor(report))}):`);
+  for (const line of isReady ? [] : atStake) await context.printText(`  ${lineText(line)}`);
+  for (const snapshot of isReady ? asOf : []) await context.printText(`  ${asOfText(snapshot)}`);
   for (const line of next) await context.printText(line);
   return EXIT.ok;
+}
+
+function asOfText({ source, timeMs, partial }: LeaveReport['asOf'][number]): string {
+  const lacks = partial ? 'could not read all, and ' : '';
+  return `the last snapshot of ${source}, of ${timeText(timeMs)}, ${lacks}has nothing that was changed since`;
 }
 
 /** What a person is to do next. */

@@ -22,9 +22,13 @@ export interface LeavingOptions {
 export function leaveReport({ status, configuring, membership, left }: LeavingOptions): LeaveReport {
   const { host, hostId, hosts, pausedUntilMs } = status;
   const self = hosts.find(one => one.id === hostId);
-  const own = status.sources.filter(({ sourceId }) => splitSourceId(sourceId).origin === hostId);
+  const own = status.sources.filter(
+    ({ sourceId, archived, lastSnapshot }) =>
+      splitSourceId(sourceId).origin === hostId && (archived !== true || lastSnapshot !== undefined),
+  );
   const lends = self?.trust === 'trusted' && self.stores.length > 0;
   const away = self?.stores.filter(({ mounted }) => !mounted) ?? [];
+  const unread = self?.stores.filter(store => store.unread === true) ?? [];
   const isDrained = self?.state === 'draining' || !lends;
   const uncopied = own.filter(source => !isCopied(source)).map(({ source }) => source);
   return {
@@ -34,14 +38,20 @@ export function leaveReport({ status, configuring, membership, left }: LeavingOp
     parcelsLeft: left,
     uncopied,
     isDrained,
-    isReady: isDrained && left === 0 && uncopied.length === 0 && away.length === 0,
+    isReady: isDrained && left === 0 && uncopied.length === 0 && away.length + unread.length === 0,
     atStake: [
       ...(isDrained ? [] : configuring.homeless(host)),
       ...away.map(
         ({ path, because }) => `the store ${path} ${because ?? 'is not mounted'}: nobody can see what is on it`,
       ),
+      ...unread.map(({ path }) => `the store ${path} is being read again: what is on it does not count before`),
       ...own.flatMap(uncopiedText),
     ],
+    asOf: own.flatMap(({ source, archived, lastSnapshot }) =>
+      archived === true || lastSnapshot === undefined
+        ? []
+        : [{ source, timeMs: lastSnapshot.timeMs, partial: lastSnapshot.partial }],
+    ),
     adminHosts: adminHosts(membership.configuration),
     isAdmin: membership.admin.isAdmin,
     ...(pausedUntilMs === undefined ? {} : { pausedUntilMs }),

@@ -85,6 +85,8 @@ export interface OwnStoreReport {
   readonly draining: boolean;
   /** Parcels present in the store; 0 while it is not mounted. */
   readonly parcels: number;
+  /** Mounted, and due to be read again: its parcels do not count yet. */
+  readonly isUnread: boolean;
   readonly lentBytes: number;
   readonly usedBytes: number;
   readonly because: string | undefined;
@@ -318,6 +320,7 @@ export class OwnStores {
         id: mounted?.store.id ?? this.#made.at(path),
         mounted: mounted !== undefined,
         parcels: mounted?.store.presentCount ?? 0,
+        isUnread: mounted?.store.rescanDue === true,
         lentBytes: mounted?.room.lentBytes ?? 0,
         usedBytes: mounted?.room.usedBytes ?? 0,
         because: mounted === undefined ? (this.#missing.why(path) ?? 'not looked at yet') : undefined,

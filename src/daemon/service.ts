@@ -286,6 +286,8 @@ export interface HostStore {
   readonly parcels?: number;
   /** The copies in it are to go, and it takes no more. Known for the answering host's own stores. */
   readonly draining?: boolean;
+  /** After doubt its copies are being read again, and count only then. Known for the answering host's own stores. */
+  readonly unread?: true;
   /** How far this host's own scrub of it is. Known for the answering host's own stores while they are mounted. */
   readonly scrub?: {
     readonly beganMs: number;
@@ -341,8 +343,10 @@ export interface LeaveReport {
   readonly uncopied: readonly string[];
   /** It takes no copies: it is draining, or lends nothing. */
   readonly isDrained: boolean;
-  /** Nothing would be lost with it. */
+  /** Nothing that is backed up would be lost with it. */
   readonly isReady: boolean;
+  /** Of its own sources in the policy, the newest snapshot: what has changed since is in none. */
+  readonly asOf: readonly { readonly source: string; readonly timeMs: number; readonly partial: boolean }[];
   /** What would be lost, or cannot be seen: sentences. */
   readonly atStake: readonly string[];
   readonly adminHosts: readonly string[];

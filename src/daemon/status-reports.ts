@@ -157,13 +157,14 @@ export class StatusReports {
     const name = roster.nameOf(host);
     const settings = membership.configuration.policy.hosts.get(name)?.stores ?? [];
     const hostStores: readonly HostStore[] = self
-      ? stores.reports().map(({ path, id, mounted, draining, parcels, lentBytes, usedBytes, because }) => ({
+      ? stores.reports().map(({ path, id, mounted, draining, parcels, isUnread, lentBytes, usedBytes, because }) => ({
           path,
           lentBytes,
           usedBytes,
           mounted,
           parcels,
           ...(draining ? { draining } : {}),
+          ...(isUnread ? { unread: true } : {}),
           ...this.#scrubOf(id),
           ...(id === undefined ? {} : { id }),
           ...(because === undefined ? {} : { because }),

@@ -12,6 +12,7 @@ const READY: LeaveReport = {
   isDrained: true,
   isReady: true,
   atStake: [],
+  asOf: [{ source: 'own', timeMs: Date.UTC(2026, 6, 1), partial: false }],
   adminHosts: ['imac'],
   isAdmin: false,
 };
@@ -45,7 +46,7 @@ test('a host that is ready says who lets it go, and one that has left that it ha
     [ready.code, ready.out],
     [
       0,
-      "pi may leave: nothing would be lost with it\nend its membership: 'cluster revoke pi' on imac\nthen stop the service of pi, which goes on by itself until then\n",
+      "pi may leave: all that it has backed up or holds is elsewhere\n  the last snapshot of own, of 2026-07-01 00:00:00, has nothing that was changed since\nend its membership: 'cluster revoke pi' on imac\nthen stop the service of pi, which goes on by itself until then\n",
     ],
   );
   const gone = await leave(t, [{ ...ACTIVE, state: 'revoked' }]);
@@ -60,6 +61,7 @@ test('a host that is ready says who lets it go, and one that has left that it ha
     parcels_left: 0,
     uncopied: [],
     at_stake: [],
+    as_of: [{ source: 'own', time: '2026-07-01T00:00:00.000Z', partial: false }],
     admins: ['imac'],
     paused_until: null,
     next: [
@@ -100,7 +102,7 @@ test('a host with the key drains itself, and waits until it is ready', async t =
   t.is(err, 'mind this\npi: 2 parcels left; not all copied of photos\n');
   t.regex(
     out,
-    /^pi may leave: .*\nput its admin key on another member first: .*\nend its .* on another member that has/,
+    /^pi may leave: .*\n {2}the last .*\nput its admin key on another member first: .*\nend its .* on another member that has/,
   );
 });
 
@@ -125,6 +127,13 @@ test('--dry-run changes nothing and waits for nothing', async t => {
     'then stop the service of pi, which goes on by itself until then',
     '',
   ]);
+});
+
+test('the name of a store paints nothing', async t => {
+  const { out } = await leave(t, [{ ...ACTIVE, atStake: ['the store /a\u001b[31m\nb is away'] }], {
+    words: ['--dry-run'],
+  });
+  t.regex(out, /\n {2}the store \/a\\x1b\[31m b is away\n/);
 });
 
 test('a paused host drops nothing, and an untrusted one sees nothing: both are told what to do', async t => {

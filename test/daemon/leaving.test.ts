@@ -55,6 +55,17 @@ test('each of these keeps it: copies, an own snapshot, a store that nobody can s
   });
   t.false(away.isReady);
   t.regex(away.atStake.join(), /the store \/usb is not there: nobody can see what is on it/);
+  const unread = reportOf({ self: { stores: [{ ...STORE, unread: true }] } });
+  t.false(unread.isReady);
+  t.regex(unread.atStake.join(), /the store \/srv is being read again: what is on it does not count before/);
+});
+
+test('of each own source it is told when its last snapshot is of, and one that left the policy without any keeps nobody', t => {
+  const partial = reportOf({ source: { lastSnapshot: snapshotOf({ partial: true }) } });
+  t.deepEqual(partial.asOf, [{ source: 'photos', timeMs: snapshotOf().timeMs, partial: true }]);
+  t.like(reportOf({ source: { archived: true } }), { isReady: true, asOf: [] });
+  const gone = reportOf({ source: { archived: true, lastSnapshot: undefined } as never });
+  t.like(gone, { isReady: true, uncopied: [], atStake: [], asOf: [] });
 });
 
 test('a host that lends is to be drained first, and is told what only it has; one that lends nothing is not', t => {

@@ -45,7 +45,10 @@ test('a host that leaves takes nothing with it', async t => {
     timing: { surplus: '1s', dropBackOff: '200ms', attempt: '10s' },
   });
   await b.ok('backup', 'own');
-  t.regex(await b.ok('leave', '--timeout', '60s'), /^b may leave: .*\nend its membership: 'cluster revoke b' on a\n/);
+  t.regex(
+    await b.ok('leave', '--timeout', '60s'),
+    /^b may leave: .*\n {2}the last snapshot of own, .*\nend its membership: 'cluster revoke b' on a\n/,
+  );
 
   await a.sees('that b is empty', ({ hosts }) =>
     hosts.some(({ name, parcelsLeft }) => name === 'b' && parcelsLeft === 0),
