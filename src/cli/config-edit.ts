@@ -42,7 +42,7 @@ export async function editConfig(
     await rm(folder, { recursive: true });
     return report;
   } catch (error) {
-    await keep(context, { folder, file, madeFrom });
+    await keep(context, { folder, file, madeFrom, error });
     throw error;
   }
 }
@@ -65,11 +65,22 @@ async function edited(file: string): Promise<void> {
 /** Removes what nobody has changed, else says where it is. */
 async function keep(
   context: Context,
-  { folder, file, madeFrom }: { readonly folder: string; readonly file: string; readonly madeFrom: string },
+  {
+    folder,
+    file,
+    madeFrom,
+    error,
+  }: { readonly folder: string; readonly file: string; readonly madeFrom: string; readonly error: unknown },
 ): Promise<void> {
   const text = await readFile(file, 'utf8').catch(() => undefined);
   if (text !== undefined && text !== madeFrom)
-    context.note(`what you wrote is kept in ${file}: 'cluster config apply ${file}' puts it in force`);
+    context.note(`what you wrote is kept in ${file}: ${howToGoOn(file, error)}`);
   // Whatever went wrong before is what is told.
   else await rm(folder, { recursive: true, force: true }).catch(() => undefined);
 }
+
+/** `apply` does not look at what a text was made from: it would undo, without a word, what somebody else has changed. */
+const howToGoOn = (file: string, error: unknown): string =>
+  error instanceof ClusterError && error.code === 'POLICY_CHANGED'
+    ? "write it into 'cluster config edit' anew, as applying that file would undo what was changed meanwhile"
+    : `'cluster config apply ${file}' puts it in force`;

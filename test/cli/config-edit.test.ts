@@ -82,11 +82,15 @@ test('VISUAL goes before EDITOR, and may have options', async t => {
 
 test('a text that is refused is kept, and its file named, whatever the reason', async t => {
   const refusals = [
-    ['POLICY_INVALID', 2],
-    ['NEEDS_YES', 2],
-    ['POLICY_CHANGED', 1],
+    ['POLICY_INVALID', 2, "'cluster config apply FILE' puts it in force"],
+    ['NEEDS_YES', 2, "'cluster config apply FILE' puts it in force"],
+    [
+      'POLICY_CHANGED',
+      1,
+      "write it into 'cluster config edit' anew, as applying that file would undo what was changed meanwhile",
+    ],
   ] as const;
-  for (const [reason, exit] of refusals) {
+  for (const [reason, exit, how] of refusals) {
     const refusal = new ClusterError(reason, `told: ${reason}`, { blame: 'operator' });
     const { code, err, kept } = await edit(t, CHANGES, { refusal });
     t.is(code, exit);
@@ -94,7 +98,7 @@ test('a text that is refused is kept, and its file named, whatever the reason', 
     t.is(readFileSync(file, 'utf8'), EDITED);
     t.is(statSync(file).mode & 0o777, 0o600);
     t.deepEqual(err.split('\n'), [
-      `what you wrote is kept in ${file}: 'cluster config apply ${file}' puts it in force`,
+      `what you wrote is kept in ${file}: ${how.replace('FILE', file)}`,
       `cluster: told: ${reason}`,
       '',
     ]);
