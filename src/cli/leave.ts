@@ -84,12 +84,15 @@ async function readyToLeave(context: Context, timeout: number | undefined): Prom
   );
 }
 
-function waitsFor({ host, parcelsLeft, uncopied, atStake }: LeaveReport): string {
+function waitsFor({ host, parcelsLeft, uncopied, isAlone, atStake }: LeaveReport): string {
   const parts = [
     ...(parcelsLeft === 0 ? [] : [leftText(parcelsLeft)]),
     ...(uncopied.length === 0 ? [] : [`not all copied of ${uncopied.join(', ')}`]),
   ];
-  return `${host}: ${parts.length === 0 ? atStake.join('; ') : parts.join('; ')}`;
+  const alone = isAlone
+    ? ' (no other host is heard of: they are off, or have revoked this one, of which it hears nothing)'
+    : '';
+  return `${host}: ${parts.length === 0 ? atStake.join('; ') : parts.join('; ')}${alone}`;
 }
 
 async function tell(context: Context, report: LeaveReport): Promise<ExitCode> {

@@ -39,6 +39,9 @@ export function leaveReport({ status, configuring, membership, left }: LeavingOp
     uncopied,
     isDrained,
     isReady: isDrained && left === 0 && uncopied.length === 0 && away.length + unread.length === 0,
+    isAlone: hosts.every(
+      ({ id, state }) => id === hostId || state === 'dead' || state === 'suspect' || state === 'revoked',
+    ),
     atStake: [
       ...(isDrained ? [] : configuring.homeless(host)),
       ...away.map(

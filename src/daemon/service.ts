@@ -347,6 +347,8 @@ export interface LeaveReport {
   readonly isReady: boolean;
   /** Of its own sources in the policy, the newest snapshot: what has changed since is in none. */
   readonly asOf: readonly { readonly source: string; readonly timeMs: number; readonly partial: boolean }[];
+  /** No other member is heard of, as after a revocation too: of that the host hears nothing. */
+  readonly isAlone: boolean;
   /** What would be lost, or cannot be seen: sentences. */
   readonly atStake: readonly string[];
   readonly adminHosts: readonly string[];

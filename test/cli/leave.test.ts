@@ -11,6 +11,7 @@ const READY: LeaveReport = {
   uncopied: [],
   isDrained: true,
   isReady: true,
+  isAlone: false,
   atStake: [],
   asOf: [{ source: 'own', timeMs: Date.UTC(2026, 6, 1), partial: false }],
   adminHosts: ['imac'],
@@ -111,6 +112,8 @@ test('waiting ends with 20 when the time is up, and with 1 when the draining was
   const late = await leave(t, [waits], { words: ['--timeout', '1s'] });
   t.is(late.code, 20);
   t.regex(late.err, /pi: 2 parcels left, after 1 s; it goes on draining.*\n {2}the store \/usb is away\n$/s);
+  const alone = await leave(t, [{ ...waits, isAlone: true }], { words: ['--timeout', '1s'] });
+  t.regex(alone.err, /^pi: 2 parcels left \(no other host is heard of: they are off, or have revoked this one, .*\)\n/);
   const undone = await leave(t, [waits, ACTIVE]);
   t.is(undone.code, 1);
   t.regex(undone.err, /draining no more/);

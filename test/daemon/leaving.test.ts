@@ -11,7 +11,9 @@ function reportOf({
   self: changes = {},
   source = {},
   left = 0,
+  beside = [],
 }: {
+  readonly beside?: readonly HostReport[];
   readonly self?: Partial<HostReport>;
   readonly source?: Partial<SourceReport>;
   readonly left?: number;
@@ -25,7 +27,7 @@ function reportOf({
     }),
   ];
   return leaveReport({
-    status: statusOf({ hosts: [self], sources: [sourceOf(source), ...others] }),
+    status: statusOf({ hosts: [self, ...beside], sources: [sourceOf(source), ...others] }),
     configuring: { homeless: name => [`what only ${name} has`] },
     membership: {
       admin: { isAdmin: false },
@@ -66,6 +68,13 @@ test('of each own source it is told when its last snapshot is of, and one that l
   t.like(reportOf({ source: { archived: true } }), { isReady: true, asOf: [] });
   const gone = reportOf({ source: { archived: true, lastSnapshot: undefined } as never });
   t.like(gone, { isReady: true, uncopied: [], atStake: [], asOf: [] });
+});
+
+test('a host that hears of no other one is told so: it would not hear of its revocation either', t => {
+  const other = (state: HostReport['state']) =>
+    hostOf({ name: 'mini', id: '9'.repeat(32) as never, self: false, state });
+  t.false(reportOf({ beside: [other('dead'), other('active')] }).isAlone);
+  t.true(reportOf({ beside: [other('dead'), other('suspect'), other('revoked')] }).isAlone);
 });
 
 test('a host that lends is to be drained first, and is told what only it has; one that lends nothing is not', t => {
