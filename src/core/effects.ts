@@ -42,7 +42,7 @@ export type ReadFailure =
 export type MoveEnd =
   /** All of it has left. */
   | 'made-room'
-  /** The parcel that needed the room has its copies, or is no longer wanted. */
+  /** The parcel that needed the room has its copies, is no longer wanted, or comes to this host in another way. */
   | 'not-needed'
   | 'refused'
   /** The other host no longer fetches it. */
@@ -51,7 +51,9 @@ export type MoveEnd =
   | 'left-elsewhere'
   /** It took longer than any move should. */
   | 'late'
-  | 'store-gone';
+  /** The store that was to have the room is gone or drains. */
+  | 'store-takes-no-more'
+  | 'paused';
 
 /** An absence that a host came back from with its copies (absence.ts). */
 export interface PastAbsence {

@@ -323,6 +323,7 @@ export class Machine {
       case 'paused':
         this.#pursuing.pause(input.paused);
         this.#dropping.pause(input.paused);
+        if (input.paused) this.#relocating.pause();
         // What was due meanwhile is looked at once more.
         if (!input.paused) this.#marks.wanted();
         return;

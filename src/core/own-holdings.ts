@@ -39,7 +39,7 @@ export interface OwnHoldingsContext {
   readonly expiring: Pick<Expiring, 'left'>;
   readonly pursuing: Pick<Pursuing, 'storeDrains' | 'storeGone' | 'storeHangs' | 'copiesChanged'>;
   readonly dropping: Pick<Dropping, 'storeGone' | 'entered'>;
-  readonly relocating: Pick<Relocating, 'storeGone' | 'holdingsChanged'>;
+  readonly relocating: Pick<Relocating, 'storeTakesNoMore' | 'holdingsChanged'>;
   readonly nowMs: () => number;
   readonly config: () => ClusterConfig;
   readonly emit: (effect: Effect) => void;
@@ -102,11 +102,14 @@ export class OwnHoldings {
   // ---------------------------------------------------------------------------------------------- the state of the stores
 
   measured(measured: Extract<Input, { is: 'store' }>): void {
-    const { self, room, marks, pursuing, nowMs, sayNow } = this.#of;
+    const { self, room, marks, pursuing, relocating, nowMs, sayNow } = this.#of;
     const { isNew, isBack, isOther, grew } = room.measured(measured);
     if (isBack) this.#returnedAtMs = nowMs();
     // Copies in a store to be emptied no longer count, or count again.
-    if (isOther && measured.draining) pursuing.storeDrains(measured.store);
+    if (isOther && measured.draining) {
+      pursuing.storeDrains(measured.store);
+      relocating.storeTakesNoMore(measured.store);
+    }
     if (isNew || isOther) {
       marks.heldBy(self);
       sayNow();
@@ -136,7 +139,7 @@ export class OwnHoldings {
     dropping.storeGone(store);
     // Their outcome may never be reported.
     for (const id of this.#keepingHead) if (id.startsWith(keepId(store, ''))) this.#keepingHead.delete(id);
-    relocating.storeGone(store);
+    relocating.storeTakesNoMore(store);
     takingBack.storeGone(store);
     marks.heldBy(self);
     sayNow();

@@ -87,7 +87,7 @@ export interface RelocatingContext {
   readonly memberOf: (host: HostId) => Member | undefined;
   readonly holdings: Pick<Holdings, 'slotsOf'>;
   readonly placement: Pick<Placement, 'storeCounts'>;
-  readonly here: Pick<HeldHere, 'rowsIn' | 'isHeld'>;
+  readonly here: Pick<HeldHere, 'rowsIn' | 'isHeld' | 'isHeldToStay'>;
   readonly room: Pick<Room, 'byFreeRoom' | 'reserveIfFree' | 'release'>;
   readonly claims: Pick<Claims, 'on'>;
   readonly voice: Pick<Voice, 'claim' | 'withdraw'>;
@@ -276,16 +276,13 @@ export class Relocating {
 
   /** Looks at a row that may need room or be moving away. `isShort`: it still needs a copy. */
   consider(row: Row, isShort: boolean): void {
-    const { nowMs, config, marks, here } = this.#of;
+    const { nowMs, config, marks, here, pursuing } = this.#of;
     if (nowMs() >= (this.#taken.get(row) ?? Number.POSITIVE_INFINITY)) this.#taken.delete(row);
     const kept = this.#kept.get(row);
-    if (kept !== undefined && (!isShort || nowMs() >= kept.untilMs)) {
-      this.giveRoomBack(row);
-      this.#withdrawClaim(row, kept.store);
-    }
+    if (kept !== undefined && (!isShort || nowMs() >= kept.untilMs)) this.#keepNoLonger(row);
     const own = this.#byRow.get(row);
     if (own !== undefined) {
-      if (!isShort) this.#end(own, 'not-needed');
+      if (!isShort || here.isHeldToStay(row) || pursuing().isAfter(row)) this.#end(own, 'not-needed');
       else if (nowMs() >= own.untilMs) this.#end(own, 'late');
       else {
         if (nowMs() >= own.renewClaimMs) {
@@ -382,13 +379,28 @@ export class Relocating {
     return holdings.slotsOf(host).some(slot => table.isHeldBy(row, slot) && placement.storeCounts(slot));
   }
 
-  storeGone(store: StoreId): void {
-    for (const move of [...this.#byOffer.values()]) if (move.store === store) this.#end(move, 'store-gone');
-    for (const [row, kept] of this.#kept) {
-      if (kept.store !== store) continue;
-      this.#kept.delete(row);
-      this.#withdrawClaim(row, store);
-    }
+  /**
+   * The store is gone or drains: room in it is of no use, and claims for it would only keep others waiting. Not if it
+   * just hangs: it is usually back long before a move is over.
+   */
+  storeTakesNoMore(store: StoreId): void {
+    this.#endAll('store-takes-no-more', store);
+  }
+
+  /** The host is paused: it will not fetch what it makes room for. */
+  pause(): void {
+    this.#endAll('paused');
+  }
+
+  /** @param store default: any */
+  #endAll(because: MoveEnd, store?: StoreId): void {
+    for (const move of [...this.#byOffer.values()]) if ((store ?? move.store) === move.store) this.#end(move, because);
+    for (const [row, kept] of [...this.#kept]) if ((store ?? kept.store) === kept.store) this.#keepNoLonger(row);
+  }
+
+  #keepNoLonger(row: Row): void {
+    const store = this.giveRoomBack(row);
+    if (store !== undefined) this.#withdrawClaim(row, store);
   }
 
   // ------------------------------------------------------------------------------------------------------------ incoming
