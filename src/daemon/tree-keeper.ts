@@ -199,6 +199,8 @@ export class TreeKeeper {
       if (!isProtected(await this.#protections.of(source, listed, this.#signal))) continue;
       const made = `${listed.id} ${heldState(store)}`;
       if (tree.made !== made) {
+        // If it fails halfway, it is at neither.
+        tree.made = '';
         await this.#write(store, source, listed.id);
         tree.made = made;
       }

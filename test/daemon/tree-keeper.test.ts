@@ -28,6 +28,8 @@ class House {
   /** Protected, but for those that are short. */
   listed: readonly ListedSnapshot[] = [];
   readonly short = new Set<ObjectId>();
+  /** Snapshots of which an update fails halfway. */
+  readonly failing = new Set<ObjectId>();
   /** What an update of a tree says besides. */
   told: Partial<TreeReport> = {};
   readonly logged: string[] = [];
@@ -85,6 +87,7 @@ class House {
         for await (const { path, kind } of files) if (kind === 'file') paths.push(path.toString());
         this.written.push(paths);
         signal?.throwIfAborted();
+        if (this.failing.has(tree.snapshot)) throw new Error('the disk is full');
         return { placed: paths.length, unplaced: 0, absent: 0, left: 0, ...this.told };
       },
       removeTree: async ({ snapshot }: DatedTree) => {
@@ -268,4 +271,22 @@ test('while the newest snapshot is short of copies an older one is shown, and wr
   await until('the newer one is written', () => house.written.length === 3);
   await house.looksAgain();
   t.is(house.written.length, 3);
+});
+
+test('a tree that is half at the newest snapshot goes back to the older one, when that is shown again', async t => {
+  const house = await House.begin(t);
+  house.source.write({ d: 'd' });
+  const { snapshot: newer } = await house.source.take();
+  const older = house.tree.snapshot;
+  house.listed = [older, newer].map((id, n) => ({ id, timeMs: n, complete: true, firstSeq: n + 1 }));
+  house.short.add(newer);
+  house.failing.add(newer);
+  house.keeper.start();
+  await until('the older one is written', () => house.written.length > 0);
+  house.short.clear();
+  await until('the newer one is begun', () => house.logged.length > 0);
+  house.short.add(newer);
+  const begun = house.written.length;
+  await until('the older one is written again', () => house.written.length > begun);
+  t.deepEqual(house.written.at(-1), ['a', 'b/c']);
 });
