@@ -320,7 +320,11 @@ export class Pursuing {
         }
         this.#fitting.lacks(row);
         if (!this.#isPaused && !this.#room.hangsAny())
-          this.#of.relocating.considerStuck(row, { copies: count.copies, claims: view.claims });
+          this.#of.relocating.considerStuck(row, {
+            copies: count.copies,
+            claims: view.claims,
+            filledMs: this.#filledMs,
+          });
         return;
       default:
         unreachable(verdict);

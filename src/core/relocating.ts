@@ -26,6 +26,7 @@ import {
   decideRelocate,
   FAMILY_REST_MS,
   type Family,
+  isLeftToRoom,
   REFUSED_RESTS,
   RELOCATIONS_MAX,
 } from './relocate.js';
@@ -160,12 +161,16 @@ export class Relocating {
   // ------------------------------------------------------------------------------------------------------------ outgoing
 
   /** A row that is short of copies and does not fit here. */
-  considerStuck(row: Row, { copies, claims }: { readonly copies: number; readonly claims: number }): void {
+  considerStuck(
+    row: Row,
+    { copies, claims, filledMs }: { readonly copies: number; readonly claims: number; readonly filledMs: number },
+  ): void {
     const { table, others, wanted, config, nowMs, marks } = this.#of;
     const copiesWanted = wanted.copiesWanted(row);
     if (copiesWanted === undefined || this.#byRow.has(row)) return;
     const { timing } = config();
-    const { rank, fitsElsewhere } = others.lackers(row, wanted.originsOf(row));
+    const isLeft = isLeftToRoom({ nowMs: nowMs(), shortSinceMs: table.shortSinceMs(row), filledMs });
+    const { rank, fitsElsewhere } = others.lackers(row, wanted.originsOf(row), isLeft);
     const view = {
       nowMs: nowMs(),
       shortSinceMs: Math.max(table.shortSinceMs(row), this.#roomElsewhereMs),
