@@ -51,7 +51,7 @@ export type MoveEnd =
   | 'left-elsewhere'
   /** It took longer than any move should. */
   | 'late'
-  /** The store that was to have the room is gone or drains. */
+  /** The store that was to have the room is gone, drains, or has hung for long. */
   | 'store-takes-no-more'
   | 'paused';
 

@@ -37,6 +37,11 @@ import type { Wanted } from './wanted.js';
 /** A move may take this long, in ms, plus a second for each MB that moves. */
 const MOVE_MS = 60_000;
 const MOVE_BYTES_PER_MS = 1_000;
+/**
+ * A move out of a store that hangs ends after this, in ms: a disk that slept has long been awake by then, and what has
+ * been moved is not moved again for an hour.
+ */
+const HANGS_MS = 60_000;
 /** How long the room that a move has made is kept for its parcel, in ms. */
 const KEEP_ROOM_MS = 60_000;
 /**
@@ -89,7 +94,7 @@ export interface RelocatingContext {
   readonly holdings: Pick<Holdings, 'slotsOf'>;
   readonly placement: Pick<Placement, 'storeCounts'>;
   readonly here: Pick<HeldHere, 'rowsIn' | 'isHeld' | 'isHeldToStay'>;
-  readonly room: Pick<Room, 'byFreeRoom' | 'reserveIfFree' | 'release'>;
+  readonly room: Pick<Room, 'byFreeRoom' | 'hangsSinceMs' | 'reserveIfFree' | 'release'>;
   readonly claims: Pick<Claims, 'on'>;
   readonly voice: Pick<Voice, 'claim' | 'withdraw'>;
   readonly pursuing: () => Taking;
@@ -281,7 +286,7 @@ export class Relocating {
 
   /** Looks at a row that may need room or be moving away. `isShort`: it still needs a copy. */
   consider(row: Row, isShort: boolean): void {
-    const { nowMs, config, marks, here, pursuing } = this.#of;
+    const { nowMs, config, marks, here, room, pursuing } = this.#of;
     if (nowMs() >= (this.#taken.get(row) ?? Number.POSITIVE_INFINITY)) this.#taken.delete(row);
     const kept = this.#kept.get(row);
     if (kept !== undefined && (!isShort || nowMs() >= kept.untilMs)) this.#keepNoLonger(row);
@@ -289,6 +294,7 @@ export class Relocating {
     if (own !== undefined) {
       if (!isShort || here.isHeldToStay(row) || pursuing().isAfter(row)) this.#end(own, 'not-needed');
       else if (nowMs() >= own.untilMs) this.#end(own, 'late');
+      else if (nowMs() >= room.hangsSinceMs(own.store) + HANGS_MS) this.#end(own, 'store-takes-no-more');
       else {
         if (nowMs() >= own.renewClaimMs) {
           own.renewClaimMs = nowMs() + config().timing.claimMs / 3;
@@ -384,10 +390,7 @@ export class Relocating {
     return holdings.slotsOf(host).some(slot => table.isHeldBy(row, slot) && placement.storeCounts(slot));
   }
 
-  /**
-   * The store is gone or drains: room in it is of no use, and claims for it would only keep others waiting. Not if it
-   * just hangs: it is usually back long before a move is over.
-   */
+  /** The store is gone or drains: room in it is of no use, and claims for it would only keep others waiting. */
   storeTakesNoMore(store: StoreId): void {
     this.#endAll('store-takes-no-more', store);
   }

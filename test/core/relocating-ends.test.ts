@@ -85,3 +85,20 @@ test('a host that comes to the parcel in another way makes no room for it any lo
   t.is(origin.machine.known.pending().othersClaims, 0);
   t.is(large.removed.length, 0);
 });
+
+test('a move goes on after its disk was slow to wake, and ends when it hangs for longer', t => {
+  for (const hangsMs of [30_000, 90_000]) {
+    const { world, large, big, reach } = aMove();
+    t.true(reach.moving?.());
+    const { store } = large;
+    world.removes = () => false;
+    world.tell(large, { is: 'store-hangs', nowMs: world.nowMs, store, hangs: true });
+    world.run(hangsMs);
+    const goesOn = hangsMs < 60_000;
+    t.is(large.machine.known.pending().relocations, goesOn ? 1 : 0);
+    t.is(claims(world, large, big), goesOn);
+    world.removes = () => true;
+    world.tell(large, { is: 'store-hangs', nowMs: world.nowMs, store, hangs: false });
+    t.true(world.runUntil(() => world.trueHolders(big).length === 1, 2 * HOUR_MS));
+  }
+});
