@@ -174,11 +174,12 @@ export class Relocating {
     const copiesWanted = wanted.copiesWanted(row);
     if (copiesWanted === undefined || this.#byRow.has(row)) return;
     const { timing } = config();
-    const isLeft = isLeftToRoom({ nowMs: nowMs(), shortSinceMs: table.shortSinceMs(row), filledMs });
+    const shortSinceMs = table.shortSinceMs(row);
+    const isLeft = isLeftToRoom({ nowMs: nowMs(), bytes: table.bytes(row), shortSinceMs, filledMs });
     const { rank, fitsElsewhere } = others.lackers(row, wanted.originsOf(row), isLeft);
     const view = {
       nowMs: nowMs(),
-      shortSinceMs: Math.max(table.shortSinceMs(row), this.#roomElsewhereMs),
+      shortSinceMs: Math.max(shortSinceMs, this.#roomElsewhereMs),
       patienceMs: timing.relocateMs,
       rank,
       turnMs: timing.stepMs,

@@ -49,10 +49,12 @@ test('nothing is moved for what others are at, or what fits elsewhere, or beyond
 test('what fits elsewhere is left to that host while short parcels are filled, but not for more than a day', t => {
   const shortSinceMs = 1_000;
   const quarterMs = HOUR_MS / 4;
-  const isLeft = (afterMs: number, filledMs = Number.NEGATIVE_INFINITY) =>
-    isLeftToRoom({ nowMs: shortSinceMs + afterMs, shortSinceMs, filledMs });
+  const isLeft = (afterMs: number, filledMs = Number.NEGATIVE_INFINITY, bytes = 0) =>
+    isLeftToRoom({ nowMs: shortSinceMs + afterMs, bytes, shortSinceMs, filledMs });
   t.true(isLeft(quarterMs - 1));
   t.false(isLeft(quarterMs));
+  t.true(isLeft(2 * quarterMs - 1, Number.NEGATIVE_INFINITY, quarterMs * 1_000), 'a second longer for each MB');
+  t.false(isLeft(2 * quarterMs, Number.NEGATIVE_INFINITY, quarterMs * 1_000));
   t.true(isLeft(5 * HOUR_MS, 5 * HOUR_MS));
   t.false(isLeft(24 * HOUR_MS, 24 * HOUR_MS));
 });
