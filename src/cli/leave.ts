@@ -114,9 +114,9 @@ async function tell(context: Context, report: LeaveReport): Promise<ExitCode> {
     });
     return EXIT.ok;
   }
-  if (state === 'revoked') await context.print(`${host} has left: it is a member no more`);
-  else if (isReady) await context.print(`${host} may leave: all that it has backed up or holds is elsewhere`);
-  else await context.print(`${host} may not leave yet (${lineText(waitsFor(report))}):`);
+  if (state === 'revoked') await context.printText(`${host} has left: it is a member no more`);
+  else if (isReady) await context.printText(`${host} may leave: all that it has backed up or holds is elsewhere`);
+  else await context.printText(`${host} may not leave yet (${lineText(waitsFor(report))}):`);
   for (const line of isReady ? [] : atStake) await context.printText(`  ${lineText(line)}`);
   for (const snapshot of isReady ? asOf : []) await context.printText(`  ${asOfText(snapshot)}`);
   for (const line of next) await context.printText(line);

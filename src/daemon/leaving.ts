@@ -69,7 +69,6 @@ function uncopiedText(report: SourceReport): readonly string[] {
   const { source, lastSnapshot, parcels } = report;
   if (isCopied(report)) return [];
   if (lastSnapshot === undefined) return [`source ${source} has no snapshot: nothing of it is copied`];
-  return [
-    `source ${source}: ${parcels.under} parcels have too few copies, or their holders have yet to hear of the last snapshot`,
-  ];
+  if (parcels.under === 0) return [`source ${source}: its holders have yet to hear of the last snapshot`];
+  return [`source ${source}: ${parcels.under === 1 ? '1 parcel has' : `${parcels.under} parcels have`} too few copies`];
 }

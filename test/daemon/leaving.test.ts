@@ -46,9 +46,10 @@ test('each of these keeps it: copies, an own snapshot, a store that nobody can s
   t.like(reportOf({ left: 1 }), { isReady: false, parcelsLeft: 1 });
   const unprotected = reportOf({ source: { lastSnapshot: snapshotOf({ protected: false }) } });
   t.like(unprotected, { isReady: false, uncopied: ['photos'] });
-  t.regex(unprotected.atStake.join(), /source photos: 0 parcels have too few copies, or their holders/);
+  t.regex(unprotected.atStake.join(), /source photos: its holders have yet to hear of the last snapshot/);
   const older = reportOf({ source: { parcels: { wanted: 9, haveMin: 1, under: 3, over: 0 } } });
   t.like(older, { isReady: false, uncopied: ['photos'] });
+  t.regex(older.atStake.join(), /source photos: 3 parcels have too few copies/);
   const none = reportOf({ source: { lastSnapshot: undefined } as never });
   t.false(none.isReady);
   t.regex(none.atStake.join(), /source photos has no snapshot: nothing of it is copied/);
