@@ -115,18 +115,14 @@ export class OtherHolders {
 
   /**
    * Whether a live host that could hold the row and does not has room for it; if none has, how many of them rank before
-   * this one. @param heedsRoom false: where it has room does not matter
+   * this one.
    */
-  lackers(
-    row: Row,
-    origins: readonly HostId[],
-    heedsRoom: boolean,
-  ): { readonly rank: number; readonly fitsElsewhere: boolean } {
+  lackers(row: Row, origins: readonly HostId[]): { readonly rank: number; readonly fitsElsewhere: boolean } {
     const bytes = this.#table.bytes(row);
     const taken = this.#holderDomains([row]);
     const lacks = (host: HostView): boolean => this.#mayTake(host, origins) && !taken.has(host.member.domain);
     for (const host of this.#hosts.others())
-      if (heedsRoom && host.freeBytes >= bytes && lacks(host)) return { rank: 0, fitsElsewhere: true };
+      if (host.freeBytes >= bytes && lacks(host)) return { rank: 0, fitsElsewhere: true };
     const key = this.#table.keyWords(row);
     const own = scoreOf(key, this.#selfWords, this.#self.host, Math.max(1, this.#self.weightMiB));
     let rank = 0;

@@ -320,11 +320,7 @@ export class Pursuing {
         }
         this.#fitting.lacks(row);
         if (!this.#isPaused && !this.#room.hangsAny())
-          this.#of.relocating.considerStuck(row, {
-            copies: count.copies,
-            claims: view.claims,
-            filledMs: this.#filledMs,
-          });
+          this.#of.relocating.considerStuck(row, { copies: count.copies, claims: view.claims });
         return;
       default:
         unreachable(verdict);

@@ -20,7 +20,7 @@ export interface RelocateView {
   readonly copies: number;
   /** Live claims of others. */
   readonly claims: number;
-  /** A live host that lacks the parcel has room for it, and it is left to that host (isLeftToRoom). */
+  /** A live host that lacks the parcel has room for it. */
   readonly fitsElsewhere: boolean;
   /** This host is already moving something for it. */
   readonly underWay: boolean;
@@ -44,33 +44,6 @@ export const FAMILY_REST_MS = 3_600_000;
  * time that the host that refused may be asked again: what was refused may be just the family, or just the moment.
  */
 export const REFUSED_RESTS = 10;
-
-/**
- * A parcel that fits on another host is left to it for this long after any short parcel was last filled, in ms: while
- * they progress it may just wait there for its turn …
- */
-const LEFT_TO_ROOM_MS = 15 * 60_000;
-/** … a second longer for each MB of it, for where some are that large, the one before it may take as long … */
-const LEFT_BYTES_PER_MS = 1_000;
-/** … and for at most this long in total, in ms: by then something keeps that host from it, such as a pause. */
-const LEFT_TO_ROOM_MS_MAX = 24 * 3_600_000;
-
-/** Whether a parcel is still left to a host that has room for it. */
-export function isLeftToRoom({
-  nowMs,
-  bytes,
-  shortSinceMs,
-  filledMs,
-}: {
-  readonly nowMs: number;
-  readonly bytes: number;
-  readonly shortSinceMs: number;
-  /** When any short parcel last got its copies; -Infinity for never. */
-  readonly filledMs: number;
-}): boolean {
-  const leftMs = Math.max(shortSinceMs, filledMs) + LEFT_TO_ROOM_MS + bytes / LEFT_BYTES_PER_MS;
-  return nowMs < Math.min(leftMs, shortSinceMs + LEFT_TO_ROOM_MS_MAX);
-}
 
 export function decideRelocate(view: RelocateView): RelocateVerdict {
   if (view.underWay) return { act: 'decline', because: 'under-way' };

@@ -26,7 +26,6 @@ import {
   decideRelocate,
   FAMILY_REST_MS,
   type Family,
-  isLeftToRoom,
   REFUSED_RESTS,
   RELOCATIONS_MAX,
 } from './relocate.js';
@@ -166,20 +165,15 @@ export class Relocating {
   // ------------------------------------------------------------------------------------------------------------ outgoing
 
   /** A row that is short of copies and does not fit here. */
-  considerStuck(
-    row: Row,
-    { copies, claims, filledMs }: { readonly copies: number; readonly claims: number; readonly filledMs: number },
-  ): void {
+  considerStuck(row: Row, { copies, claims }: { readonly copies: number; readonly claims: number }): void {
     const { table, others, wanted, config, nowMs, marks } = this.#of;
     const copiesWanted = wanted.copiesWanted(row);
     if (copiesWanted === undefined || this.#byRow.has(row)) return;
     const { timing } = config();
-    const shortSinceMs = table.shortSinceMs(row);
-    const isLeft = isLeftToRoom({ nowMs: nowMs(), bytes: table.bytes(row), shortSinceMs, filledMs });
-    const { rank, fitsElsewhere } = others.lackers(row, wanted.originsOf(row), isLeft);
+    const { rank, fitsElsewhere } = others.lackers(row, wanted.originsOf(row));
     const view = {
       nowMs: nowMs(),
-      shortSinceMs: Math.max(shortSinceMs, this.#roomElsewhereMs),
+      shortSinceMs: Math.max(table.shortSinceMs(row), this.#roomElsewhereMs),
       patienceMs: timing.relocateMs,
       rank,
       turnMs: timing.stepMs,

@@ -125,23 +125,3 @@ test('a paused host moves nothing to make room, and no other host moves anything
     t.is(small.present.size, 2);
   }
 });
-
-test('room in a paused host keeps nobody from making room for what fits only there', t => {
-  const lent = (bytes: number) => ({ lentBytes: bytes });
-  const world = new SmallWorld([lent(0), lent(1_000 * MIB), lent(MIB), lent(MIB)], { copies: 1 });
-  const [origin, large, small, paused] = world.hosts as [SmallHost, SmallHost, SmallHost, SmallHost];
-  world.run(2_000);
-  world.backUp(
-    origin,
-    Array.from({ length: 4 }, () => ({ bytes: 100 * MIB })),
-  );
-  t.true(world.runUntil(() => large.present.size === 4, 60 * MINUTE_MS));
-  world.resize(small, 600 * MIB);
-  world.resize(paused, 1_000 * MIB);
-  world.tell(paused, { is: 'paused', nowMs: world.nowMs, paused: true });
-  world.run(MINUTE_MS);
-  const [big] = world.backUp(origin, [{ bytes: 800 * MIB }], 'films');
-  world.run(10 * MINUTE_MS);
-  t.is(small.present.size, 0, 'it may be about to take it');
-  t.true(world.runUntil(() => large.present.has(big as never), 60 * MINUTE_MS));
-});

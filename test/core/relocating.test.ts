@@ -1,13 +1,7 @@
 import test from 'ava';
 import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import { type ParcelId, parseHostId } from '../../src/core/ids.js';
-import {
-  chooseMove,
-  decideRelocate,
-  isLeftToRoom,
-  RELOCATIONS_MAX,
-  type RelocateView,
-} from '../../src/core/relocate.js';
+import { chooseMove, decideRelocate, RELOCATIONS_MAX, type RelocateView } from '../../src/core/relocate.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
 const GIB = 1024 * MIB;
@@ -44,19 +38,6 @@ test('nothing is moved for what others are at, or what fits elsewhere, or beyond
   t.deepEqual(decideRelocate(view({ hasMove: false })), { act: 'decline', because: 'no-move' });
   t.deepEqual(decideRelocate(view({ outgoing: RELOCATIONS_MAX })), { act: 'decline', because: 'busy' });
   t.deepEqual(decideRelocate(view({ outgoing: RELOCATIONS_MAX - 1 })), { act: 'relocate' });
-});
-
-test('what fits elsewhere is left to that host while short parcels are filled, but not for more than a day', t => {
-  const shortSinceMs = 1_000;
-  const quarterMs = HOUR_MS / 4;
-  const isLeft = (afterMs: number, filledMs = Number.NEGATIVE_INFINITY, bytes = 0) =>
-    isLeftToRoom({ nowMs: shortSinceMs + afterMs, bytes, shortSinceMs, filledMs });
-  t.true(isLeft(quarterMs - 1));
-  t.false(isLeft(quarterMs));
-  t.true(isLeft(2 * quarterMs - 1, Number.NEGATIVE_INFINITY, quarterMs * 1_000), 'a second longer for each MB');
-  t.false(isLeft(2 * quarterMs, Number.NEGATIVE_INFINITY, quarterMs * 1_000));
-  t.true(isLeft(5 * HOUR_MS, 5 * HOUR_MS));
-  t.false(isLeft(24 * HOUR_MS, 24 * HOUR_MS));
 });
 
 test('the smallest family that makes room goes to the roomiest host that may take it', t => {
