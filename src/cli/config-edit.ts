@@ -4,11 +4,12 @@
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ClusterError } from '../core/fault.js';
 import type { ConfigReport } from '../daemon/service.js';
+import { readIfThere } from '../platform/durable.js';
 import type { Context } from './context.js';
 
 /** What POSIX has on every system. */
@@ -34,7 +35,8 @@ export async function editConfig(
   }
   try {
     await context.handOver(() => edited(file));
-    const text = await readFile(file, 'utf8');
+    const text = readIfThere(file)?.toString();
+    if (text === undefined) throw editorFailed('the editor left no file');
     const report =
       text === madeFrom
         ? undefined
@@ -57,9 +59,12 @@ async function edited(file: string): Promise<void> {
     child.once('close', (exit, signal) => resolve(exit ?? signal));
   });
   if (code === 0) return;
-  const how = `${JSON.stringify(editor)} ended with ${code}, so nothing was changed`;
+  throw editorFailed(`${JSON.stringify(editor)} ended with ${code}`);
+}
+
+function editorFailed(how: string): ClusterError {
   const which = 'VISUAL or EDITOR in the environment says which editor is started';
-  throw new ClusterError('EDITOR_FAILED', `${how}; ${which}`, { blame: 'operator' });
+  return new ClusterError('EDITOR_FAILED', `${how}, so nothing was changed; ${which}`, { blame: 'operator' });
 }
 
 /** Removes what nobody has changed, else says where it is. */
@@ -72,11 +77,19 @@ async function keep(
     error,
   }: { readonly folder: string; readonly file: string; readonly madeFrom: string; readonly error: unknown },
 ): Promise<void> {
-  const text = await readFile(file, 'utf8').catch(() => undefined);
-  if (text !== undefined && text !== madeFrom)
-    context.note(`what you wrote is kept in ${file}: ${howToGoOn(file, error)}`);
+  if (hasWork(file, madeFrom)) context.note(`what you wrote is kept in ${file}: ${howToGoOn(file, error)}`);
   // Whatever went wrong before is what is told.
   else await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+}
+
+/** Whether anything may be lost with the file: what cannot be read is taken for somebody's work. */
+function hasWork(file: string, madeFrom: string): boolean {
+  try {
+    const text = readIfThere(file);
+    return text !== undefined && text.toString() !== madeFrom;
+  } catch {
+    return true;
+  }
 }
 
 /** `apply` does not look at what a text was made from: it would undo, without a word, what somebody else has changed. */

@@ -154,3 +154,16 @@ test('a host without the key opens no editor', async t => {
   t.regex(err, /do it on: imac/);
   t.false(existsSync(marker));
 });
+
+test('an editor that leaves no file has changed nothing, and what cannot be read is not removed', async t => {
+  const gone = await edit(t, 'rm "$1"');
+  t.is(gone.code, 1);
+  t.regex(gone.err, /the editor left no file, so nothing was changed/);
+  t.deepEqual([gone.asked, gone.kept], [[], []]);
+  const odd = await edit(t, 'rm "$1"; mkdir "$1"; echo mine > "$1/work"');
+  t.is(odd.code, 1);
+  t.deepEqual(odd.asked, []);
+  t.is(odd.kept.length, 1);
+  t.true(odd.err.includes(`what you wrote is kept in ${odd.kept[0]}`));
+  t.true(existsSync(join(odd.kept[0] ?? '', 'work')));
+});

@@ -254,13 +254,18 @@ test('that a store can have no files in its trees, for want of hard links, is to
   t.deepEqual(house.logged, ['TREE_WITHOUT_LINKS']);
 });
 
-test('while the newest snapshot is short of copies an older one is shown, and written once', async t => {
+/** A house whose newer snapshot is short of copies. */
+async function withShortNewer(t: ExecutionContext) {
   const house = await House.begin(t);
   house.source.write({ d: 'd' });
   const { snapshot: newer } = await house.source.take();
-  const older = house.tree.snapshot;
-  house.listed = [older, newer].map((id, n) => ({ id, timeMs: n, complete: true, firstSeq: n + 1 }));
+  house.listed = [house.tree.snapshot, newer].map((id, n) => ({ id, timeMs: n, complete: true, firstSeq: n + 1 }));
   house.short.add(newer);
+  return { house, newer };
+}
+
+test('while the newest snapshot is short of copies an older one is shown, and written once', async t => {
+  const { house } = await withShortNewer(t);
   house.keeper.start();
   await until('the older one is written', () => house.written.length > 0);
   await house.looksAgain();
@@ -274,12 +279,7 @@ test('while the newest snapshot is short of copies an older one is shown, and wr
 });
 
 test('a tree that is half at the newest snapshot goes back to the older one, when that is shown again', async t => {
-  const house = await House.begin(t);
-  house.source.write({ d: 'd' });
-  const { snapshot: newer } = await house.source.take();
-  const older = house.tree.snapshot;
-  house.listed = [older, newer].map((id, n) => ({ id, timeMs: n, complete: true, firstSeq: n + 1 }));
-  house.short.add(newer);
+  const { house, newer } = await withShortNewer(t);
   house.failing.add(newer);
   house.keeper.start();
   await until('the older one is written', () => house.written.length > 0);

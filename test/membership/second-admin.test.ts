@@ -70,7 +70,8 @@ test('there are at most so many admin keys', t => {
   t.is(withAdmin({ ...content, admins: full.admins.slice(1) }, 'mini', request).admins.length, ADMINS_MAX);
 });
 
-test('the second admin governs at once, also when the first is stolen and shut out, whose key is worth nothing then', async t => {
+/** The first is the founder, and each hears the others. */
+async function threeMembers(t: ExecutionContext) {
   const house = new House(t);
   const first = await house.found('first');
   const second = await house.admit(first, 'second');
@@ -79,6 +80,11 @@ test('the second admin governs at once, also when the first is stolen and shut o
   await third.meet(first);
   await third.meet(second);
   await until(() => second.standingOf('third') === 'active', 'all to be members');
+  return { first, second, third };
+}
+
+test('the second admin governs at once, also when the first is stolen and shut out, whose key is worth nothing then', async t => {
+  const { first, second, third } = await threeMembers(t);
   const line = await second.membership.adminRequest();
   t.is(await second.membership.adminRequest(), line);
   t.true(existsSync(join(second.stateDir, 'admin.key')));
@@ -104,14 +110,7 @@ test('the second admin governs at once, also when the first is stolen and shut o
 });
 
 test('a copy of another admin’s key makes no second admin, also when that one was shut out with its key', async t => {
-  const house = new House(t);
-  const first = await house.found('first');
-  const second = await house.admit(first, 'second');
-  const third = await house.admit(first, 'third');
-  await second.meet(first);
-  await third.meet(first);
-  await third.meet(second);
-  await until(() => second.standingOf('third') === 'active', 'all to be members');
+  const { first, second, third } = await threeMembers(t);
   const fileOf = ({ stateDir }: { readonly stateDir: string }) => join(stateDir, 'admin.key');
   copyFileSync(fileOf(first), fileOf(third));
   const refused = { code: 'KEY_OF_ANOTHER_HOST', message: /a copy of that of first/ };
