@@ -187,11 +187,16 @@ test('in full is seen what is told or believed of a log that has it not, and wha
 });
 
 /** A host that has acted on head 2 and configuration 2; what its disk says since. */
-function actedOn({ headSeq = 2, version = 2, unwanted = false } = {}): HeadChecker {
+function actedOn({ headSeq = 2, version = 2, unwanted = false, notNoted = false } = {}): HeadChecker {
   const first = { version: 1, parent: undefined, hash: '1', signer: 'h1', admins: [], members: [] };
   const second = { ...first, version: 2, parent: first };
   const snapshots = [{ refs: new Map([[PARCEL, {}]]) }];
-  const disk = { config: second, heads: new Map([[SOURCE, { seq: 2, snapshots }]]), unwanted: new Map() };
+  const disk = {
+    config: second,
+    heads: new Map([[SOURCE, { seq: 2, snapshots }]]),
+    unwanted: new Map(),
+    notNoted: new Set(),
+  };
   const host = { number: 1, lost: false, disk, stores: [], running: undefined };
   const checker = new HeadChecker({ hosts: [host], catalog: { heads: () => [] } } as unknown as World);
   const head = { source: SOURCE, seq: 2, hash: 'x' };
@@ -202,6 +207,7 @@ function actedOn({ headSeq = 2, version = 2, unwanted = false } = {}): HeadCheck
   disk.heads.set(SOURCE, { seq: headSeq, snapshots });
   if (version === 1) disk.config = first as never;
   if (unwanted) disk.unwanted.set(PARCEL, 0);
+  if (notNoted) disk.notNoted.add(PARCEL);
   return checker;
 }
 
@@ -211,6 +217,7 @@ test('in full is seen what has gone back on a disk, and what is on its way out t
   t.throws(() => actedOn({ headSeq: 1 }).full(), { message: /^I7: h1 has gone back to head 1 / });
   t.throws(() => actedOn({ version: 1 }).full(), { message: /^I7: h1 has gone back to configuration 1/ });
   t.throws(() => actedOn({ unwanted: true }).full(), { message: /^I7: h1 takes 22222222 for unwanted, which head 2/ });
+  t.notThrows(() => actedOn({ unwanted: true, notNoted: true }).full(), 'the disk would not take the note back');
 });
 
 const HEAD = { op: 'head', source: SOURCE, seq: 2 } as const;
