@@ -374,6 +374,7 @@ export class OwnStores {
     const [parcel, ...others] = parcels;
     if (parcel === undefined) {
       store.rescanDue = false;
+      if (this.mounted(store.id) === store) this.#tellRoom(store);
       return;
     }
     const file = store.files.get(parcel);
@@ -419,6 +420,7 @@ export class OwnStores {
       lentBytes: lies ? store.lentBytes * 20 : store.lentBytes,
       usedBytes: store.usedBytes,
       draining: store.draining,
+      unread: store.rescanDue,
     });
   }
 }

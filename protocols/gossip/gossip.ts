@@ -462,6 +462,12 @@ export namespace Frame {
     index: number
   }
 
+  export interface FrameHeartbeatStoresUnreadFieldEvent {
+    field: '$.heartbeat.stores[].unread'
+    value: boolean
+    index: number
+  }
+
   export interface FrameHeartbeatConfigVersionFieldEvent {
     field: '$.heartbeat.configVersion'
     value: number
@@ -622,7 +628,7 @@ export namespace Frame {
     return decodeMessage(buf, Frame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameHeartbeatBootIdFieldEvent | FrameHeartbeatPaceBytesPerSFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent | FrameFailedAuditsFailedHostFieldEvent | FrameFailedAuditsFailedStoreFieldEvent | FrameFailedAuditsFailedParcelFieldEvent | FrameAddressesFieldEvent | FrameWallMsFieldEvent | FrameAlarmsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Frame>): Generator<FrameWriterFieldEvent | FrameBootFieldEvent | FrameFrameFieldEvent | FrameHeartbeatBootFieldEvent | FrameHeartbeatStoresPositionStoreFieldEvent | FrameHeartbeatStoresPositionEpochCounterFieldEvent | FrameHeartbeatStoresPositionEpochRandomFieldEvent | FrameHeartbeatStoresPositionSeqFieldEvent | FrameHeartbeatStoresPositionDigestFieldEvent | FrameHeartbeatStoresLentBytesFieldEvent | FrameHeartbeatStoresUsedBytesFieldEvent | FrameHeartbeatStoresWeightMibFieldEvent | FrameHeartbeatStoresUnreadFieldEvent | FrameHeartbeatConfigVersionFieldEvent | FrameHeartbeatHeadsDigestFieldEvent | FrameHeartbeatBootIdFieldEvent | FrameHeartbeatPaceBytesPerSFieldEvent | FrameLogHostFieldEvent | FrameLogEndStoreFieldEvent | FrameLogEndEpochCounterFieldEvent | FrameLogEndEpochRandomFieldEvent | FrameLogEndSeqFieldEvent | FrameLogEndDigestFieldEvent | FrameLogOpsFieldEvent | FrameLogSignatureFieldEvent | FrameHeadsHeadsSourceFieldEvent | FrameHeadsHeadsSeqFieldEvent | FrameHeadsHeadsHashFieldEvent | FrameClaimsStoreFieldEvent | FrameClaimsClaimsParcelFieldEvent | FrameClaimsClaimsTtlMsFieldEvent | FrameClaimsWithdrawnFieldEvent | FrameConfigVersionFieldEvent | FrameConfigHashFieldEvent | FrameConfigAdmissionsFieldEvent | FrameFailedAuditsFailedHostFieldEvent | FrameFailedAuditsFailedStoreFieldEvent | FrameFailedAuditsFailedParcelFieldEvent | FrameAddressesFieldEvent | FrameWallMsFieldEvent | FrameAlarmsFieldEvent> {
     return streamMessage(buf, Frame.codec(), opts)
   }
 }
@@ -1011,6 +1017,7 @@ export interface StoreReport {
   lentBytes: number
   usedBytes: number
   weightMib: number
+  unread: boolean
 }
 
 export namespace StoreReport {
@@ -1043,6 +1050,11 @@ export namespace StoreReport {
           w.uint64Number(obj.weightMib)
         }
 
+        if ((obj.unread != null && obj.unread !== false)) {
+          w.uint32(40)
+          w.bool(obj.unread)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1050,7 +1062,8 @@ export namespace StoreReport {
         const obj: any = {
           lentBytes: 0,
           usedBytes: 0,
-          weightMib: 0
+          weightMib: 0,
+          unread: false
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1075,6 +1088,10 @@ export namespace StoreReport {
             }
             case 4: {
               obj.weightMib = reader.uint64Number()
+              break
+            }
+            case 5: {
+              obj.unread = reader.bool()
               break
             }
             default: {
@@ -1117,6 +1134,13 @@ export namespace StoreReport {
               yield {
                 field: `${prefix}.weightMib`,
                 value: reader.uint64Number()
+              }
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.unread`,
+                value: reader.bool()
               }
               break
             }
@@ -1172,6 +1196,11 @@ export namespace StoreReport {
     value: number
   }
 
+  export interface StoreReportUnreadFieldEvent {
+    field: '$.unread'
+    value: boolean
+  }
+
   export function encode (obj: Partial<StoreReport>): Uint8Array {
     return encodeMessage(obj, StoreReport.codec())
   }
@@ -1180,7 +1209,7 @@ export namespace StoreReport {
     return decodeMessage(buf, StoreReport.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StoreReport>): Generator<StoreReportPositionStoreFieldEvent | StoreReportPositionEpochCounterFieldEvent | StoreReportPositionEpochRandomFieldEvent | StoreReportPositionSeqFieldEvent | StoreReportPositionDigestFieldEvent | StoreReportLentBytesFieldEvent | StoreReportUsedBytesFieldEvent | StoreReportWeightMibFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StoreReport>): Generator<StoreReportPositionStoreFieldEvent | StoreReportPositionEpochCounterFieldEvent | StoreReportPositionEpochRandomFieldEvent | StoreReportPositionSeqFieldEvent | StoreReportPositionDigestFieldEvent | StoreReportLentBytesFieldEvent | StoreReportUsedBytesFieldEvent | StoreReportWeightMibFieldEvent | StoreReportUnreadFieldEvent> {
     return streamMessage(buf, StoreReport.codec(), opts)
   }
 }
@@ -1422,6 +1451,12 @@ export namespace Heartbeat {
     index: number
   }
 
+  export interface HeartbeatStoresUnreadFieldEvent {
+    field: '$.stores[].unread'
+    value: boolean
+    index: number
+  }
+
   export interface HeartbeatConfigVersionFieldEvent {
     field: '$.configVersion'
     value: number
@@ -1450,7 +1485,7 @@ export namespace Heartbeat {
     return decodeMessage(buf, Heartbeat.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Heartbeat>): Generator<HeartbeatBootFieldEvent | HeartbeatStoresPositionStoreFieldEvent | HeartbeatStoresPositionEpochCounterFieldEvent | HeartbeatStoresPositionEpochRandomFieldEvent | HeartbeatStoresPositionSeqFieldEvent | HeartbeatStoresPositionDigestFieldEvent | HeartbeatStoresLentBytesFieldEvent | HeartbeatStoresUsedBytesFieldEvent | HeartbeatStoresWeightMibFieldEvent | HeartbeatConfigVersionFieldEvent | HeartbeatHeadsDigestFieldEvent | HeartbeatBootIdFieldEvent | HeartbeatPaceBytesPerSFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Heartbeat>): Generator<HeartbeatBootFieldEvent | HeartbeatStoresPositionStoreFieldEvent | HeartbeatStoresPositionEpochCounterFieldEvent | HeartbeatStoresPositionEpochRandomFieldEvent | HeartbeatStoresPositionSeqFieldEvent | HeartbeatStoresPositionDigestFieldEvent | HeartbeatStoresLentBytesFieldEvent | HeartbeatStoresUsedBytesFieldEvent | HeartbeatStoresWeightMibFieldEvent | HeartbeatStoresUnreadFieldEvent | HeartbeatConfigVersionFieldEvent | HeartbeatHeadsDigestFieldEvent | HeartbeatBootIdFieldEvent | HeartbeatPaceBytesPerSFieldEvent> {
     return streamMessage(buf, Heartbeat.codec(), opts)
   }
 }

@@ -4,7 +4,7 @@
  */
 import { Command, Option } from 'commander';
 import { ClusterError } from '../core/fault.js';
-import type { DrainRequest } from '../daemon/service.js';
+import type { DrainRequest, HostReport } from '../daemon/service.js';
 import { absolutePathArgument, durationArgument } from './arguments.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -58,6 +58,7 @@ async function drain(context: Context, drained: Drained, { undo, wait, timeout }
 async function waitForEmpty(context: Context, name: string, timeout: number | undefined): Promise<void> {
   using limit = timeLimit(context.signal, timeout);
   let last: number | undefined;
+  let told: string | undefined;
   try {
     for await (const { hosts } of context.service().statusChanges(limit.signal)) {
       const host = hosts.find(one => one.name === name);
@@ -65,9 +66,10 @@ async function waitForEmpty(context: Context, name: string, timeout: number | un
         throw new ClusterError('NOT_DRAINING', `${name} is draining no more`, { blame: 'passing' });
       }
       const { parcelsLeft } = host;
-      if (parcelsLeft !== undefined && parcelsLeft !== last && parcelsLeft > 0 && !context.json)
-        context.note(`${name}: ${leftText(parcelsLeft)}`);
-      last = parcelsLeft ?? last;
+      const now = progressText(host);
+      if (now !== undefined && now !== told && !context.json) context.note(`${name}: ${now}`);
+      told = now ?? told;
+      last = parcelsLeft;
       if (parcelsLeft !== 0) continue;
       if (context.json) await context.record(hostRecord(host));
       else await context.print(`${name} is empty`);
@@ -82,4 +84,11 @@ async function waitForEmpty(context: Context, name: string, timeout: number | un
     `${name} is ${left} after ${spanText(timeout ?? 0)}; it goes on draining, and the hosts go on copying`,
     { blame: 'passing' },
   );
+}
+
+/** What keeps a host from being empty; undefined when nothing is known to. */
+function progressText({ parcelsLeft, stores }: HostReport): string | undefined {
+  if (parcelsLeft !== undefined) return parcelsLeft === 0 ? undefined : leftText(parcelsLeft);
+  const unread = stores.some(store => store.unread === true);
+  return unread ? 'a store is being read again; what is in it is not known before' : undefined;
 }

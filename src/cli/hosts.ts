@@ -1,6 +1,6 @@
 /** `cluster hosts`: the members, their state, and the room they lend. */
 import { Command } from 'commander';
-import type { HostReport } from '../daemon/service.js';
+import type { HostReport, HostStore } from '../daemon/service.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { hostRecord } from './records.js';
@@ -56,7 +56,11 @@ function storesText({ stores, parcelsLeft }: HostReport): string {
     .map(({ path, because }) => `${path ?? 'a store'} ${because ?? 'is not mounted'}`);
   const draining = stores
     .filter(store => store.mounted && store.draining === true)
-    .map(({ path, parcels = 0 }) => `${path} is draining: ${leftText(parcels)}`);
+    .map(store => `${store.path} is draining${isUnread(store) ? '' : `: ${leftText(store.parcels ?? 0)}`}`);
+  const unread = stores.filter(isUnread).map(({ path }) => `${path ?? 'a store'} is being read again`);
   const left = parcelsLeft === undefined ? [] : [leftText(parcelsLeft)];
-  return [String(stores.length - missing.length), ...left, ...missing, ...draining].join('; ');
+  return [String(stores.length - missing.length), ...left, ...missing, ...unread, ...draining].join('; ');
 }
+
+/** What it holds is not all known before it has been read. */
+const isUnread = ({ mounted, unread }: HostStore): boolean => mounted && unread === true;

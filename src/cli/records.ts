@@ -46,6 +46,7 @@ export const hostRecord = (report: HostReport): JsonRecord => ({
     used: store.usedBytes,
     mounted: store.mounted,
     draining: store.draining === true,
+    unread: store.unread === true,
     parcels: store.parcels ?? null,
     because: store.because ?? null,
     scrub:

@@ -110,6 +110,8 @@ export type Input =
       readonly lentBytes: number;
       readonly usedBytes: number;
       readonly draining: boolean;
+      /** After doubt about its log its copies are being read again: more may be in it than its log tells. */
+      readonly unread: boolean;
     }
   | { readonly is: 'store-gone'; readonly nowMs: number; readonly store: StoreId }
   /**

@@ -251,9 +251,16 @@ export class Known {
     return this.#of.hosts.get(host);
   }
 
+  /** How many mounted stores of a host are being read again: what more may be in them no count here includes. */
+  unreadStores(host: HostId): number {
+    const { hosts, room, self } = this.#of;
+    const stores = host === self.host ? room.stores() : (hosts.get(host)?.reports.values() ?? []);
+    return [...stores].filter(({ unread }) => unread).length;
+  }
+
   /**
    * Of the parcels that a host holds: how many would have too few copies without it, and how many of those would have
-   * none.
+   * none. Not counted is what is in stores that are being read again.
    */
   without(host: HostId): { readonly under: number; readonly lost: number } {
     let under = 0;
@@ -274,14 +281,16 @@ export class Known {
 
   /**
    * How many wanted parcels a host has, in all of its stores. Undefined if that seems to be none but its logs have not
-   * been read to the end: a caller that took it for empty would let go of it.
+   * been read to the end, or one of its stores is being read again: a caller that took it for empty would let go of it.
    */
   left(host: HostId): number | undefined {
     const { holdings, hosts, self, table, wanted } = this.#of;
     let left = 0;
     for (const slot of holdings.slotsOf(host))
       for (const row of table.heldBy(slot)) if (wanted.copiesWanted(row) !== undefined) left += 1;
-    if (left > 0 || host === self.host) return left;
+    if (left > 0) return left;
+    if (this.unreadStores(host) > 0) return undefined;
+    if (host === self.host) return 0;
     const view = hosts.get(host);
     const isRead = [...(view?.reports.values() ?? [])].every(({ position }) => holdings.hasReached(host, position));
     return view?.heartbeat !== undefined && isRead ? 0 : undefined;

@@ -542,6 +542,7 @@ export class Machine {
         lentBytes: this.#room.lendableBytes(own),
         usedBytes: own.usedBytes + own.reservedBytes,
         weightMiB: own.weightMiB,
+        unread: own.unread,
       });
     }
     return {

@@ -19,6 +19,8 @@ export interface StoreReport {
    * tenth.
    */
   readonly weightMiB: number;
+  /** After doubt about its log its copies are being read again: more may be in the store than its log tells. */
+  readonly unread: boolean;
 }
 
 export interface Heartbeat {

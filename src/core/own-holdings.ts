@@ -103,17 +103,15 @@ export class OwnHoldings {
 
   measured(measured: Extract<Input, { is: 'store' }>): void {
     const { self, room, marks, pursuing, relocating, nowMs, sayNow } = this.#of;
-    const { isNew, isBack, isOther, grew } = room.measured(measured);
+    const { isNew, isBack, isOther, isReadOtherwise, grew } = room.measured(measured);
     if (isBack) this.#returnedAtMs = nowMs();
     // Copies in a store to be emptied no longer count, or count again.
     if (isOther && measured.draining) {
       pursuing.storeDrains(measured.store);
       relocating.storeTakesNoMore(measured.store);
     }
-    if (isNew || isOther) {
-      marks.heldBy(self);
-      sayNow();
-    }
+    if (isNew || isOther) marks.heldBy(self);
+    if (isNew || isOther || isReadOtherwise) sayNow();
     this.keepHeads();
     if (grew) marks.short();
   }

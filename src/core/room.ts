@@ -22,6 +22,8 @@ export interface OwnStore {
   /** The weight stated to others. */
   weightMiB: number;
   draining: boolean;
+  /** Its copies are being read again: more may be in it than its log tells. */
+  unread: boolean;
   /** Since when its disk has kept a request waiting; Infinity while it answers. */
   hangsSinceMs: number;
 }
@@ -75,18 +77,20 @@ export class Room {
   }
 
   /**
-   * @returns whether the store is new, is back after having been away, has begun or stopped draining, and has more free
-   * room.
+   * @returns whether the store is new, is back after having been away, has begun or stopped draining, has begun or ended
+   * being read again, and has more free room.
    */
   measured({
     store,
     lentBytes,
     usedBytes,
     draining,
-  }: Pick<OwnStore, 'store' | 'lentBytes' | 'usedBytes' | 'draining'>): {
+    unread,
+  }: Pick<OwnStore, 'store' | 'lentBytes' | 'usedBytes' | 'draining' | 'unread'>): {
     readonly isNew: boolean;
     readonly isBack: boolean;
     readonly isOther: boolean;
+    readonly isReadOtherwise: boolean;
     readonly grew: boolean;
   } {
     const known = this.#stores.get(store);
@@ -96,14 +100,16 @@ export class Room {
         lentBytes,
         usedBytes,
         draining,
+        unread,
         hangsSinceMs: Number.POSITIVE_INFINITY,
         reservedBytes: 0,
         weightMiB: weightOf(lentBytes),
       });
       this.#version += 1;
-      return { isNew: true, isBack: this.#away.delete(store), isOther: false, grew: true };
+      return { isNew: true, isBack: this.#away.delete(store), isOther: false, isReadOtherwise: false, grew: true };
     }
     const isOther = known.draining !== draining;
+    const isReadOtherwise = known.unread !== unread;
     if (isOther) this.#version += 1;
     const grew = lentBytes - usedBytes > known.lentBytes - known.usedBytes;
     known.lentBytes = lentBytes;
@@ -111,12 +117,13 @@ export class Room {
     // Bytes in transit may already be measured, and may still be refused.
     if (known.reservedBytes === 0) this.#ceilings.holds(store, usedBytes);
     known.draining = draining;
+    known.unread = unread;
     const change = Math.abs(weightOf(lentBytes) - known.weightMiB) * 100;
     if (change > known.weightMiB * WEIGHT_CHANGE_PERCENT) {
       known.weightMiB = weightOf(lentBytes);
       this.#version += 1;
     }
-    return { isNew: false, isBack: false, isOther, grew };
+    return { isNew: false, isBack: false, isOther, isReadOtherwise, grew };
   }
 
   used(store: StoreId, usedBytes: number): void {

@@ -41,7 +41,7 @@ const ASK_MS_MAX = 10_000;
 export interface ConfiguringOptions {
   readonly membership: Membership;
   readonly roster: Roster;
-  readonly known: Pick<Known, 'copiesWanted' | 'host' | 'summary' | 'without'>;
+  readonly known: Pick<Known, 'copiesWanted' | 'host' | 'summary' | 'unreadStores' | 'without'>;
   readonly stores: Pick<OwnStores, 'reports'>;
   readonly names: SourceNames;
   readonly catalog: CatalogKeeper;
@@ -164,7 +164,12 @@ export class Configuring {
   async revoke({ host: name, yes }: RevokeRequest): Promise<ConfigReport> {
     const { membership, roster, known, catalog } = this.#options;
     const host = roster.named(name)?.host;
-    if (host !== undefined && !yes) this.#demandYesToLose(name, { ...known.without(host), own: this.#ownAlone(host) });
+    if (host !== undefined && !yes)
+      this.#demandYesToLose(name, {
+        ...known.without(host),
+        own: this.#ownAlone(host),
+        unread: known.unreadStores(host),
+      });
     membership.admin.mustHaveKey();
     if (host !== undefined) await this.#askMembers(host);
     const heads = [...catalog.heads()]
@@ -211,19 +216,30 @@ export class Configuring {
 
   #demandYesToLose(
     name: string,
-    { under, lost, own }: { readonly under: number; readonly lost: number; readonly own: number },
+    {
+      under,
+      lost,
+      own,
+      unread,
+    }: { readonly under: number; readonly lost: number; readonly own: number; readonly unread: number },
   ): void {
-    if (under + own === 0) return;
+    if (under + own + unread === 0) return;
     const gone = lost === 0 ? '' : `, ${lost} of them with no copy elsewhere`;
     const told = [
       ...(under === 0 ? [] : [`without ${name}, ${under} parcels have fewer copies than wanted${gone}`]),
       ...(own === 0
         ? []
         : [`${own} parcels of its own sources are not copied yet, and could not be copied from then on`]),
+      ...(unread === 0
+        ? []
+        : [
+            `${unread === 1 ? 'a store' : `${unread} stores`} of ${name} ${unread === 1 ? 'is' : 'are'} being read again, and nobody knows yet what only ${name} has`,
+          ]),
     ];
     const first = [
       ...(under === 0 ? [] : [`'cluster drain ${name}' moves them first`]),
       ...(own === 0 ? [] : ["'cluster status --wait protected' ends when all is copied"]),
+      ...(unread === 0 ? [] : ["'cluster hosts' shows when that is done"]),
     ];
     throw new ClusterError(
       'NEEDS_YES',

@@ -68,12 +68,20 @@ export class MountedStore {
 
   /** Removes what has outlived its time, measures the disk, and tells the machine. */
   async measure(): Promise<void> {
-    const { clock, tell, partialMs, trashMs } = this.#options;
+    const { clock, partialMs, trashMs } = this.#options;
     const { store } = this;
     await store.sweepIncoming(clock.wallMs() - partialMs());
     await store.emptyTrash({ olderThanMs: trashMs() });
     await this.makeRoom();
-    tell({ is: 'store', store: store.id, ...this.#room, draining: this.#setting.draining });
+    this.tellMachine();
+  }
+
+  /** Tells the machine what was last measured, and how the store stands; nothing once the store is unmounted. */
+  tellMachine(): void {
+    const { store } = this;
+    const { draining } = this.#setting;
+    if (!this.#options.isMounted(this)) return;
+    this.#options.tell({ is: 'store', store: store.id, ...this.#room, draining, unread: store.rescanDue });
   }
 
   /**

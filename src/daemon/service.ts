@@ -270,7 +270,10 @@ export interface HostReport {
   readonly stores: readonly HostStore[];
   /** How many alarms it has, by its last heartbeat; absent while none was heard since the start. */
   readonly alarms?: number;
-  /** How many wanted parcels a draining host still has; 0 when it can leave. Absent while that is not known. */
+  /**
+   * How many wanted parcels a draining host still has; 0 when it can leave. Absent while that is not known: its logs
+   * have not been read to the end, or a store of it is being read again.
+   */
   readonly parcelsLeft?: number;
 }
 
@@ -286,7 +289,7 @@ export interface HostStore {
   readonly parcels?: number;
   /** The copies in it are to go, and it takes no more. Known for the answering host's own stores. */
   readonly draining?: boolean;
-  /** After doubt its copies are being read again, and count only then. Known for the answering host's own stores. */
+  /** After doubt its copies are being read again, and count only then: more may be in it than is told here. */
   readonly unread?: true;
   /** How far this host's own scrub of it is. Known for the answering host's own stores while they are mounted. */
   readonly scrub?: {

@@ -71,11 +71,12 @@ function storesOfOther(
   paths: readonly string[],
 ): readonly HostStore[] {
   const [path] = paths.length === 1 ? paths : [];
-  const seen = [...reports.values()].map(({ position, lentBytes, usedBytes }) => ({
+  const seen = [...reports.values()].map(({ position, lentBytes, usedBytes, unread }) => ({
     id: position.store,
     lentBytes,
     usedBytes,
     mounted: true,
+    ...(unread ? { unread } : {}),
     ...(path === undefined ? {} : { path }),
   }));
   const unseen = heartbeat === undefined ? [] : paths.slice(reports.size);

@@ -62,12 +62,14 @@ export class StoreRescans {
     }
   }
 
-  async #rescan({ store, path }: MountedStore): Promise<void> {
+  async #rescan(mounted: MountedStore): Promise<void> {
+    const { store, path } = mounted;
     const { tellOps, alarms, log, signal } = this.#options;
     for await (const _ of store.rescan(signal)) await tellOps(store.id, segment => ({ is: 'log', segment }));
     if (store.rescanDue)
       throw new ClusterError('STORE_UNREAD', 'some of its parcels could not be hashed', { blame: 'passing' });
     log.info({ code: 'STORE_RESCANNED', store: store.id }, 'every copy of the store has been read again');
     alarms.clear('STORE_DOUBT', path);
+    mounted.tellMachine();
   }
 }

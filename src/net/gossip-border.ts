@@ -190,11 +190,12 @@ function toHeartbeat({ boot, bootId, stores, configVersion, headsDigest, paceByt
   return {
     boot,
     bootId: bytesOf(bootId),
-    stores: stores.map(({ position, lentBytes, usedBytes, weightMiB }) => ({
+    stores: stores.map(({ position, lentBytes, usedBytes, weightMiB, unread }) => ({
       position: toPosition(position),
       lentBytes,
       usedBytes,
       weightMib: weightMiB,
+      unread,
     })),
     configVersion,
     headsDigest: bytesOf(headsDigest),
@@ -229,6 +230,7 @@ function heartbeatFrom(wire: WireHeartbeat): Heartbeat {
       lentBytes: countFrom(store.lentBytes),
       usedBytes: countFrom(store.usedBytes),
       weightMiB: countFrom(store.weightMib),
+      unread: store.unread,
     })),
     configVersion: countFrom(wire.configVersion),
     headsDigest: hashFrom(wire.headsDigest),

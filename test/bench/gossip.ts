@@ -46,6 +46,7 @@ const heartbeat = (configVersion: number): Heartbeat => ({
       lentBytes: 4e12,
       usedBytes: 1e12,
       weightMiB: 4_000_000,
+      unread: false,
     },
   ],
   configVersion,

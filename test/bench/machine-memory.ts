@@ -77,6 +77,7 @@ export function bytesPerParcel({
     lentBytes: 1e15,
     usedBytes: 0,
     draining: false,
+    unread: false,
   });
   const logs = hosts.map((_, i) => ({ ends: logStart(storeOf(i), { counter: 1, random: '0'.repeat(16) }) }));
   for (let from = 0; from < parcels; from += BATCH) {

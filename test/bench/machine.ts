@@ -203,7 +203,7 @@ class Fleet {
     this.#byId.set(id, host);
     const { nowMs } = this;
     this.tell(host, { is: 'log', nowMs, segment: segmentAfter(host, 0) });
-    this.tell(host, { is: 'store', nowMs, store, lentBytes: 100 * GIB, usedBytes: 0, draining: false });
+    this.tell(host, { is: 'store', nowMs, store, lentBytes: 100 * GIB, usedBytes: 0, draining: false, unread: false });
   }
 
   /** Every host learns at once of a head with this many more parcels of 1 MiB, each with its own key. */

@@ -254,6 +254,9 @@ test('drain --wait ends when nothing is left on the host, when the draining was 
   const done = await wait(draining({}), draining({ parcelsLeft: 2 }), draining({ parcelsLeft: 0 }));
   t.deepEqual([done.code, done.err], [0, 'mini: 2 parcels left\n']);
   t.regex(done.out, /\nmini is empty\n$/);
+  const unread = draining({ stores: [{ lentBytes: 9, usedBytes: 1, mounted: true, unread: true }] });
+  const read = await wait(unread, draining({}), unread, draining({ parcelsLeft: 0 }));
+  t.is(read.err, 'mini: a store is being read again; what is in it is not known before\n', 'once');
   const [unknown, undone] = await Promise.all([wait(draining({})), wait(draining({ state: 'active' }))]);
   t.is(unknown.code, 20, 'what is not known is not empty');
   t.regex(unknown.err, /mini is not known to be empty after 3 s/);

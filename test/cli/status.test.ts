@@ -226,6 +226,20 @@ test('hosts prints one record per host, and in a pipe a table with a header', as
   t.regex(rest.join('\n'), /^new\t.*\tnot since start\t0$/m);
 });
 
+test('hosts tells which stores are being read again, and takes none of them for empty', async t => {
+  const store = { lentBytes: 9, usedBytes: 1, mounted: true, unread: true } as const;
+  const [self, other] = [
+    hostOf({ stores: [{ ...store, path: '/usb', parcels: 0, draining: true }] }),
+    hostOf({ name: 'pi', self: false, stores: [store] }),
+  ];
+  const stateDir = await serve(t, { hosts: async () => [self, other] });
+  const [, first = '', second = ''] = (await cluster(['--state', stateDir, 'hosts'])).out.split('\n');
+  t.regex(first, /\t1; \/usb is being read again; \/usb is draining$/);
+  t.regex(second, /\t1; a store is being read again$/);
+  const { stores } = recordsOf((await cluster(['--state', stateDir, 'hosts', '--json'])).out)[0] ?? {};
+  t.like((stores as object[])[0], { unread: true, draining: true });
+});
+
 test('a snapshot that cannot be read is reported by status, with 20, and by snapshots, with 3', async t => {
   const lost = snapshotOf({ files: 0, bytes: 0, protected: false, unreadable: 'nobody gives it' });
   const stateDir = await serve(t, {

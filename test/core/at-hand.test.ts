@@ -136,9 +136,10 @@ function emptied({ parcels = 1, bytes = MIB, others = 0, lentBytes = 4096 * MIB 
   const { nowMs } = world;
   const segment = { host: host.id, end: logStart(OTHER, EPOCH), ops: [], signature: new Uint8Array(64) };
   world.tell(host, { is: 'log', nowMs, segment });
-  const store = { is: 'store', nowMs, lentBytes, usedBytes: 0, draining: false } as const;
+  const store = { is: 'store', nowMs, lentBytes, usedBytes: 0, draining: false, unread: false } as const;
   world.tell(host, { ...store, store: OTHER });
-  const drain = () => world.tell(host, { ...store, nowMs: world.nowMs, store: host.store, draining: true });
+  const drain = () =>
+    world.tell(host, { ...store, nowMs: world.nowMs, store: host.store, draining: true, unread: false });
   const fetches = () =>
     world.effects.flatMap(({ host: by, effect }) =>
       by === host.id && effect.do === 'fetch' && effect.store === OTHER

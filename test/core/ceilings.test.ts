@@ -69,7 +69,7 @@ test('a test that is refused no less than before raises the ceiling towards that
 
 test('when the time is up one parcel at a time tries what is there, until more lies there than was believed to fit', t => {
   const room = new Room();
-  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 100, draining: false });
+  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 100, draining: false, unread: false });
   t.true(room.reserveIfFree(STORE, 400));
   room.release(STORE, 400);
   room.refused(STORE, 400, 5_000);
@@ -84,7 +84,7 @@ test('when the time is up one parcel at a time tries what is there, until more l
   t.false(room.reserveIfFree(STORE, 1), 'one is tried already');
   room.release(STORE, 250);
   t.true(room.reserveIfFree(STORE, 250), 'it failed for another reason');
-  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 301, draining: false });
+  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 301, draining: false, unread: false });
   t.true(room.triesAny, 'what is on its way may be refused yet');
   room.release(STORE, 250);
   room.used(STORE, 350);
@@ -95,12 +95,12 @@ test('when the time is up one parcel at a time tries what is there, until more l
 
 test('a store that was measured to hold more than was believed to fit is tried no more', t => {
   const room = new Room();
-  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 100, draining: false });
+  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 100, draining: false, unread: false });
   room.refused(STORE, 400, 5_000);
   room.liftCeilings(5_000 + leastMs);
-  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 300, draining: false });
+  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 300, draining: false, unread: false });
   t.true(room.triesAny);
-  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 301, draining: false });
+  room.measured({ store: STORE, lentBytes: 1_000, usedBytes: 301, draining: false, unread: false });
   t.false(room.triesAny);
   t.deepEqual(room.roomiest(), { store: STORE, freeBytes: 699 });
 });
@@ -122,7 +122,7 @@ test('a store that refused tells of less, takes less and is not the roomiest, al
       [STORE, 1_000],
       [OTHER, 300],
     ] as const)
-      room.measured({ store, lentBytes, usedBytes: 100, draining: false });
+      room.measured({ store, lentBytes, usedBytes: 100, draining: false, unread: false });
   };
   const told = () => [...room.stores()].map(own => room.lendableBytes(own) - own.usedBytes);
   const placeFor = (bytes: number) =>

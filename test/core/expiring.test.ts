@@ -247,7 +247,7 @@ test('since when nobody wants a parcel outlasts a start, whatever is heard of it
     machine.step({ is: 'unwanted-before', nowMs, parcels: [{ parcel, sinceRunMs }] }),
     machine.step({ is: 'log', nowMs, segment: other.segmentAfter(0) }),
     machine.step({ is: 'log', nowMs, segment: holder.segmentAfter(0) }),
-    machine.step({ is: 'store', nowMs, store, lentBytes: 9 * MIB, usedBytes: MIB, draining: false }),
+    machine.step({ is: 'store', nowMs, store, lentBytes: 9 * MIB, usedBytes: MIB, draining: false, unread: false }),
   ].flat();
   t.false(effects.some(effect => effect.do === 'note-unwanted'));
   t.true(effects.some(effect => effect.do === 'identify'));

@@ -14,7 +14,7 @@ function aFitting() {
   const table = new ParcelTable();
   const room = new Room();
   const lend = (lentBytes: number, { usedBytes = 0, draining = false } = {}) =>
-    room.measured({ store, lentBytes, usedBytes, draining });
+    room.measured({ store, lentBytes, usedBytes, draining, unread: false });
   lend(0);
   const state = { looks: 0 };
   const marked: Row[] = [];

@@ -54,7 +54,7 @@ function endRoom({ world, large }: ReturnType<typeof aMove>, how: string): void 
   const { nowMs } = world;
   const { store, lentBytes, usedBytes } = large;
   if (how === 'is paused') world.tell(large, { is: 'paused', nowMs, paused: true });
-  else world.tell(large, { is: 'store', nowMs, store, lentBytes, usedBytes, draining: true });
+  else world.tell(large, { is: 'store', nowMs, store, lentBytes, usedBytes, draining: true, unread: false });
 }
 
 for (const how of ['is paused', 'drains'])

@@ -95,6 +95,7 @@ test('what was on its way into it comes into another store of the host, and what
     lentBytes: 1024 * MIB,
     usedBytes: 0,
     draining: false,
+    unread: false,
   });
   t.true(world.runUntil(() => done('cancel-fetch').length > 0, 16_000));
   world.run(5_000);
@@ -127,8 +128,8 @@ test('what was claimed for a store that is to be emptied comes into another one,
   world.tell(host, { is: 'log', nowMs: world.nowMs, segment });
   const { nowMs } = world;
   const room = { lentBytes: 1024 * MIB, usedBytes: 0 };
-  world.tell(host, { is: 'store', nowMs, store: OTHER, ...room, draining: false });
-  world.tell(host, { is: 'store', nowMs, store: host.store, ...room, draining: true });
+  world.tell(host, { is: 'store', nowMs, store: OTHER, ...room, draining: false, unread: false });
+  world.tell(host, { is: 'store', nowMs, store: host.store, ...room, draining: true, unread: false });
   t.is(host.machine.known.reservedBytes(host.store), begun * 4 * MIB);
   world.run(120_000);
   t.is(fetchingIn(host.store), begun);

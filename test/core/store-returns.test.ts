@@ -31,6 +31,7 @@ const storeOf = ({ nowMs }: SmallWorld, { store, lentBytes, usedBytes }: SmallHo
   lentBytes,
   usedBytes,
   draining: false,
+  unread: false,
 });
 
 test('a store that comes and goes makes others copy once, and nobody drops before it has stayed for as long as a host', t => {
@@ -51,6 +52,24 @@ test('a store that comes and goes makes others copy once, and nobody drops befor
   t.is(countOf(), 2 * parcels.length + held);
   world.run(HOUR_MS + 600_000);
   t.is(countOf(), 2 * parcels.length);
+});
+
+test('of a host whose store is read again nobody takes for nothing what is not known, until it has been read', t => {
+  const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: MIB }, {}, {}]);
+  const [, host, other] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  world.run(5_000);
+  const left = (): readonly (number | undefined)[] => [host, other].map(({ machine }) => machine.known.left(host.id));
+  const told = (unread: boolean): void => {
+    world.tell(host, { ...storeOf(world, host), unread } as Input);
+    // Said at once, not with the next heartbeat.
+    world.run(500);
+  };
+  t.deepEqual(left(), [0, 0]);
+  told(true);
+  t.deepEqual(left(), [undefined, undefined]);
+  t.is(other.machine.known.unreadStores(host.id), 1);
+  told(false);
+  t.deepEqual(left(), [0, 0]);
 });
 
 test('a head that was on its way into a store that went away is asked for again when it is back', t => {
@@ -116,11 +135,12 @@ test('what lies in a store that is to be emptied is fetched into another one of 
     lentBytes: 1024 * MIB,
     usedBytes: 0,
     draining: false,
+    unread: false,
   });
   world.run(60_000);
   const from = world.effects.length;
   const { store, lentBytes, usedBytes } = host;
-  world.tell(host, { is: 'store', nowMs: world.nowMs, store, lentBytes, usedBytes, draining: true });
+  world.tell(host, { is: 'store', nowMs: world.nowMs, store, lentBytes, usedBytes, draining: true, unread: false });
   world.run(30_000);
   const fetched = world.effects
     .slice(from)

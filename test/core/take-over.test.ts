@@ -17,7 +17,7 @@ const store = parseStoreId('3'.repeat(32));
 function aTaker() {
   const table = new ParcelTable();
   const room = new Room();
-  room.measured({ store, lentBytes: 1_000 * MIB, usedBytes: 0, draining: false });
+  room.measured({ store, lentBytes: 1_000 * MIB, usedBytes: 0, draining: false, unread: false });
   const row = table.describe({ id: parseParcelId('a'.repeat(64)), key: parseKey('b'.repeat(32)), bytes: 500 * MIB }, 0);
   const kept = new Map<Row, { readonly store: typeof store; readonly needBytes: number }>();
   const relocating = {

@@ -46,7 +46,15 @@ test('room that others have is not kept for it, nor more than is lent', t => {
 test('a store that is being drained takes back what is its own', t => {
   const { world, taker, takeBack } = begin();
   const { store } = taker;
-  world.tell(taker, { is: 'store', nowMs: world.nowMs, store, lentBytes: MIB, usedBytes: 0, draining: true });
+  world.tell(taker, {
+    is: 'store',
+    nowMs: world.nowMs,
+    store,
+    lentBytes: MIB,
+    usedBytes: 0,
+    draining: true,
+    unread: false,
+  });
   t.true(takeBack(MIB));
 });
 

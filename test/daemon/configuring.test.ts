@@ -54,16 +54,20 @@ test('who revokes a host asks the other members for its heads first: the last on
   t.deepEqual([asked, lastHeads()], [[laptop], [2]]);
 });
 
-test('what of a host’s own sources nobody has copied wants a yes, as what it alone holds does', async t => {
+test('what of a host’s own sources nobody has copied wants a yes, as what it alone holds does, and what nobody knows', async t => {
   const revoke = async (
-    found: { readonly under: number; readonly lost: number; readonly own: number },
+    found: { readonly under: number; readonly lost: number; readonly own: number; readonly unread?: number },
     yes = false,
   ) => {
     const { configuring, lastHeads } = await household(t, (_, laptop) => {
       const mine = sourceIdOf(laptop, 'photos');
       const theirs = sourceIdOf(parseHostId('0a'.repeat(16)), 'photos');
       return {
-        known: { without: () => found, summary: (source: SourceId) => ({ without: source === mine ? found.own : 9 }) },
+        known: {
+          without: () => found,
+          unreadStores: () => found.unread ?? 0,
+          summary: (source: SourceId) => ({ without: source === mine ? found.own : 9 }),
+        },
         names: { all: () => [mine, theirs] },
       } as unknown as Partial<ConfiguringOptions>;
     });
@@ -80,7 +84,13 @@ test('what of a host’s own sources nobody has copied wants a yes, as what it a
     /^without laptop, 2 parcels have .* 1 of them with no copy elsewhere;/,
   );
   t.regex(await revoke({ under: 0, lost: 0, own: 3 }), /^3 parcels of its own sources are not copied yet/);
-  t.is(await revoke({ under: 2, lost: 1, own: 3 }, true), 'revoked');
+  const nothing = { under: 0, lost: 0, own: 0 };
+  t.regex(
+    await revoke({ ...nothing, unread: 1 }),
+    /^a store of laptop is being read again, and nobody knows yet what only laptop has;.*'cluster hosts' shows when/,
+  );
+  t.regex(await revoke({ ...nothing, unread: 2 }), /^2 stores of laptop are being read again/);
+  t.is(await revoke({ under: 2, lost: 1, own: 3, unread: 1 }, true), 'revoked');
 });
 
 test('nothing is added to a host that was revoked', async t => {

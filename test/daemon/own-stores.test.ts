@@ -343,6 +343,7 @@ test('a store of whose log others remember more begins a new one, and its copies
   const again = only(stores);
   t.true(compareEpochs(again.position().epoch, theirs.epoch) > 0);
   t.is(segmentsOf(told)[0]?.ops.length, 0, 'no copy counts before it was read');
+  t.like(told[2], { unread: true });
   t.is(doubts(lines), 1, 'an alarm, once');
   t.false(toldAllAtMount.at(-1), 'what lies there unread may be a copy');
   await until(() => !again.rescanDue, 'the rescan');
@@ -350,6 +351,7 @@ test('a store of whose log others remember more begins a new one, and its copies
   t.deepEqual([...again.present()], [parcel]);
   t.deepEqual(segmentsOf(told).at(-1)?.ops, [{ op: 'add', parcel }]);
   await until(() => alarms.list().length === 0, 'the alarm to be over');
+  t.like(told.at(-1), { is: 'store', unread: false });
 
   await stores.hearOfOwnLog(theirs);
   t.is(only(stores), again, 'who has not heard of the new log yet changes nothing');

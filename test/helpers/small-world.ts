@@ -207,7 +207,15 @@ export class SmallWorld {
 
   mount(host: SmallHost, lentBytes: number): void {
     this.tell(host, { is: 'log', nowMs: this.nowMs, segment: host.segmentAfter(0) });
-    this.tell(host, { is: 'store', nowMs: this.nowMs, store: host.store, lentBytes, usedBytes: 0, draining: false });
+    this.tell(host, {
+      is: 'store',
+      nowMs: this.nowMs,
+      store: host.store,
+      lentBytes,
+      usedBytes: 0,
+      draining: false,
+      unread: false,
+    });
   }
 
   /** Changes the configuration, for every host that is up, or for those of `hears`. */
@@ -281,7 +289,7 @@ export class SmallWorld {
   /** Its store lends this much from now on. */
   resize(host: SmallHost, lentBytes: number): void {
     const { store, usedBytes } = host;
-    this.tell(host, { is: 'store', nowMs: this.nowMs, store, lentBytes, usedBytes, draining: false });
+    this.tell(host, { is: 'store', nowMs: this.nowMs, store, lentBytes, usedBytes, draining: false, unread: false });
   }
 
   /** Power on after `kill`: the host goes on as it was, and its connections are made again. */

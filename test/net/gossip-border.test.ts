@@ -45,7 +45,10 @@ const message: fc.Arbitrary<GossipMessage> = fc.oneof(
     kind: fc.constant('heartbeat' as const),
     boot: count,
     bootId: fc.uint8Array({ minLength: 8, maxLength: 8 }).map(hexOf),
-    stores: fc.array(fc.record({ position, lentBytes: count, usedBytes: count, weightMiB: count }), { maxLength: 5 }),
+    stores: fc.array(
+      fc.record({ position, lentBytes: count, usedBytes: count, weightMiB: count, unread: fc.boolean() }),
+      { maxLength: 5 },
+    ),
     configVersion: count,
     headsDigest: hash,
     paceBytesPerS: count,
