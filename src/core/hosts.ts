@@ -430,7 +430,8 @@ export class Hosts {
 
   /**
    * @param differs where the host's positions and ours still differ after its answer. If that repeats the difference
-   * after one of the two answers before, our disk or its disk takes nothing, and the next answer would be the same
+   * after one of the two answers before, our disk or its disk takes nothing, and the next answer would be the same. So it
+   * is with a host that is set aside: whichever of its machines answers, nothing that it says counts
    * @returns true when its logs have now been read to the end, and had not been before.
    */
   answered(
@@ -439,7 +440,7 @@ export class Hosts {
   ): boolean {
     this.#touch(host);
     host.asking = false;
-    const isInVain = differs !== undefined && host.differed.includes(differs);
+    const isInVain = host.isSetAside || (differs !== undefined && host.differed.includes(differs));
     host.differed = [differs, ...host.differed].slice(0, 2);
     host.spokeAsOlder = false;
     const mostMs = isInVain ? Math.max(ASK_AGAIN_MS_MAX, this.#intervalMs) : ASK_AGAIN_MS_MAX;

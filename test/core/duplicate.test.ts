@@ -96,6 +96,32 @@ test('a host whose log another with its identity has overtaken is asked no more 
   t.true(asks.length > 2 && asks.length < 150, `${asks.length} in ten minutes`);
 });
 
+test('two machines with one identity are asked no more often than they speak, whichever of them answers', t => {
+  const world = new SmallWorld([{}, {}], { timing: { heartbeatMs: 60_000, suspectMs: 240_000 } });
+  const [hearer, twice] = world.hosts as [SmallHost, SmallHost];
+  world.run(120_000);
+  const first = twice.machine.heartbeat.bind(twice.machine);
+  let answers = 0;
+  twice.machine.heartbeat = () => {
+    answers += 1;
+    const own = first();
+    // Of the other one each head that it has heard of is news.
+    const headsDigest = answers.toString(16).padStart(64, '0');
+    return answers % 2 === 0 ? own : { ...own, boot: own.boot + 1, bootId: 'f'.repeat(16), headsDigest };
+  };
+  const twin = { ...first(), bootId: 'e'.repeat(16) };
+  world.tell(hearer, { is: 'heard', nowMs: world.nowMs, from: twice.id, message: twin });
+  const did = (what: string): number =>
+    world.effects.filter(({ host, effect }) => host === hearer.id && effect.do === what).length;
+  t.is(did('note-duplicate'), 1);
+  const before = did('ask-state');
+  world.run(60 * 60_000);
+  t.is(did('note-duplicate'), 1, 'it stays set aside');
+  const asks = did('ask-state') - before;
+  // Every minute.
+  t.true(asks > 20 && asks < 80, `${asks} in an hour`);
+});
+
 test('of two machines with one number the one that is left counts again, whichever of them it is', t => {
   const world = new SmallWorld([{}, {}, {}], { timing: { deadMs: DEAD_MS } });
   const [hearer, twice] = world.hosts as [SmallHost, SmallHost];
