@@ -184,9 +184,7 @@ test.serial('when one file of the last copy is wrong, all others are restored, a
   const blob = hashHex(readFileSync(join(source, wrong)));
   writeFileSync(join(store, '.blobs', blob.slice(0, 2), blob), 'not what it was');
   t.is((await b.run('scrub')).code, 1);
-  await cluster.until('c to hear that there is no copy any more', async () =>
-    (await c.records('ls-replicas', 'pics')).some(({ have }) => have === 0),
-  );
+  await c.sees('that there is no copy any more', ({ sources }) => sources.some(({ parcels }) => parcels.haveMin === 0));
   for (const host of [b, c]) {
     const target = cluster.path(`out of ${host.name}`);
     const restored = await host.run('restore', `pics@${snapshot?.id}`, '--target', target);
