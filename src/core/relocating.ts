@@ -41,6 +41,11 @@ const MOVE_BYTES_PER_MS = 1_000;
  * been moved is not moved again for an hour.
  */
 const HANGS_MS = 60_000;
+/**
+ * A host that accepted a family and did not get it is not asked again for this long, in ms: longer than the family rests, so
+ * that another host is asked the next time. It may have less room than it says, and would go on looking the roomiest.
+ */
+const TAKER_REST_MS = 2 * FAMILY_REST_MS;
 /** How long the room that a move has made is kept for its parcel, in ms. */
 const KEEP_ROOM_MS = 60_000;
 /**
@@ -288,7 +293,7 @@ export class Relocating {
     const own = this.#byRow.get(row);
     if (own !== undefined) {
       if (!isShort || here.isHeldToStay(row) || pursuing().isAfter(row)) this.#end(own, 'not-needed');
-      else if (nowMs() >= own.untilMs) this.#end(own, 'late');
+      else if (nowMs() >= own.untilMs) this.#endLate(own);
       else if (nowMs() >= room.hangsSinceMs(own.store) + HANGS_MS) this.#end(own, 'store-takes-no-more');
       else {
         if (nowMs() >= own.renewClaimMs) {
@@ -330,7 +335,7 @@ export class Relocating {
       move.silentSinceMs.set(row, sinceMs);
       // A claim can come late, and that of a fetch that waits its turn is not renewed.
       const untilMs = sinceMs + config().timing.claimMs;
-      if (nowMs() >= untilMs) this.#end(move, 'given-up');
+      if (nowMs() >= untilMs) this.#endUntaken(move, 'given-up');
       else marks.lookAgain(row, untilMs);
     }
   }
@@ -357,6 +362,17 @@ export class Relocating {
       this.#sayClaim(row, store);
     }
     this.#end(move, 'made-room');
+  }
+
+  #endLate(move: Move): void {
+    if (move.stage === 'moving') this.#endUntaken(move, 'late');
+    else this.#end(move, 'late');
+  }
+
+  /** The other host did not get it. */
+  #endUntaken(move: Move, because: MoveEnd): void {
+    this.#refusals.set(move.to, this.#of.nowMs() + TAKER_REST_MS);
+    this.#end(move, because);
   }
 
   #end(move: Move, because: MoveEnd): void {

@@ -345,6 +345,21 @@ test('a move ends when the other host gives up what it took over', t => {
   t.is(world.trueHolders(big).length, 0);
 });
 
+test('what the roomiest host accepts again and again, and never gets, is offered to another one', t => {
+  const lent = (bytes: number) => ({ lentBytes: bytes });
+  const world = new SmallWorld([lent(0), lent(110 * GIB), lent(MIB), lent(MIB)], { copies: 1, rate: GIB });
+  const [origin, large, roomy, other] = world.hosts as [SmallHost, SmallHost, SmallHost, SmallHost];
+  world.run(2_000);
+  world.backUp(origin, [{ bytes: 100 * GIB }]);
+  t.true(world.runUntil(() => large.present.size === 1, HOUR_MS));
+  // It lends more than its disk has.
+  world.resize(roomy, 104 * GIB);
+  world.refuses = host => host === roomy;
+  world.resize(other, 101 * GIB);
+  const [big] = world.backUp(origin, [{ bytes: 105 * GIB }], 'films') as [ParcelId];
+  t.true(world.runUntil(() => world.trueHolders(big).length === 1, 24 * HOUR_MS));
+});
+
 test('room that was made, and that its disk refuses since, is not promised', t => {
   const world = new SmallWorld([{ lentBytes: 0 }, { lentBytes: 1000 * MIB }, { lentBytes: MIB }], { copies: 1 });
   const [origin, large, small] = world.hosts as [SmallHost, SmallHost, SmallHost];
