@@ -41,8 +41,10 @@ export function goesBefore({ ground, ours, rival }: TwoChains): boolean {
 
 /**
  * Which of two branches from one parent wins? The one that shuts out more. First, the one that removes more keys from
- * the admins: otherwise, by the order of the admins alone, a stolen key could undo its own revocation with a version
- * beside it or further back. Second, the one that revokes more members: otherwise an admin's host restored from an
+ * the admins: otherwise, by the order of the admins alone, a stolen key could undo its own revocation with any version
+ * beside it or further back. It still can with one that shuts out as many: which of two admins that shut each other out
+ * is the thief, the branches do not tell, and hosts that trusted the one of which they heard first would not agree.
+ * Second, the one that revokes more members: otherwise an admin's host restored from an
  * image would readmit a stolen machine with whatever it signs. If both shut out equally much, the one whose first
  * version's signer comes first in the parent's `admins` wins; with the same signer, the lower hash.
  *

@@ -163,8 +163,10 @@ export class Membership {
       const nowMs = this.nowMs();
       await this.#invites.prune();
       const waiting = new Set(this.#roll.roster.provisional.map(({ admission }) => admission.hash));
+      // A version in which a member was written down may be lost in a fork; then its admission stands again.
+      const members = new Set([this.identity.host, ...this.configuration.members.map(({ host }) => host)]);
       await this.#admissions.prune(
-        ({ hash, host, invite }) => !waiting.has(hash) && host !== this.identity.host && invite.expiresMs <= nowMs,
+        ({ hash, host, invite }) => !waiting.has(hash) && !members.has(host) && invite.expiresMs <= nowMs,
       );
       this.#roll.settle();
       await this.#absorb();

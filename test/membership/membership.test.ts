@@ -1,7 +1,7 @@
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { parseObjectId, sourceIdOf } from '../../src/core/ids.js';
+import { hexOf, parseObjectId, sourceIdOf } from '../../src/core/ids.js';
 import type { Signer } from '../../src/core/signed.js';
 import { RELEASED_MAX } from '../../src/membership/configuration.js';
 import { withRevoked } from '../../src/membership/content-change.js';
@@ -484,6 +484,29 @@ test('whom an admin host cannot write down is an alarm, until it can', async t =
     'pi active',
   ]);
   t.deepEqual(membership.alarms(), []);
+});
+
+test('whose writing-down is lost in a fork is admitted all the same, also after restarts and long after his invite', async t => {
+  const { stateDir, membership } = await founded(t);
+  const [first, second, guest] = [(await loadAdminKey(stateDir)) as Signer, newKey(), newKey()];
+  const { configuration, identity } = membership;
+  const admins = [...configuration.admins, { key: hexOf(second.publicKey), host: identity.host }];
+  const parent = next(configuration, first, { admins });
+  await membership.acceptVersion(parent.raw);
+  await rm(join(stateDir, 'admin.key'));
+  const plain = await again(stateDir);
+  const made = invitation(parent, first);
+  t.true(await plain.acceptInvite(made.invite.raw));
+  t.true(await plain.acceptAdmission(admission(made, guest, selfKey(plain)).raw));
+  const written = next(parent, second, { members: [...parent.members, memberOf(guest, 'guest')] });
+  await plain.acceptVersion(written.raw);
+
+  const later = await again(stateDir, NOON_MS + 48 * HOUR_MS);
+  const stateOf = () => later.clusterConfig.members.find(({ name }) => name === 'guest')?.state;
+  t.is(stateOf(), 'active');
+  const { kind } = await later.acceptVersion(next(parent, first, { policyText: `${POLICY}# mine\n` }).raw);
+  t.is(kind, 'fork-won');
+  t.is(stateOf(), 'provisional');
 });
 
 test('a third admission on an invite for two is refused, and wants a person', async t => {
