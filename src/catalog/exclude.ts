@@ -37,6 +37,14 @@ export class Exclusion {
     return this.#matcher.ignores(isDirectory ? `${text}/` : text);
   }
 
+  /**
+   * For a name of which it is not known whether it is a folder's. One that is excluded as a file alone, as where the
+   * patterns name what is wanted, may be a folder full of files that are wanted.
+   */
+  excludesUnknown(path: Buffer): boolean {
+    return this.excludes(path, { isDirectory: false }) && this.excludes(path, { isDirectory: true });
+  }
+
   #make(): Ignore {
     return ignore({ ignoreCase: false, allowRelativePaths: true }).add([...this.#patterns]);
   }

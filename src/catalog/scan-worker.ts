@@ -294,7 +294,7 @@ class Scan {
     } catch (error) {
       const code = errorCode(error);
       if (ELSEWHERE_CODES.has(code) && folder.isGone(name)) return undefined;
-      if (!this.#exclusion.excludes(path, { isDirectory: false })) this.#entries.unread(path, 'tree', code);
+      if (!this.#exclusion.excludesUnknown(path)) this.#entries.unread(path, 'tree', code);
       return undefined;
     }
     this.#latecomers.meet(stat);

@@ -212,6 +212,13 @@ test('excluded paths, with whatever bytes, are left out; what lies below an excl
   t.deepEqual(await source.paths(), ['a.TMP', 'deep', 'keep.txt', 'not', 'not/only', 'not/only/here.log', 'u1.bak']);
 });
 
+test('patterns can say what alone is wanted, in every folder', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'a.jpg': '', 'a.txt': '', 'trip/b.jpg': '', 'trip/b.txt': '', 'trip/raw/c.jpg': '', 'd.jpg/e': '' });
+  await source.take({ exclude: ['*', '!*/', '!*.jpg', '/trip/raw/'] });
+  t.deepEqual(await source.paths(), ['a.jpg', 'd.jpg', 'trip', 'trip/b.jpg']);
+});
+
 test('stores and state folders are never scanned, under whatever name, and a source inside one is refused', async t => {
   const source = new ScratchSource(t);
   source.write({ 'hoard/blob': 'x', 'fine/y': 'y' });

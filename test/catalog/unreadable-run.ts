@@ -1,6 +1,6 @@
 /**
  * A program for unreadable.test.ts: it must run without the right to read everything, which tests often have as root.
- * Prints what each snapshot said, as one line of JSON.
+ * Prints what each snapshot said, as one line of JSON. Its arguments are the source's `exclude`.
  */
 import { chmodSync, lstatSync } from 'node:fs';
 import { escapePath } from '../../src/catalog/path-text.js';
@@ -15,13 +15,14 @@ source.write({
   'list/a': 'cannot be listed',
   'list/deep/b': 'nor what is below',
   'enter/c': 'listed, but not to be looked at',
+  'enter/deep/b': 'nor what is below',
   'fine/d': 'fine',
   z: 'last',
 });
 const steps: object[] = [];
 
 async function step(): Promise<void> {
-  const taken: Taken = await source.take();
+  const taken: Taken = await source.take({ exclude: process.argv.slice(2) });
   const entries = await source.entries();
   steps.push({
     stale: taken.stale,

@@ -19,16 +19,20 @@ interface Step {
   readonly gone: number;
 }
 
+const unreadableRun = (...exclude: readonly string[]): Step[] =>
+  runWithoutOverride<Step>(new URL('./unreadable-run.js', import.meta.url), ...exclude);
+
 test('what cannot be read is carried over as stale, what was never read is missed, and neither is deleted', t => {
-  const [first, locked, again, after] = runWithoutOverride<Step>(new URL('./unreadable-run.js', import.meta.url));
+  const [first, locked, again, after] = unreadableRun();
   t.like(first, { stale: 0, missed: 0, stalePaths: [] });
 
-  const carried = ['enter/c', 'file', 'list/a', 'list/deep', 'list/deep/b'];
+  const carried = ['enter/c', 'enter/deep', 'enter/deep/b', 'file', 'list/a', 'list/deep', 'list/deep/b'];
   t.deepEqual(locked?.stalePaths, carried);
   t.like(locked, { stale: carried.length, missed: 2, gone: 0 });
   t.deepEqual(locked?.paths, [...(first?.paths ?? []).slice(0, -1), 'new-folder', 'z']);
   t.deepEqual(locked?.unread, [
     ['enter/c', 'EACCES', 1],
+    ['enter/deep', 'EACCES', 2],
     ['file', 'EACCES', 1],
     ['list', 'EACCES', 3],
     ['new', 'EACCES', 0],
@@ -40,6 +44,24 @@ test('what cannot be read is carried over as stale, what was never read is misse
 
   t.like(after, { stale: 0, missed: 0, stalePaths: [], gone: 0 });
   t.true(after?.paths.includes('new-folder/e'));
+});
+
+test('a name that cannot be looked at is passed over only when it is excluded both as a file and as a folder', t => {
+  const [first, locked, again, after] = unreadableRun('*', '!*/', '!b');
+  t.deepEqual(first?.paths, ['enter', 'enter/deep', 'enter/deep/b', 'fine', 'list', 'list/deep', 'list/deep/b']);
+  t.like(locked, { stale: 4, gone: 0, paths: [...(first?.paths ?? []), 'new-folder'] });
+  t.deepEqual(locked?.unread, [
+    // It is excluded as a file, and nobody can tell that it is one.
+    ['enter/c', 'EACCES', 0],
+    ['enter/deep', 'EACCES', 2],
+    ['list', 'EACCES', 2],
+    ['new-folder', 'EACCES', 0],
+  ]);
+  t.deepEqual(again, { ...(locked as Step), reusedAll: true });
+  t.like(after, { stale: 0, missed: 0, gone: 0 });
+
+  const [, excluded] = unreadableRun('c', 'deep', 'list', 'new*');
+  t.deepEqual(excluded?.unread, [['file', 'EACCES', 1]]);
 });
 
 const plain: Omit<Entry, 'path' | 'kind' | 'blob'> = {
