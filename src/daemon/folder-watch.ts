@@ -245,11 +245,23 @@ export class FolderWatch {
     const path = name === undefined ? folder.path : below(folder.path, name);
     // A folder hears of itself under its own name, like something in it.
     if (kind === 'rename' && name?.equals(nameOf(this.#full(folder.path)))) folder.gone = true;
-    // It is not known whether this is a folder; if it is an excluded folder, a scan is made in vain.
-    if (path.length > 0 && this.#exclusion.excludes(path, { isDirectory: false })) return;
+    if (path.length > 0 && this.#isLeftOutName(folder, { kind, path, name })) return;
     if (this.#recursive && this.#isForbidden(path)) return;
     if (kind === 'rename' && !this.#recursive) this.#restless.add(folder);
     this.#options.onChange();
+  }
+
+  /**
+   * It is not known whether a name that came or went is a folder's: for an excluded one a scan is made in vain. What
+   * changes in its place is a folder if it is watched, and a file if not: new folders come first.
+   */
+  #isLeftOutName(
+    folder: Folder,
+    { kind, path, name }: { readonly kind: string; readonly path: Buffer; readonly name: Buffer | undefined },
+  ): boolean {
+    if (kind === 'rename' || this.#recursive) return this.#exclusion.excludesUnknown(path);
+    const isDirectory = name === undefined || folder.children.has(name.toString('latin1'));
+    return this.#exclusion.excludes(path, { isDirectory });
   }
 
   /** Judged by the path alone, not even with a stat: its disk may hang. */

@@ -1,5 +1,6 @@
 import {
   appendFileSync,
+  chmodSync,
   closeSync,
   mkdirSync,
   openSync,
@@ -119,6 +120,18 @@ test('what is left out of the scan is not noticed: excluded, stores and state fo
   t.true(await notices(() => mkdirSync(at('cache', 'deep'), { recursive: true })), 'it may be a file of that name');
   t.true(await watch.catchUp());
   t.false(await notices(() => writeFileSync(at('cache', 'deep', 'x'), 'x')));
+});
+
+test('patterns that name what alone is wanted hide no new folder, and nothing else is noticed for them', async t => {
+  const { at, begin, notices } = await aFolder(t);
+  const watch = await begin({ exclude: ['*', '!*/', '!*.jpg', '!mark', '/cache/'] });
+  t.true(await notices(() => mkdirSync(at('trip', 'day 1'), { recursive: true })));
+  t.true(await watch.catchUp());
+  t.true(await notices(() => writeFileSync(at('trip', 'day 1', 'a.jpg'), 'x')));
+  t.true(await notices(() => chmodSync(at('trip'), 0o700)), 'a folder is recorded with its mode');
+  t.true(await notices(() => writeFileSync(at('trip', 'a.txt'), 'x')), 'it may be a folder of that name');
+  t.false(await notices(() => appendFileSync(at('trip', 'a.txt'), 'x')));
+  t.false(await notices(() => mkdirSync(at('cache'))), 'it is excluded whatever it is');
 });
 
 test('when another folder stands under the name, or none, it must begin anew', async t => {
