@@ -81,6 +81,8 @@ export interface Tally {
   /** … of which the path is gone, and of which the content differs. */
   readonly filesGone: number;
   readonly filesChanged: number;
+  /** Entries of the last snapshot that were carried over already, as far as it can be read. */
+  readonly staleBefore: number;
   /** Entries right below the source's folder in the last snapshot, and how many of these paths are still there. */
   readonly topBefore: number;
   readonly topKept: number;
@@ -123,6 +125,7 @@ export class ScanMerge {
     filesBefore: 0,
     filesGone: 0,
     filesChanged: 0,
+    staleBefore: 0,
     topBefore: 0,
     topKept: 0,
     rootUnmounted: false,
@@ -363,8 +366,9 @@ export class ScanMerge {
     this.#at += 1;
   }
 
-  #count({ kind, path }: Entry): void {
+  #count({ kind, path, stale }: Entry): void {
     if (kind === 'file') this.#tally.filesBefore += 1;
+    if (stale) this.#tally.staleBefore += 1;
     if (isTop(path)) this.#tally.topBefore += 1;
   }
 

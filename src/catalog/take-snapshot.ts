@@ -13,7 +13,8 @@
  *
  * Parts of the last snapshot that cannot be read anywhere count as not in it: what the folder has there is stored
  * again. What the folder lacks there (a mount that is away) may be missed, and cannot be named: so the snapshot is
- * partial.
+ * partial. But if entries that were carried over already lie in such a part, there is no snapshot: the last one alone
+ * says that the source has them, and those after this one would be complete without them.
  *
  * Driven by the daemon, one call at a time for a source.
  */
@@ -98,7 +99,7 @@ export type SnapshotVerdict =
   | { readonly kind: 'refused'; readonly because: SnapshotRefusal; readonly detail: string };
 
 /**
- * @throws ClusterError SCAN_FAILED, SOURCE_TOO_LARGE; ObjectMissing and MalformedObject about the last snapshot itself,
+ * @throws ClusterError SCAN_FAILED, SOURCE_TOO_LARGE, HISTORY_LOST; ObjectMissing and MalformedObject about the last snapshot itself,
  *   not its pages and records; the signal's reason.
  */
 export async function takeSnapshot(order: SnapshotOrder): Promise<SnapshotVerdict> {
@@ -135,6 +136,9 @@ async function take(order: SnapshotOrder, lastUnread: string | undefined): Promi
       ? undefined
       : decideBrake({ tally, sameDevice: last === undefined || last.device === device });
     if (braked !== undefined) return { kind: 'refused', ...braked };
+    const lostStale = (last?.stale ?? 0) - merge.tally.staleBefore;
+    if (lastUnread !== undefined && lostStale > 0 && !acceptChanges)
+      throw carriedOverLost(order, lostStale, lastUnread);
     const built = await builder.end();
     return { kind: 'taken', ...(await seal(order, { tally, device, built })), lastUnread };
   } finally {
@@ -288,6 +292,15 @@ function scanOptions(order: SnapshotOrder): ScanOptions {
     ...(order.signal === undefined ? {} : { signal: order.signal }),
     ...(order.onProgress === undefined ? {} : { onProgress: order.onProgress }),
   };
+}
+
+function carriedOverLost({ source }: SnapshotOrder, lostStale: number, lastUnread: string): ClusterError {
+  const name = splitSourceId(source).source;
+  return new ClusterError(
+    'HISTORY_LOST',
+    `source ${name} was not backed up: ${lostStale} of its files and folders, which could not be read when its last snapshot was taken, are in that snapshot alone, and the part of the catalog that lists them is lost here and on every host that is up (${lastUnread}). All snapshots are kept: switch on the hosts that are off, and mount the stores that are away. If no host has it any longer, 'cluster backup ${name} --accept-changes' lets go of them`,
+    { blame: 'passing' },
+  );
 }
 
 function tooLarge(

@@ -40,6 +40,14 @@ export function aFile(
   };
 }
 
+export const aFolder = (path: string, change: Partial<Entry> = {}): Entry => ({
+  ...aFile(path, { size: 0 }),
+  kind: 'directory',
+  mode: 0o755,
+  blob: undefined,
+  ...change,
+});
+
 export async function snapshotOf(
   objects: KeptObjects,
   entries: readonly Entry[],
@@ -60,7 +68,8 @@ export async function snapshotOf(
   for await (const merged of merge.merge(items)) await builder.add(merged);
   const { pages } = await builder.end();
   await builder.close();
-  return objects.put(encodeSnapshot({ ...BARE_SNAPSHOT, source: aSource, pages }, signer));
+  const stale = entries.filter(entry => entry.stale).length;
+  return objects.put(encodeSnapshot({ ...BARE_SNAPSHOT, source: aSource, stale, pages }, signer));
 }
 
 export const photos = (

@@ -21,12 +21,14 @@ import { readPage, readSnapshot } from '../../src/catalog/read-object.js';
 import { ScanCache } from '../../src/catalog/scan-cache.js';
 import { isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
 import { decideBrake, takeSnapshot } from '../../src/catalog/take-snapshot.js';
+import { findEntry } from '../../src/catalog/walk.js';
 import { EMPTY_BLOB, hashHex } from '../../src/core/hash.js';
 import type { ObjectId } from '../../src/core/ids.js';
 import type { ParcelRef } from '../../src/core/parcel.js';
 import { FolderAway, whyNoFolderAway } from '../helpers/hanging-disk.js';
 import { skip } from '../helpers/skip.js';
 import { mountSmallDisk, whyNoSmallDisk } from '../helpers/small-disk.js';
+import { aFile, aFolder, snapshotOf } from './made-snapshots.js';
 import { anyTimeMs, aSource, ScratchSource, settle } from './scratch-source.js';
 
 /** Far above what a scan of two files takes; in ms. */
@@ -384,6 +386,41 @@ for (const [what, lose] of [
     t.is(emptied.kind === 'refused' && emptied.because, 'empty-source');
   });
 }
+
+test('while what was carried over lies where the last snapshot cannot be read, there is none that would forget it', async t => {
+  const source = new ScratchSource(t);
+  source.write({ a: 'a' });
+  const size = 9 * 1024 * 1024;
+  const away = ['disk', 'disk/1', 'disk/2'];
+  const last = await snapshotOf(source.objects, [
+    aFolder(''),
+    aFile('a'),
+    aFolder('disk', { mount: true, stale: true }),
+    { ...aFile('disk/1', { size }), stale: true },
+    { ...aFile('disk/2', { size }), stale: true },
+    aFile('z', { size }),
+  ]);
+  source.last = last;
+  const recordOf = async (path: string): Promise<ObjectId> =>
+    (await findEntry(source.objects, last, Buffer.from(path)))?.parcel as ObjectId;
+  const [record, other] = [await recordOf('disk/2'), await recordOf('z')];
+  const bytes = (await source.objects.get(record)) as Uint8Array;
+
+  source.objects.lose(record);
+  const error = await t.throwsAsync(source.take(), { code: 'HISTORY_LOST' } as object);
+  t.regex(error?.message ?? '', /^source photos was not backed up: 1 of its files and folders.*All snapshots are kept/);
+  t.regex(error?.message ?? '', new RegExp(record));
+
+  await source.objects.put(bytes);
+  source.objects.lose(other);
+  const taken = await source.take();
+  t.like(taken, { stale: 3, missed: 1 });
+  t.deepEqual(await source.paths(), ['a', ...away]);
+
+  source.objects.lose(record);
+  t.is((await source.take({ acceptChanges: true })).missed, 1);
+  t.deepEqual(await source.paths(), ['a']);
+});
 
 test('a source with more pages than a snapshot can list is refused with a word on what to do, one with as many is taken', async t => {
   const source = new ScratchSource(t);
