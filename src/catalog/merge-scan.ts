@@ -6,11 +6,11 @@
  * could not be read and was never recorded is `missed`. The same holds for single attributes of what was read. If the
  * scan found an entry unchanged, the old entry is kept, bit for bit, so that its record need not change.
  *
- * Mount points: a folder that was the root of another file system, had content, and is now a plain folder was not
- * emptied: its file system is missing. The folder and all below it is carried over, and what the bare folder holds is
- * not looked at. The same holds where the folder went with its file system, as udisks and autofs remove it, unless the
- * scan now leaves that path out or something else has its name. It also holds for a plain folder with content over
- * which something is now mounted that this scan does not enter. It ends when the earlier state is back, or by
+ * Mount points: a folder on which something was mounted, which had content, and is now a plain folder was not emptied:
+ * what was mounted there is missing. The folder and all below it is carried over, and what the bare folder holds is not
+ * looked at. The same holds where the folder went with its file system, as udisks and autofs remove it, unless the scan
+ * now leaves that path out or something else has its name. It also holds for a plain folder with content over which
+ * something is now mounted that this scan does not enter. It ends when the earlier state is back, or by
  * `acceptChanges`.
  *
  * Driven by take-snapshot.ts.

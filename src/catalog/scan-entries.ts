@@ -38,6 +38,16 @@ export interface Place {
   readonly stat: NameStat;
 }
 
+/** A folder that was met. */
+export interface FolderPlace extends Place {
+  /** Where it was entered; undefined: it was not. */
+  readonly place?: ScanPlace | undefined;
+  /** It is on another file system, which is not entered. */
+  readonly hidden?: boolean;
+  /** A mount begins there, whatever its device number. */
+  readonly isMountPoint?: boolean;
+}
+
 export interface ScanEntriesParts {
   readonly sender: ScanSender;
   readonly places: ScanPlaces;
@@ -81,21 +91,20 @@ export class ScanEntries {
   }
 
   /** The source's own folder; `parent`: the stat of the folder that it is in. */
-  giveRoot({ place, stat }: EnteredPlace, parent: NameStat): void {
-    const mount = parent.dev !== stat.dev;
+  giveRoot(
+    { place, stat }: EnteredPlace,
+    { parent, isMountPoint }: { readonly parent: NameStat; readonly isMountPoint: boolean },
+  ): void {
+    const mount = isMountPoint || parent.dev !== stat.dev;
     this.#tell({ path: Buffer.alloc(0), stat, kind: 'directory', attributes: this.#places.xattrs(place), mount });
   }
 
-  /** `place`: where the folder was entered. */
-  giveFolder(
-    folder: ScanFolder,
-    { name, path, stat, place, hidden = false }: Place & { readonly place?: ScanPlace; readonly hidden?: boolean },
-  ): void {
+  giveFolder(folder: ScanFolder, { name, path, stat, place, hidden = false, isMountPoint = false }: FolderPlace): void {
     const attributes =
       place === undefined ? this.#attributesOf(folder, name) : this.#attributesOfEntered(folder, place);
     // A folder that is gone by now was listed, and its content is reported: so the folder is, too.
-    const mount = stat.dev !== folder.device;
-    this.#tell({ path, stat, kind: 'directory', attributes: attributes ?? BARE, mount, hidden });
+    const mount = isMountPoint || stat.dev !== folder.device;
+    this.#tell({ folder, path, stat, kind: 'directory', attributes: attributes ?? BARE, mount, hidden });
   }
 
   #file(folder: ScanFolder, { name, path, stat }: Place): void {
@@ -104,7 +113,8 @@ export class ScanEntries {
     const file = { source: this.#order.source, path, link, formerPath };
     if (stat.size === 0n) {
       const attributes = this.#attributesOf(folder, name);
-      if (attributes !== undefined) this.#tell({ path, stat, kind: 'file', attributes, blob: EMPTY_BLOB as BlobId });
+      if (attributes !== undefined)
+        this.#tell({ folder, path, stat, kind: 'file', attributes, blob: EMPTY_BLOB as BlobId });
       return;
     }
     const known = this.#cache?.lookup(file, stat);
@@ -113,7 +123,7 @@ export class ScanEntries {
     if (known?.blob !== undefined) {
       const { blob } = known;
       const attributes = known.isBare ? BARE : this.#readOfKnown(folder, { name, file, stat, blob, mark });
-      if (attributes !== undefined) this.#tell({ path, stat, kind: 'file', attributes, blob, mark });
+      if (attributes !== undefined) this.#tell({ folder, path, stat, kind: 'file', attributes, blob, mark });
       return;
     }
     const readFromNs = nowNs();
@@ -121,7 +131,7 @@ export class ScanEntries {
     if ('blob' in content) {
       const { blob, attributes } = content;
       this.#cache?.put(file, content.stat, { blob, readFromNs, mark, isBare: isBare(attributes) });
-      this.#tell({ path, stat: content.stat, kind: 'file', attributes, blob, mark });
+      this.#tell({ folder, path, stat: content.stat, kind: 'file', attributes, blob, mark });
       return;
     }
     if (content.vanished === true && folder.isGone(name)) return;
@@ -176,7 +186,7 @@ export class ScanEntries {
   /** For things that have no content and are never opened. */
   #special(folder: ScanFolder, { name, path, stat }: Place, kind: EntryKind): void {
     const attributes = this.#attributesOf(folder, name);
-    if (attributes !== undefined) this.#tell({ path, stat, kind, attributes });
+    if (attributes !== undefined) this.#tell({ folder, path, stat, kind, attributes });
   }
 
   #symlink(folder: ScanFolder, { name, path, stat }: Place): void {
@@ -185,7 +195,7 @@ export class ScanEntries {
       if (!this.#places.isStill(folder.place)) throw new LostFolder();
       const attributes = this.#attributesOf(folder, name);
       if (target.length === 0 || target.length > TARGET_BYTES_MAX) this.unread(path, 'content', 'TOO_LONG');
-      else if (attributes !== undefined) this.#tell({ path, stat, kind: 'symlink', attributes, target });
+      else if (attributes !== undefined) this.#tell({ folder, path, stat, kind: 'symlink', attributes, target });
     } catch (error) {
       const code = errorCode(error);
       if (ELSEWHERE_CODES.has(code) && folder.isGone(name)) return;
@@ -204,6 +214,7 @@ export class ScanEntries {
   }
 
   #tell({
+    folder,
     path,
     stat,
     kind,
@@ -214,6 +225,8 @@ export class ScanEntries {
     mount = false,
     hidden = false,
   }: {
+    /** That it is in; undefined: it is the source's own. */
+    readonly folder?: ScanFolder;
     readonly path: Buffer;
     readonly stat: NameStat;
     readonly kind: EntryKind;
@@ -234,6 +247,7 @@ export class ScanEntries {
       (mark ?? ownMark) === ownMark &&
       isBare({ xattrs, unread }) &&
       stat.dev === this.rootDevice &&
+      folder?.isMounted !== true &&
       !mount &&
       !hidden &&
       !isRacy(stat.ctimeNs, this.#startNs, kind === 'file' ? this.#order.settleMs : 0);

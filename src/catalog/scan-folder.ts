@@ -28,6 +28,8 @@ export class ScanFolder {
   readonly formerPath: Buffer | undefined;
   /** In the order of `ScanPlaces.list`. */
   readonly names: readonly string[];
+  /** It is, or lies in, what is mounted below the source's folder. */
+  readonly isMounted: boolean;
   /** This thread's part of the folder begins in the middle of it. */
   readonly isShared: boolean;
   next: number;
@@ -45,9 +47,10 @@ export class ScanFolder {
       lastingIdentity,
       formerPath,
       names,
+      isMounted,
       isShared,
       next,
-    }: Pick<ScanFolder, 'path' | 'lastingIdentity' | 'formerPath' | 'names' | 'isShared' | 'next'>,
+    }: Pick<ScanFolder, 'path' | 'lastingIdentity' | 'formerPath' | 'names' | 'isMounted' | 'isShared' | 'next'>,
   ) {
     this.#places = places;
     this.path = path;
@@ -56,6 +59,7 @@ export class ScanFolder {
     this.lastingIdentity = lastingIdentity;
     this.formerPath = formerPath;
     this.names = names;
+    this.isMounted = isMounted;
     this.isShared = isShared;
     this.next = next;
   }

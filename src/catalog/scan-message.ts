@@ -23,6 +23,8 @@ export interface ScanOrder {
   readonly exclude: readonly string[];
   readonly crossMounts: boolean;
   readonly forbidden: readonly ForbiddenFolder[];
+  /** The file that lists what is mounted; see mount-table.ts. */
+  readonly mountTable: string;
   /** As Latin-1. This thread's part of the source: from this path on (undefined: all before `to`) … */
   readonly from: string | undefined;
   /**

@@ -23,6 +23,7 @@ import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isMainThread, parentPort } from 'node:worker_threads';
 import { assert } from '../core/fault.js';
+import { mountPoints } from '../platform/mount-table.js';
 import { SLASH } from '../platform/slash.js';
 import type { NameStat } from '../platform/stat-calls.js';
 import { readAccountNames } from './account-names.js';
@@ -33,7 +34,7 @@ import { pathsBelow } from './forbidden-folder.js';
 import { Latecomers } from './latecomers.js';
 import { comparePaths } from './path-order.js';
 import { ScanCache } from './scan-cache.js';
-import { nowNs, type Place, ScanEntries } from './scan-entries.js';
+import { type FolderPlace, nowNs, type Place, ScanEntries } from './scan-entries.js';
 import { ScanFolder } from './scan-folder.js';
 import { ALL_WALKED, type ScanMessage, type ScanOrder, SEAM } from './scan-message.js';
 import { below, ELSEWHERE_CODES, type EnteredPlace, identityOf, type ScanPlace, ScanPlaces } from './scan-places.js';
@@ -56,6 +57,8 @@ class Scan {
   readonly #entries: ScanEntries;
   #root: Buffer = Buffer.alloc(0);
   #rootDevice = 0n;
+  /** Where mounts begin at or below the source's folder, as the table of mounts said when the scan began. */
+  #mountPoints: ReadonlySet<string> = new Set();
   readonly #forbidden: ReadonlySet<string | undefined>;
   /** The forbidden folders in the source's folder, relative to it. */
   #forbiddenBelow: readonly Buffer[] = [];
@@ -164,7 +167,8 @@ class Scan {
         if (!met.isDirectory() || this.#isHidden(folder, met) || this.#isLeftOut(path, met)) return undefined;
         const entered = this.#places.enter(folder.place, name);
         if (!this.#isEntered(folder, entered)) return undefined;
-        folder = this.#folderOf(entered, { path, names: this.#places.list(entered.place), from });
+        const isMounted = this.#isMountPoint(path) || this.#isMounted(folder, entered.stat);
+        folder = this.#folderOf(entered, { path, names: this.#places.list(entered.place), isMounted, from });
         this.#latecomers.listed(path, entered.stat);
         way.push(folder);
         this.#share.entered(path, entered);
@@ -228,6 +232,7 @@ class Scan {
       if (!statSync(this.#root).isDirectory()) return this.#refuse('not-a-folder', this.#order.path);
       entered = this.#places.root(this.#root);
       parent = statSync(parentOf(this.#root), { bigint: true });
+      this.#mountPoints = this.#mountPointsNow();
     } catch (error) {
       const code = errorCode(error);
       const because = code === 'ENOENT' ? 'missing-source' : code === 'ENOTDIR' ? 'not-a-folder' : 'unreadable-source';
@@ -245,7 +250,7 @@ class Scan {
       return this.#refuse('unreadable-source', errorCode(error));
     }
     const { from } = this.#share;
-    const root = this.#folderOf(entered, { path: Buffer.alloc(0), names, from });
+    const root = this.#folderOf(entered, { path: Buffer.alloc(0), names, isMounted: false, from });
     this.#latecomers.listed(root.path, stat);
     this.#share.entered(root.path, entered);
     const stack = from === undefined ? [root] : this.#descend(root, from);
@@ -255,7 +260,7 @@ class Scan {
     }
     this.#sender.send({ kind: 'root', device: stat.dev, way: this.#share.way });
     if (from === undefined) {
-      this.#entries.giveRoot(entered, parent);
+      this.#entries.giveRoot(entered, { parent, isMountPoint: this.#isMountPoint(root.path) });
     }
     return stack;
   }
@@ -305,7 +310,8 @@ class Scan {
     }
     if (stat.isDirectory()) return this.#enter(folder, { name, path, stat });
     if (stat.isSocket()) return undefined;
-    this.#trial.meet({ path, stat, give: () => this.#entries.give(folder, { name, path, stat }) }, this.#rootDevice);
+    const isMounted = this.#isMounted(folder, stat);
+    this.#trial.meet({ path, stat, isMounted, give: () => this.#entries.give(folder, { name, path, stat }) });
     return undefined;
   }
 
@@ -317,6 +323,26 @@ class Scan {
   /** It is on another file system, which is not entered. */
   #isHidden(folder: ScanFolder, stat: NameStat): boolean {
     return stat.dev !== folder.device && !this.#order.crossMounts;
+  }
+
+  /**
+   * To be asked when the folder was entered. The table is read again then: a bare folder from which something was
+   * unmounted meanwhile must not be taken for what was mounted there.
+   */
+  #isMountPoint(path: Buffer): boolean {
+    if (this.#mountPoints.size === 0) return false;
+    const text = latin1(path);
+    return this.#mountPoints.has(text) && this.#mountPointsNow().has(text);
+  }
+
+  /** Relative to the source's folder, as Latin-1. */
+  #mountPointsNow(): ReadonlySet<string> {
+    const points = mountPoints(this.#order.mountTable) ?? new Set();
+    const below = pathsBelow(
+      this.#root,
+      [...points].map(path => ({ path, identity: undefined })),
+    );
+    return new Set([...(points.has(latin1(this.#root)) ? [''] : []), ...below.map(latin1)]);
   }
 
   #isLeftOut(path: Buffer, stat: NameStat): boolean {
@@ -370,7 +396,7 @@ class Scan {
       if (entered !== undefined) this.#places.rest(entered.place);
       const code = errorCode(error);
       if (!ELSEWHERE_CODES.has(code)) {
-        this.#giveFolder(folder, met);
+        this.#giveFolder(folder, { ...met, isMountPoint: this.#isMountPoint(path) });
         this.#entries.unread(path, 'below', code);
       } else if (!folder.isGone(name)) this.#entries.unread(path, 'tree', 'UNSTABLE'); // something else has its name now
       return undefined;
@@ -382,9 +408,10 @@ class Scan {
       return undefined;
     }
     this.#latecomers.listed(path, stat);
-    this.#giveFolder(folder, { ...met, stat, place });
+    const isMountPoint = this.#isMountPoint(path);
+    this.#giveFolder(folder, { ...met, stat, place, isMountPoint });
     this.#share.entered(path, entered);
-    return this.#folderOf(entered, { path, names });
+    return this.#folderOf(entered, { path, names, isMounted: isMountPoint || this.#isMounted(folder, stat) });
   }
 
   /** It is neither forbidden nor on another file system that is not entered. */
@@ -392,10 +419,15 @@ class Scan {
     return !this.#isHidden(folder, stat) && !this.#forbidden.has(place.identity);
   }
 
-  /** `place`: where the folder was entered. */
-  #giveFolder(folder: ScanFolder, found: Place & { readonly place?: ScanPlace; readonly hidden?: boolean }): void {
-    const { path, stat } = found;
-    this.#trial.meet({ path, stat, give: () => this.#entries.giveFolder(folder, found) }, this.#rootDevice);
+  #giveFolder(folder: ScanFolder, found: FolderPlace): void {
+    const { path, stat, isMountPoint = false } = found;
+    const isMounted = isMountPoint || this.#isMounted(folder, stat);
+    this.#trial.meet({ path, stat, isMounted, give: () => this.#entries.giveFolder(folder, found) });
+  }
+
+  /** Whether something in the folder lies in another mount than the source's folder. */
+  #isMounted(folder: ScanFolder, stat: NameStat): boolean {
+    return folder.isMounted || stat.dev !== this.#rootDevice;
   }
 
   /** `from`: where in this folder this thread begins. */
@@ -404,8 +436,9 @@ class Scan {
     {
       path,
       names,
+      isMounted,
       from,
-    }: Pick<Place, 'path'> & { readonly names: readonly string[]; readonly from?: Buffer | undefined },
+    }: Pick<ScanFolder, 'path' | 'names' | 'isMounted'> & { readonly from?: Buffer | undefined },
   ): ScanFolder {
     const { stat } = entered;
     const first = from === undefined ? 0 : names.findIndex(name => comparePaths(below(path, name), from) >= 0);
@@ -416,6 +449,7 @@ class Scan {
       lastingIdentity,
       formerPath: known?.equals(path) ? undefined : known,
       names,
+      isMounted,
       isShared: from !== undefined,
       next: first < 0 ? names.length : first,
     });

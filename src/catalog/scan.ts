@@ -6,6 +6,7 @@
  */
 import { assert } from '../core/fault.js';
 import type { SourceId } from '../core/ids.js';
+import { MOUNT_TABLE } from '../platform/mount-table.js';
 import type { ForbiddenFolder } from './forbidden-folder.js';
 import { SETTLE_MS } from './scan-cache.js';
 import { type ScanItem, unpackItems } from './scan-items.js';
@@ -36,6 +37,8 @@ export interface ScanOptions {
   readonly crossMounts?: boolean;
   /** Folders that are never scanned and that no source may lie in: the stores and state folders of this host. */
   readonly forbidden?: readonly ForbiddenFolder[];
+  /** Set only in tests: the file that lists what is mounted. Default: `MOUNT_TABLE`. */
+  readonly mountTable?: string | undefined;
   readonly signal?: AbortSignal;
   /** Called at most four times a second for each thread. */
   readonly onProgress?: (progress: ScanProgress) => void;
@@ -118,6 +121,7 @@ function orderOf(options: ScanOptions): PartOrder {
     exclude: options.exclude ?? [],
     crossMounts: options.crossMounts ?? false,
     forbidden: options.forbidden ?? [],
+    mountTable: options.mountTable ?? MOUNT_TABLE,
     from: undefined,
     to: isKnown ? divide.toString('latin1') : undefined,
     divide: isKnown ? undefined : divide,

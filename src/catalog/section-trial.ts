@@ -11,10 +11,12 @@ import type { NameStat } from '../platform/stat-calls.js';
 import { comparePaths } from './path-order.js';
 import { type Section, SectionPrint, statPrint } from './section.js';
 
-/** An entry's stat, and a function that looks up the rest and gives the entry. */
+/** An entry's stat, where it lies, and a function that looks up the rest and gives the entry. */
 export interface Met {
   readonly path: Buffer;
   readonly stat: NameStat;
+  /** It lies in another mount than the source's folder, or begins one. */
+  readonly isMounted: boolean;
   readonly give: () => void;
 }
 
@@ -42,9 +44,8 @@ export class SectionTrial {
     this.#goOn();
   }
 
-  /** `device`: that of the source's folder. */
-  meet(met: Met, device: bigint): void {
-    const { path, stat } = met;
+  meet(met: Met): void {
+    const { path, stat, isMounted } = met;
     if (this.#trial !== undefined && this.#next !== undefined && comparePaths(path, this.#next.opening) >= 0)
       this.end(); // it had more entries
     if (this.#trial === undefined) {
@@ -59,8 +60,8 @@ export class SectionTrial {
     }
     const { section, held } = this.#trial;
     held.push(met);
-    // Otherwise its link group would depend on the present number of its device.
-    if (stat.dev !== device) {
+    // Its link group may depend on the present number of its device, and each entry must be there when it is away.
+    if (isMounted) {
       this.end();
       return;
     }

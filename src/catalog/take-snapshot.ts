@@ -67,6 +67,8 @@ export interface SnapshotOrder {
   readonly scratchFolder?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: ScanProgress) => void;
+  /** Set only in tests: the file that lists what is mounted (scan.ts). */
+  readonly mountTable?: string;
   /** Set only in tests that show what the limit does. Default: `SNAPSHOT_PAGES_MAX`. */
   readonly pagesMax?: number;
 }
@@ -289,6 +291,7 @@ function scanOptions(order: SnapshotOrder): ScanOptions {
     exclude: order.exclude ?? [],
     crossMounts: order.crossMounts ?? false,
     forbidden: order.forbidden,
+    mountTable: order.mountTable,
     ...(order.signal === undefined ? {} : { signal: order.signal }),
     ...(order.onProgress === undefined ? {} : { onProgress: order.onProgress }),
   };

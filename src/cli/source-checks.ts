@@ -15,6 +15,7 @@ import type { SourceSetting } from '../membership/policy.js';
 import { freshUntil, lateness, scheduleText } from '../membership/schedule.js';
 import { diskOf } from '../platform/disk.js';
 import { lstat, nameIn, realpath, stat } from '../platform/disk-calls.js';
+import { mountPoints } from '../platform/mount-table.js';
 import { ObjectFolderReader } from '../store/object-folder.js';
 import { type Check, failed, ok, warning } from './check.js';
 import { LATE, LATE_TEXT, lookApart, type Unseen } from './look.js';
@@ -219,15 +220,14 @@ async function mountsBelow(
   folder: string,
   { device, exclude }: { readonly device: number; readonly exclude: readonly string[] },
 ): Promise<readonly string[] | undefined> {
-  const table = '/proc/self/mountinfo';
-  if (!existsSync(table)) return undefined;
+  const points = mountPoints();
+  if (points === undefined) return undefined;
   const beginning = folder === '/' ? '/' : `${folder}/`;
-  const below = readFileSync(table, 'utf8')
-    .split('\n')
-    .map(line => unescaped(line.split(' ')[4] ?? ''))
+  const below = [...points]
+    .map(point => Buffer.from(point, 'latin1').toString())
     .filter(path => path.startsWith(beginning) && path !== folder);
   const exclusion = new Exclusion(exclude);
-  const wanted = [...new Set(below)].filter(path => !isExcluded(path.slice(beginning.length), exclusion));
+  const wanted = below.filter(path => !isExcluded(path.slice(beginning.length), exclusion));
   const others = await Promise.all(
     wanted.map(async path => {
       try {
@@ -239,10 +239,6 @@ async function mountsBelow(
   );
   return others.flat().sort();
 }
-
-/** Mountinfo has space, tab, line break and backslash as three octal digits behind a backslash. */
-const unescaped = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 
 function isExcluded(path: string, exclusion: Exclusion): boolean {
   const names = path.split('/');

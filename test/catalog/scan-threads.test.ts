@@ -12,6 +12,7 @@ import {
   SEAM,
 } from '../../src/catalog/scan-message.js';
 import { startScan } from '../../src/catalog/scan-threads.js';
+import { MOUNT_TABLE } from '../../src/platform/mount-table.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { anyTimeMs, aSource } from './scratch-source.js';
 
@@ -37,6 +38,7 @@ const order = (change: Partial<ScanOrder> = {}): ScanOrder => ({
   exclude: [],
   crossMounts: false,
   forbidden: [],
+  mountTable: MOUNT_TABLE,
   from: undefined,
   to: undefined,
   divide: undefined,

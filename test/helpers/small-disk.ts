@@ -15,8 +15,15 @@ export function whyNoSmallDisk(): string | undefined {
 }
 
 /** Mounts one on an existing folder, until the test is over or calls what this returns. */
-export function mountSmallDisk(t: { teardown(end: () => void): void }, path: string, bytes: number): () => void {
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes},mode=700`, 'small', path]);
+export const mountSmallDisk = (t: { teardown(end: () => void): void }, path: string, bytes: number): (() => void) =>
+  mount(t, path, ['-t', 'tmpfs', '-o', `size=${bytes},mode=700`, 'small']);
+
+/** Lets a folder show another one of the same file system, or its own content, for as long. */
+export const mountFolder = (t: { teardown(end: () => void): void }, path: string, shown: string): (() => void) =>
+  mount(t, path, ['--bind', shown]);
+
+function mount(t: { teardown(end: () => void): void }, path: string, words: readonly string[]): () => void {
+  execFileSync('mount', [...words, path]);
   let isMounted = true;
   const unmount = (): void => {
     // Lazily: files that are open on it go with the process that uses them.
