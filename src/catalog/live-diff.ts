@@ -14,6 +14,7 @@ import type { SourceId } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import { type Difference, diffEntries } from './diff.js';
 import type { Entry } from './entry.js';
+import { type FileSystemFound, isSameFileSystem } from './file-system-print.js';
 import type { ForbiddenFolder } from './forbidden-folder.js';
 import { leftOutBy } from './left-out.js';
 import { entriesOf, type Merged, ScanMerge } from './merge-scan.js';
@@ -78,7 +79,7 @@ export async function* diffLive(order: LiveDiffOrder): AsyncGenerator<LiveDiffer
 class Look {
   readonly #order: LiveDiffOrder;
   readonly #merge: ScanMerge;
-  #device = 0n;
+  #found: FileSystemFound = { device: 0n, print: 0n };
   #isPathKnown = false;
   /** Why the folder was not scanned. */
   refused: Omit<LiveRefusal, 'kind'> | undefined;
@@ -112,7 +113,7 @@ class Look {
         return;
       }
       if (event.kind === 'root') {
-        this.#device = event.device;
+        this.#found = event;
         continue;
       }
       if (event.kind === 'latecomers') {
@@ -139,7 +140,7 @@ class Look {
   /** Whether the folder is the source, or only the place where it was. */
   async brake(): Promise<Omit<LiveRefusal, 'kind'> | undefined> {
     const { device } = await readSnapshot(this.#order.objects, this.#order.snapshot);
-    return decideBrake({ tally: this.#merge.tally, sameDevice: device === this.#device });
+    return decideBrake({ tally: this.#merge.tally, sameDevice: isSameFileSystem(device, this.#found) });
   }
 
   *unread(): Generator<LiveDifference> {

@@ -68,6 +68,7 @@ export interface Unentered {
 }
 
 export interface Tally {
+  /** Without the `lost+found` that each ext4 begins with. */
   readonly entries: number;
   readonly files: number;
   readonly bytes: number;
@@ -307,7 +308,7 @@ export class ScanMerge {
   }
 
   #push(merged: MergedEntry): void {
-    this.#tally.entries += 1;
+    if (!isLostAndFound(merged.entry.path)) this.#tally.entries += 1;
     if (merged.entry.kind === 'file') this.#tally.files += 1;
     this.#tally.bytes += merged.entry.size;
     this.#merged.push(merged);
@@ -425,4 +426,9 @@ function whyShut({
   return undefined;
 }
 
-export const isTop = (path: Buffer): boolean => path.length > 0 && !path.includes(SLASH);
+/** Whether the path is a name in the source's own folder that tells it from another one. */
+export const isTop = (path: Buffer): boolean => path.length > 0 && !path.includes(SLASH) && !isLostAndFound(path);
+
+/** Made by mkfs: a disk that has nothing else is empty. */
+const LOST_AND_FOUND = Buffer.from('lost+found');
+const isLostAndFound = (path: Buffer): boolean => path.equals(LOST_AND_FOUND);

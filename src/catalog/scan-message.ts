@@ -8,6 +8,7 @@
  */
 import type { ObjectId, SourceId } from '../core/ids.js';
 import type { EntryKind } from './entry.js';
+import type { FileSystemFound } from './file-system-print.js';
 import type { ForbiddenFolder } from './forbidden-folder.js';
 import type { Section } from './section.js';
 
@@ -128,7 +129,7 @@ export type ScanMessage =
    * Comes first, unless the scan was refused or `from` not reached. `way`: a mark of each folder from the source's own
    * to the one of `from`: which folder it is and what it lists.
    */
-  | { readonly kind: 'root'; readonly device: bigint; readonly way: readonly string[] }
+  | ({ readonly kind: 'root'; readonly way: readonly string[] } & FileSystemFound)
   /** Another thread may begin at this path, which is this thread's `to` from now on. */
   | { readonly kind: 'divide'; readonly at: string }
   /** The folder of `from` does not exist or may not be entered. The last message before `ended`. */

@@ -30,6 +30,7 @@ import { readAccountNames } from './account-names.js';
 import { PATH_BYTES_MAX } from './entry.js';
 import { errorCode } from './error-code.js';
 import { Exclusion } from './exclude.js';
+import { fileSystemPrint } from './file-system-print.js';
 import { pathsBelow } from './forbidden-folder.js';
 import { Latecomers } from './latecomers.js';
 import { comparePaths } from './path-order.js';
@@ -227,11 +228,13 @@ class Scan {
     let entered: EnteredPlace;
     let names: string[];
     let parent: NameStat;
+    let print: bigint;
     try {
       this.#root = realpathSync.native(Buffer.from(this.#order.path), { encoding: 'buffer' });
       if (!statSync(this.#root).isDirectory()) return this.#refuse('not-a-folder', this.#order.path);
       entered = this.#places.root(this.#root);
       parent = statSync(parentOf(this.#root), { bigint: true });
+      print = fileSystemPrint(latin1(this.#root));
       this.#mountPoints = this.#mountPointsNow();
     } catch (error) {
       const code = errorCode(error);
@@ -258,7 +261,7 @@ class Scan {
       this.#sender.send({ kind: 'unreached' });
       return [];
     }
-    this.#sender.send({ kind: 'root', device: stat.dev, way: this.#share.way });
+    this.#sender.send({ kind: 'root', device: stat.dev, print, way: this.#share.way });
     if (from === undefined) {
       this.#entries.giveRoot(entered, { parent, isMountPoint: this.#isMountPoint(root.path) });
     }

@@ -7,6 +7,7 @@
 import { assert } from '../core/fault.js';
 import type { SourceId } from '../core/ids.js';
 import { MOUNT_TABLE } from '../platform/mount-table.js';
+import type { FileSystemFound } from './file-system-print.js';
 import type { ForbiddenFolder } from './forbidden-folder.js';
 import { SETTLE_MS } from './scan-cache.js';
 import { type ScanItem, unpackItems } from './scan-items.js';
@@ -46,7 +47,7 @@ export interface ScanOptions {
 
 export type ScanEvent =
   /** First, unless the scan is refused. */
-  | { readonly kind: 'root'; readonly device: bigint }
+  | ({ readonly kind: 'root' } & FileSystemFound)
   | { readonly kind: 'items'; readonly items: readonly ScanItem[] }
   /** After all items: paths in the folder that the items may lack, because they were moved there during the scan. */
   | { readonly kind: 'latecomers'; readonly paths: readonly Buffer[] }
@@ -81,7 +82,7 @@ export async function* scan(options: ScanOptions): AsyncGenerator<ScanEvent> {
             yield message;
             return;
           case 'root':
-            if (part === parts[0]) yield { kind: 'root', device: message.device };
+            if (part === parts[0]) yield { kind: 'root', device: message.device, print: message.print };
             break;
           case 'items':
             yield { kind: 'items', items: [...unpackItems(message)] };

@@ -27,7 +27,10 @@ export interface Snapshot {
   /** Entries of kind `file`, and the sum of their sizes; hard links count each time. */
   readonly files: number;
   readonly bytes: number;
-  /** The device number of the source's folder, so that the next scan notices when it is another one. */
+  /**
+   * The print of the file system that the source's folder lies on (file-system-print.ts), so that the next scan notices
+   * when it is another one; in old snapshots, its device number.
+   */
   readonly device: bigint;
   /** The snapshot that this one replaces, when it is a re-cut (recut.ts). */
   readonly recutOf: SnapshotId | undefined;

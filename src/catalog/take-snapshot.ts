@@ -7,9 +7,8 @@
  *
  * **Brakes**: a source is *missing*, not empty, when its folder is absent, on another device than last time, or empty
  * when it was not. Then there is no snapshot, and the daemon raises an alarm. *Another device*: the folder was a mount
- * point and no longer is; or its device number differs and more than half of the names in it are gone. (The number
- * alone does not decide: btrfs, NFS and USB disks get another one at each boot.) `acceptChanges` is the operator's word
- * that the change is meant.
+ * point and no longer is; or its file system seems to be another one (file-system-print.ts) and more than half of the
+ * names in it are gone. `acceptChanges` is the operator's word that the change is meant.
  *
  * Parts of the last snapshot that cannot be read anywhere count as not in it: what the folder has there is stored
  * again. What the folder lacks there (a mount that is away) may be missed, and cannot be named: so the snapshot is
@@ -23,6 +22,7 @@ import { ClusterError } from '../core/fault.js';
 import { type SourceId, splitSourceId } from '../core/ids.js';
 import type { ObjectWriter } from '../core/objects.js';
 import type { Signer } from '../core/signed.js';
+import { type FileSystemFound, isSameFileSystem } from './file-system-print.js';
 import type { ForbiddenFolder } from './forbidden-folder.js';
 import { leftOutBy } from './left-out.js';
 import { MalformedObject } from './malformed-object.js';
@@ -132,17 +132,17 @@ async function take(order: SnapshotOrder, lastUnread: string | undefined): Promi
   try {
     const scanned = await addScanned(order, { before, merge, builder });
     if (scanned.kind === 'refused') return scanned;
-    const { device } = scanned;
+    const { found } = scanned;
     const tally = readableOnly && last !== undefined ? withAllOf(last, merge.tally) : merge.tally;
     const braked = acceptChanges
       ? undefined
-      : decideBrake({ tally, sameDevice: last === undefined || last.device === device });
+      : decideBrake({ tally, sameDevice: last === undefined || isSameFileSystem(last.device, found) });
     if (braked !== undefined) return { kind: 'refused', ...braked };
     const lostStale = (last?.stale ?? 0) - merge.tally.staleBefore;
     if (lastUnread !== undefined && lostStale > 0 && !acceptChanges)
       throw carriedOverLost(order, lostStale, lastUnread);
     const built = await builder.end();
-    return { kind: 'taken', ...(await seal(order, { tally, device, built })), lastUnread };
+    return { kind: 'taken', ...(await seal(order, { tally, device: found.print, built })), lastUnread };
   } finally {
     await builder.close();
     await merge.close();
@@ -179,8 +179,10 @@ async function addScanned(
     merge,
     builder,
   }: { readonly before: Last; readonly merge: ScanMerge; readonly builder: ParcelBuilder },
-): Promise<Extract<SnapshotVerdict, { kind: 'refused' }> | { readonly kind: 'scanned'; readonly device: bigint }> {
-  let device = 0n;
+): Promise<
+  Extract<SnapshotVerdict, { kind: 'refused' }> | { readonly kind: 'scanned'; readonly found: FileSystemFound }
+> {
+  let found: FileSystemFound = { device: 0n, print: 0n };
   const isLarge = last !== undefined && last.files >= DIVIDED_FILES_MIN;
   const middle = isLarge ? await parcels?.middle() : undefined;
   const divide = availableParallelism() > 1 ? (middle ?? WHEN_BUSY) : undefined;
@@ -189,7 +191,7 @@ async function addScanned(
   for await (const event of scan({ ...scanOptions(order), previous: sectionsOf, divide })) {
     if (event.kind === 'refused') return event;
     if (event.kind === 'root') {
-      device = event.device;
+      found = event;
       continue;
     }
     if (event.kind === 'latecomers') {
@@ -199,7 +201,7 @@ async function addScanned(
     for await (const merged of merge.merge(event.items)) await builder.add(merged);
   }
   for await (const merged of merge.end()) await builder.add(merged);
-  return { kind: 'scanned', device };
+  return { kind: 'scanned', found };
 }
 
 /** Stores the snapshot itself, durably: from then on it may be listed. @throws ClusterError SOURCE_TOO_LARGE */

@@ -7,6 +7,7 @@ import {
   mkdirSync,
   openSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -20,7 +21,7 @@ import { lookAtForbidden, unseen } from '../../src/catalog/forbidden-folder.js';
 import { readPage, readSnapshot } from '../../src/catalog/read-object.js';
 import { scan } from '../../src/catalog/scan.js';
 import { ScanCache } from '../../src/catalog/scan-cache.js';
-import { isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
+import { encodeSnapshot, isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
 import { decideBrake, takeSnapshot } from '../../src/catalog/take-snapshot.js';
 import { findEntry } from '../../src/catalog/walk.js';
 import { EMPTY_BLOB, hashHex } from '../../src/core/hash.js';
@@ -268,6 +269,10 @@ test('a source that is absent, a file, or empty when it was not, is refused and 
   unlinkSync(source.path('a'));
   t.like(await takeSnapshot(source.order()), { kind: 'refused', because: 'empty-source' });
   t.like(await takeSnapshot(source.order({ exclude: ['*'] })), { kind: 'refused', because: 'empty-source' });
+  // A fresh ext4 is as empty.
+  mkdirSync(source.path('lost+found'));
+  t.like(await takeSnapshot(source.order()), { kind: 'refused', because: 'empty-source' });
+  rmdirSync(source.path('lost+found'));
   renameSync(source.root, `${source.root}-away`);
   t.like(await takeSnapshot(source.order()), { kind: 'refused', because: 'missing-source' });
   writeFileSync(source.root, 'a file');
@@ -279,6 +284,10 @@ test('a source that is absent, a file, or empty when it was not, is refused and 
   t.is(accepted.files, 0);
   t.deepEqual(await source.paths(), []);
   // Empty and it was so before: nothing to brake.
+  await source.take();
+  mkdirSync(source.path('lost+found'));
+  await source.take();
+  t.deepEqual(await source.paths(), ['lost+found']);
   await source.take();
 });
 
@@ -385,6 +394,29 @@ test('what was unmounted during the scan, before it was entered, is not taken fo
       if (item.kind === 'entry' && item.entry.path.toString() === 'bound') mounts.push(item.entry.mount);
   }
   t.deepEqual(mounts, [false]);
+});
+
+test('another disk in the place of the last one is told by its file system, if most of its names are gone', async t => {
+  const why = whyNoSmallDisk();
+  if (why !== undefined) return skip(t, why);
+  const source = new ScratchSource(t);
+  const unmount = mountSmallDisk(t, source.root, 1024 * 1024);
+  source.write({ a: 'a', b: 'b', c: 'c' });
+  await source.take();
+  unmount();
+  mountSmallDisk(t, source.root, 2 * 1024 * 1024);
+  source.write({ a: 'a', other: 'x' });
+  t.like(await takeSnapshot(source.order()), { kind: 'refused', because: 'other-device' });
+  // A snapshot from before there were prints has the device number.
+  const last = await readSnapshot(source.objects, source.last as ObjectId);
+  for (const [number, kind] of [
+    [0, 'taken'],
+    [1, 'refused'],
+  ] as const) {
+    const device = BigInt(statSync(source.root).dev + number);
+    const previous = await source.objects.put(encodeSnapshot({ ...last, device }, source.signer));
+    t.is((await takeSnapshot(source.order({ previous }))).kind, kind);
+  }
 });
 
 test('another device is told by a lost mount, or by its number together with lost names', t => {
