@@ -78,8 +78,9 @@ const CLI_MAY_IMPORT = [
   'src/platform/long-timer.ts',
   // A file as a whole, or none: for what a command writes into a folder of the user's.
   'src/platform/durable.ts',
-  // How paths, entries, kinds of snapshots, sizes and times stand in text: pure, and the same for those who write and who read it.
+  // How paths, entries, what is missing, kinds of snapshots, sizes and times stand in text: pure, and the same for those who write and who read it.
   'src/catalog/path-text.ts',
+  'src/catalog/missing-text.ts',
   'src/catalog/entry.ts',
   'src/catalog/retention.ts',
   'src/catalog/diff.ts',

@@ -6,6 +6,7 @@ import type { Uint8ArrayList } from 'uint8arraylist'
 export interface Order {
   source: string
   acceptChanges: boolean
+  acceptMissing: boolean
 }
 
 export namespace Order {
@@ -28,13 +29,19 @@ export namespace Order {
           w.bool(obj.acceptChanges)
         }
 
+        if ((obj.acceptMissing != null && obj.acceptMissing !== false)) {
+          w.uint32(24)
+          w.bool(obj.acceptMissing)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
       }, (reader, length, opts = {}) => {
         const obj: any = {
           source: '',
-          acceptChanges: false
+          acceptChanges: false,
+          acceptMissing: false
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -49,6 +56,10 @@ export namespace Order {
             }
             case 2: {
               obj.acceptChanges = reader.bool()
+              break
+            }
+            case 3: {
+              obj.acceptMissing = reader.bool()
               break
             }
             default: {
@@ -80,6 +91,13 @@ export namespace Order {
               }
               break
             }
+            case 3: {
+              yield {
+                field: `${prefix}.acceptMissing`,
+                value: reader.bool()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -102,6 +120,11 @@ export namespace Order {
     value: boolean
   }
 
+  export interface OrderAcceptMissingFieldEvent {
+    field: '$.acceptMissing'
+    value: boolean
+  }
+
   export function encode (obj: Partial<Order>): Uint8Array {
     return encodeMessage(obj, Order.codec())
   }
@@ -110,7 +133,7 @@ export namespace Order {
     return decodeMessage(buf, Order.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Order>): Generator<OrderSourceFieldEvent | OrderAcceptChangesFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Order>): Generator<OrderSourceFieldEvent | OrderAcceptChangesFieldEvent | OrderAcceptMissingFieldEvent> {
     return streamMessage(buf, Order.codec(), opts)
   }
 }
@@ -239,6 +262,7 @@ export interface Taken {
   unentered: number
   unenteredPaths: Uint8Array[]
   braked: boolean
+  letGo?: Missing
 }
 
 export namespace Taken {
@@ -308,6 +332,11 @@ export namespace Taken {
         if ((obj.braked != null && obj.braked !== false)) {
           w.uint32(88)
           w.bool(obj.braked)
+        }
+
+        if (obj.letGo != null) {
+          w.uint32(98)
+          Missing.codec().encode(obj.letGo, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -386,6 +415,12 @@ export namespace Taken {
             }
             case 11: {
               obj.braked = reader.bool()
+              break
+            }
+            case 12: {
+              obj.letGo = Missing.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.letGo
+              })
               break
             }
             default: {
@@ -504,6 +539,13 @@ export namespace Taken {
               }
               break
             }
+            case 12: {
+              yield * Missing.codec().stream(reader, reader.uint32(), `${prefix}.letGo`, {
+                limits: opts.limits?.letGo
+              })
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -579,6 +621,23 @@ export namespace Taken {
     value: boolean
   }
 
+  export interface TakenLetGoCountFieldEvent {
+    field: '$.letGo.count'
+    value: number
+  }
+
+  export interface TakenLetGoPartsPathFieldEvent {
+    field: '$.letGo.parts[].path'
+    value: Uint8Array
+    index: number
+  }
+
+  export interface TakenLetGoPartsBecauseFieldEvent {
+    field: '$.letGo.parts[].because'
+    value: string
+    index: number
+  }
+
   export function encode (obj: Partial<Taken>): Uint8Array {
     return encodeMessage(obj, Taken.codec())
   }
@@ -587,14 +646,157 @@ export namespace Taken {
     return decodeMessage(buf, Taken.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Taken>): Generator<TakenSnapshotFieldEvent | TakenTimeMsFieldEvent | TakenFilesFieldEvent | TakenBytesFieldEvent | TakenStaleFieldEvent | TakenMissedFieldEvent | TakenUnchangedFieldEvent | TakenUnreadPathFieldEvent | TakenUnreadBecauseFieldEvent | TakenUnenteredFieldEvent | TakenUnenteredPathsFieldEvent | TakenBrakedFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Taken>): Generator<TakenSnapshotFieldEvent | TakenTimeMsFieldEvent | TakenFilesFieldEvent | TakenBytesFieldEvent | TakenStaleFieldEvent | TakenMissedFieldEvent | TakenUnchangedFieldEvent | TakenUnreadPathFieldEvent | TakenUnreadBecauseFieldEvent | TakenUnenteredFieldEvent | TakenUnenteredPathsFieldEvent | TakenBrakedFieldEvent | TakenLetGoCountFieldEvent | TakenLetGoPartsPathFieldEvent | TakenLetGoPartsBecauseFieldEvent> {
     return streamMessage(buf, Taken.codec(), opts)
+  }
+}
+
+export interface Missing {
+  count: number
+  parts: Unread[]
+}
+
+export namespace Missing {
+  let _codec: Codec<Missing>
+
+  export const codec = (): Codec<Missing> => {
+    if (_codec == null) {
+      _codec = message<Missing>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.count != null && obj.count !== 0)) {
+          w.uint32(8)
+          w.uint64Number(obj.count)
+        }
+
+        if (obj.parts != null && obj.parts.length > 0) {
+          for (const value of obj.parts) {
+            w.uint32(18)
+            Unread.codec().encode(value, w)
+          }
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          count: 0,
+          parts: []
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.count = reader.uint64Number()
+              break
+            }
+            case 2: {
+              if (opts.limits?.parts != null && obj.parts.length === opts.limits.parts) {
+                throw new MaxLengthError('Decode error - repeated field "parts" had too many elements')
+              }
+
+              obj.parts.push(Unread.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.parts$
+              }))
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          parts: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.count`,
+                value: reader.uint64Number()
+              }
+              break
+            }
+            case 2: {
+              if (opts.limits?.parts != null && obj.parts === opts.limits.parts) {
+                throw new MaxLengthError('Streaming decode error - repeated field "parts" had too many elements')
+              }
+
+              for (const evt of Unread.codec().stream(reader, reader.uint32(), `${prefix}.parts[]`, {
+                limits: opts.limits?.parts$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.parts
+                }
+              }
+
+              obj.parts++
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface MissingCountFieldEvent {
+    field: '$.count'
+    value: number
+  }
+
+  export interface MissingPartsPathFieldEvent {
+    field: '$.parts[].path'
+    value: Uint8Array
+    index: number
+  }
+
+  export interface MissingPartsBecauseFieldEvent {
+    field: '$.parts[].because'
+    value: string
+    index: number
+  }
+
+  export function encode (obj: Partial<Missing>): Uint8Array {
+    return encodeMessage(obj, Missing.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Missing>): Missing {
+    return decodeMessage(buf, Missing.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Missing>): Generator<MissingCountFieldEvent | MissingPartsPathFieldEvent | MissingPartsBecauseFieldEvent> {
+    return streamMessage(buf, Missing.codec(), opts)
   }
 }
 
 export interface Reply {
   taken?: Taken
   refused?: number
+  missing?: Missing
 }
 
 export namespace Reply {
@@ -627,6 +829,11 @@ export namespace Reply {
           w.uint32(obj.refused)
         }
 
+        if (obj.missing != null) {
+          w.uint32(26)
+          Missing.codec().encode(obj.missing, w)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -647,6 +854,12 @@ export namespace Reply {
             }
             case 2: {
               obj.refused = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.missing = Missing.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.missing
+              })
               break
             }
             default: {
@@ -684,6 +897,13 @@ export namespace Reply {
                 field: `${prefix}.refused`,
                 value: reader.uint32()
               }
+              break
+            }
+            case 3: {
+              yield * Missing.codec().stream(reader, reader.uint32(), `${prefix}.missing`, {
+                limits: opts.limits?.missing
+              })
+
               break
             }
             default: {
@@ -761,9 +981,43 @@ export namespace Reply {
     value: boolean
   }
 
+  export interface ReplyTakenLetGoCountFieldEvent {
+    field: '$.taken.letGo.count'
+    value: number
+  }
+
+  export interface ReplyTakenLetGoPartsPathFieldEvent {
+    field: '$.taken.letGo.parts[].path'
+    value: Uint8Array
+    index: number
+  }
+
+  export interface ReplyTakenLetGoPartsBecauseFieldEvent {
+    field: '$.taken.letGo.parts[].because'
+    value: string
+    index: number
+  }
+
   export interface ReplyRefusedFieldEvent {
     field: '$.refused'
     value: number
+  }
+
+  export interface ReplyMissingCountFieldEvent {
+    field: '$.missing.count'
+    value: number
+  }
+
+  export interface ReplyMissingPartsPathFieldEvent {
+    field: '$.missing.parts[].path'
+    value: Uint8Array
+    index: number
+  }
+
+  export interface ReplyMissingPartsBecauseFieldEvent {
+    field: '$.missing.parts[].because'
+    value: string
+    index: number
   }
 
   export function encode (obj: Partial<Reply>): Uint8Array {
@@ -774,7 +1028,7 @@ export namespace Reply {
     return decodeMessage(buf, Reply.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Reply>): Generator<ReplyTakenSnapshotFieldEvent | ReplyTakenTimeMsFieldEvent | ReplyTakenFilesFieldEvent | ReplyTakenBytesFieldEvent | ReplyTakenStaleFieldEvent | ReplyTakenMissedFieldEvent | ReplyTakenUnchangedFieldEvent | ReplyTakenUnreadPathFieldEvent | ReplyTakenUnreadBecauseFieldEvent | ReplyTakenUnenteredFieldEvent | ReplyTakenUnenteredPathsFieldEvent | ReplyTakenBrakedFieldEvent | ReplyRefusedFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Reply>): Generator<ReplyTakenSnapshotFieldEvent | ReplyTakenTimeMsFieldEvent | ReplyTakenFilesFieldEvent | ReplyTakenBytesFieldEvent | ReplyTakenStaleFieldEvent | ReplyTakenMissedFieldEvent | ReplyTakenUnchangedFieldEvent | ReplyTakenUnreadPathFieldEvent | ReplyTakenUnreadBecauseFieldEvent | ReplyTakenUnenteredFieldEvent | ReplyTakenUnenteredPathsFieldEvent | ReplyTakenBrakedFieldEvent | ReplyTakenLetGoCountFieldEvent | ReplyTakenLetGoPartsPathFieldEvent | ReplyTakenLetGoPartsBecauseFieldEvent | ReplyRefusedFieldEvent | ReplyMissingCountFieldEvent | ReplyMissingPartsPathFieldEvent | ReplyMissingPartsBecauseFieldEvent> {
     return streamMessage(buf, Reply.codec(), opts)
   }
 }

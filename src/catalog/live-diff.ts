@@ -89,7 +89,7 @@ class Look {
     this.#order = order;
     // Every entry is compared, one by one: the scan is given no sections, so that it passes none over.
     const previous = { stretchesFrom: () => walkStretches(objects, snapshot, { signal }) };
-    this.#merge = new ScanMerge({ previous, acceptChanges: false, isLeftOut: leftOutBy(order) });
+    this.#merge = new ScanMerge({ previous, acceptMissing: false, isLeftOut: leftOutBy(order) });
   }
 
   /** The entries of the snapshot. */

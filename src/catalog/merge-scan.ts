@@ -11,7 +11,7 @@
  * looked at. The same holds where the folder went with its file system, as udisks and autofs remove it, unless the scan
  * now leaves that path out or something else has its name. It also holds for a plain folder with content over which
  * something is now mounted that this scan does not enter. It ends when the earlier state is back, or by
- * `acceptChanges`.
+ * `acceptMissing`.
  *
  * Driven by take-snapshot.ts.
  */
@@ -60,6 +60,20 @@ export interface Unread {
 /** The number of entries, as the tally counts them. */
 export const entriesOf = ({ carried }: Pick<Unread, 'carried'>): number => Math.max(1, carried);
 
+/** What the folder lacks because it is away, not because it was deleted. */
+export interface MissingPart {
+  /** Empty: the source's folder. */
+  readonly path: Buffer;
+  /** NOT_MOUNTED or MOUNTED_OVER; of the source's folder EMPTY, OTHER_DEVICE or HISTORY_LOST. */
+  readonly because: string;
+}
+
+export interface Missing {
+  readonly count: number;
+  /** The first `MISSING_LISTED_MAX` in path order. */
+  readonly parts: readonly MissingPart[];
+}
+
 /** Mount points that the scan did not enter: no snapshot of the source has what lies there. */
 export interface Unentered {
   readonly count: number;
@@ -68,8 +82,8 @@ export interface Unentered {
 }
 
 export interface Tally {
-  /** Without the `lost+found` that each ext4 begins with. */
-  readonly entries: number;
+  /** What the scan met, readable or not, without the `lost+found` that each ext4 begins with. */
+  readonly met: number;
   readonly files: number;
   readonly bytes: number;
   readonly stale: number;
@@ -77,6 +91,8 @@ export interface Tally {
   /** The first `UNREAD_LISTED_MAX` in path order, moved ones last. */
   readonly unread: readonly Unread[];
   readonly unentered: Unentered;
+  /** Mounts whose content the scan did not meet: carried over, or let go of by `acceptMissing`. */
+  readonly away: Missing;
   /** Files of the last snapshot. */
   readonly filesBefore: number;
   /** … of which the path is gone, and of which the content differs. */
@@ -94,12 +110,13 @@ export interface Tally {
 /** Enough to act upon; the counts say how many there are. */
 const UNREAD_LISTED_MAX = 100;
 export const UNENTERED_LISTED_MAX = 20;
+export const MISSING_LISTED_MAX = 20;
 /** Entries given at once while much is carried over. */
 const STRETCH = 1000;
 
 export class ScanMerge {
   readonly #previous: Pick<SnapshotParcels, 'stretchesFrom'> | undefined;
-  readonly #acceptChanges: boolean;
+  readonly #acceptMissing: boolean;
   readonly #isLeftOut: (folder: Buffer) => boolean;
   /** The last snapshot's entries from here on; not begun while all is unchanged. */
   #before: AsyncIterator<readonly WalkedEntry[]> | undefined;
@@ -110,15 +127,19 @@ export class ScanMerge {
   #ended: boolean;
   /** Whatever the scan finds below this folder is ignored. */
   #shut: Buffer | undefined;
-  /** This was a folder, and the scan no longer looks below it: former mount points below it are not carried over. */
+  /**
+   * This was a folder, and the scan no longer looks below it, or what was mounted on it is let go: former mount points
+   * below it are not carried over.
+   */
   #letGo: Buffer | undefined;
   /** Folders that are gone, each inside the one before; the last was dropped last. */
   #goneFolders: WalkedEntry[] = [];
   #merged: Merged[] = [];
   #unread: Unread[] = [];
+  readonly #away: { count: number; readonly parts: MissingPart[] } = { count: 0, parts: [] };
   readonly #unentered: { count: number; readonly paths: Buffer[] } = { count: 0, paths: [] };
   #tally = {
-    entries: 0,
+    met: 0,
     files: 0,
     bytes: 0,
     stale: 0,
@@ -134,23 +155,23 @@ export class ScanMerge {
 
   constructor({
     previous,
-    acceptChanges,
+    acceptMissing,
     isLeftOut,
   }: {
     readonly previous: Pick<SnapshotParcels, 'stretchesFrom'> | undefined;
     /** True: mount points that are gone were removed on purpose. */
-    readonly acceptChanges: boolean;
+    readonly acceptMissing: boolean;
     /** Whether the scan passes this folder over (left-out.ts). */
     readonly isLeftOut: (folder: Buffer) => boolean;
   }) {
     this.#previous = previous;
     this.#ended = previous === undefined;
-    this.#acceptChanges = acceptChanges;
+    this.#acceptMissing = acceptMissing;
     this.#isLeftOut = isLeftOut;
   }
 
   get tally(): Tally {
-    return { ...this.#tally, unread: this.#unread, unentered: this.#unentered };
+    return { ...this.#tally, unread: this.#unread, unentered: this.#unentered, away: this.#away };
   }
 
   /** The merged entries up to and with these items of the scan. */
@@ -165,6 +186,7 @@ export class ScanMerge {
         if (isUnder(path, this.#shut)) continue;
         this.#shut = undefined;
       }
+      if (!isLostAndFound(path)) this.#tally.met += 1;
       yield* this.#dropUpTo(path);
       if (item.kind === 'unread') yield* this.#unreadItem(item);
       else yield* this.#found(item);
@@ -197,7 +219,7 @@ export class ScanMerge {
     this.#ended = false;
     this.#from = ordinal + parcels;
     this.#shut = undefined;
-    this.#tally.entries += entries;
+    this.#tally.met += entries;
     this.#tally.files += files;
     this.#tally.filesBefore += files;
     this.#tally.bytes += bytes;
@@ -219,15 +241,16 @@ export class ScanMerge {
     }
     if (before.entry.kind === 'directory' && (entry.kind !== 'directory' || hidden)) this.#letGo = entry.path;
     if (entry.path.length === 0) this.#tally.rootUnmounted = before.entry.mount && !entry.mount;
-    const because =
-      this.#acceptChanges || entry.path.length === 0
-        ? undefined
-        : whyShut({ before: before.entry, now: entry, hidden });
+    const because = entry.path.length === 0 ? undefined : whyShut({ before: before.entry, now: entry, hidden });
     if (because !== undefined && (await this.#isOfContent(before.entry))) {
-      // The folder's own entry is carried too: it tells the next scan what kind of folder this was.
-      this.#shut = entry.path;
-      yield* this.#carry(entry.path, { because, isWanted: isAtOrUnder });
-      return;
+      this.#noteAway({ path: entry.path, because });
+      if (!this.#acceptMissing) {
+        // The folder's own entry is carried too: it tells the next scan what kind of folder this was.
+        this.#shut = entry.path;
+        yield* this.#carry(entry.path, { because, isWanted: isAtOrUnder });
+        return;
+      }
+      this.#letGo = entry.path;
     }
     this.#pass(before);
     if (before.entry.kind === 'file' && entry.kind === 'file' && before.entry.blob !== entry.blob)
@@ -302,13 +325,17 @@ export class ScanMerge {
     if (this.#unread.length < UNREAD_LISTED_MAX) this.#unread.push(unread);
   }
 
+  #noteAway(part: MissingPart): void {
+    this.#away.count += 1;
+    if (this.#away.parts.length < MISSING_LISTED_MAX) this.#away.parts.push(part);
+  }
+
   #noteUnentered(path: Buffer): void {
     this.#unentered.count += 1;
     if (this.#unentered.paths.length < UNENTERED_LISTED_MAX) this.#unentered.paths.push(path);
   }
 
   #push(merged: MergedEntry): void {
-    if (!isLostAndFound(merged.entry.path)) this.#tally.entries += 1;
     if (merged.entry.kind === 'file') this.#tally.files += 1;
     this.#tally.bytes += merged.entry.size;
     this.#merged.push(merged);
@@ -326,17 +353,22 @@ export class ScanMerge {
   async *#dropUpTo(path: Buffer | undefined): AsyncGenerator<readonly Merged[]> {
     const isBefore = ({ entry }: WalkedEntry): boolean => path === undefined || comparePaths(entry.path, path) < 0;
     for (let old = await this.#peek(); old !== undefined && isBefore(old); old = await this.#peek()) {
-      if (await this.#wasUnmounted(old.entry)) {
+      const isAway = await this.#wasUnmounted(old.entry);
+      if (isAway) this.#noteAway({ path: old.entry.path, because: 'NOT_MOUNTED' });
+      if (isAway && !this.#acceptMissing) {
         this.#carryWayTo(old.entry.path);
         yield* this.#carry(old.entry.path, { because: 'NOT_MOUNTED', isWanted: isAtOrUnder });
-      } else this.#drop(old);
+        continue;
+      }
+      if (isAway) this.#letGo = old.entry.path;
+      this.#drop(old);
     }
   }
 
   /** For the entry in hand, which the scan did not find. */
   async #wasUnmounted(old: Entry): Promise<boolean> {
     const { path, kind, mount } = old;
-    if (!mount || kind !== 'directory' || this.#acceptChanges) return false;
+    if (!mount || kind !== 'directory') return false;
     if (this.#letGo !== undefined && isUnder(path, this.#letGo)) return false;
     return !this.#isLeftOut(path) && (await this.#isOfContent(old));
   }

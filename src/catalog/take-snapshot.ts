@@ -8,7 +8,8 @@
  * **Brakes**: a source is *missing*, not empty, when its folder is absent, on another device than last time, or empty
  * when it was not. Then there is no snapshot, and the daemon raises an alarm. *Another device*: the folder was a mount
  * point and no longer is; or its file system seems to be another one (file-system-print.ts) and more than half of the
- * names in it are gone. `acceptChanges` is the operator's word that the change is meant.
+ * names in it are gone. The same is said of mounts below it that are away, whose files are else carried over, and of
+ * what was carried over before and is lost in the catalog; `missing` says what becomes of it all.
  *
  * Parts of the last snapshot that cannot be read anywhere count as not in it: what the folder has there is stored
  * again. What the folder lacks there (a mount that is away) may be missed, and cannot be named: so the snapshot is
@@ -26,7 +27,7 @@ import { type FileSystemFound, isSameFileSystem } from './file-system-print.js';
 import type { ForbiddenFolder } from './forbidden-folder.js';
 import { leftOutBy } from './left-out.js';
 import { MalformedObject } from './malformed-object.js';
-import { ScanMerge, type Tally, type Unentered, type Unread } from './merge-scan.js';
+import { MISSING_LISTED_MAX, type Missing, ScanMerge, type Tally, type Unentered, type Unread } from './merge-scan.js';
 import { ParcelBuilder } from './parcel-builder.js';
 import { ObjectMissing, readSnapshot } from './read-object.js';
 import { type ScanOptions, scan } from './scan.js';
@@ -61,8 +62,8 @@ export interface SnapshotOrder {
   readonly holdDays: number;
   /** Has the origin's present host key. */
   readonly signer: Signer;
-  /** The operator has looked, and means the empty source or the other device. Default: false. */
-  readonly acceptChanges?: boolean;
+  /** Default: `keep`. */
+  readonly missing?: MissingHandling;
   /** For a temporary file of the size of the changed records. Default: the system's temporary folder. */
   readonly scratchFolder?: string;
   readonly signal?: AbortSignal;
@@ -73,7 +74,14 @@ export interface SnapshotOrder {
   readonly pagesMax?: number;
 }
 
-export type SnapshotRefusal = ScanRefusal | 'other-device' | 'empty-source';
+/**
+ * What becomes of what is missing. `keep`: files of mounts that are away are carried over; if all is missing, there is
+ * no snapshot. `refuse`: there is none if anything is missing. `let-go`: the operator has looked, and all of it is gone
+ * for good.
+ */
+export type MissingHandling = 'keep' | 'refuse' | 'let-go';
+
+export type SnapshotRefusal = ScanRefusal | 'other-device' | 'empty-source' | 'mounts-away';
 
 export type SnapshotVerdict =
   | {
@@ -96,9 +104,19 @@ export type SnapshotVerdict =
       readonly filesChanged: number;
       /** Why not all of the last snapshot could be read. */
       readonly lastUnread: string | undefined;
+      /** With `let-go`: what was missing. */
+      readonly letGo: Missing;
     }
-  /** No snapshot was taken; the earlier ones are unchanged. */
-  | { readonly kind: 'refused'; readonly because: SnapshotRefusal; readonly detail: string };
+  | Refused;
+
+/** No snapshot was taken; the earlier ones are unchanged. */
+interface Refused {
+  readonly kind: 'refused';
+  readonly because: SnapshotRefusal;
+  readonly detail: string;
+  /** What `let-go` would let go of; undefined: that would change nothing. */
+  readonly missing?: Missing;
+}
 
 /**
  * @throws ClusterError SCAN_FAILED, SOURCE_TOO_LARGE, HISTORY_LOST; ObjectMissing and MalformedObject about the last snapshot itself,
@@ -115,11 +133,11 @@ export async function takeSnapshot(order: SnapshotOrder): Promise<SnapshotVerdic
 
 /** `lastUnread`: why part of the last snapshot cannot be read; the snapshot is taken without that part. */
 async function take(order: SnapshotOrder, lastUnread: string | undefined): Promise<SnapshotVerdict> {
-  const { objects, acceptChanges = false } = order;
+  const { objects, missing: handling = 'keep' } = order;
   const before = await openLast(order, lastUnread !== undefined);
   const { last, readableOnly } = before;
   const isLeftOut = leftOutBy({ path: order.path, exclude: order.exclude ?? [], forbidden: order.forbidden });
-  const merge = new ScanMerge({ previous: before.parcels, acceptChanges, isLeftOut });
+  const merge = new ScanMerge({ previous: before.parcels, acceptMissing: handling === 'let-go', isLeftOut });
   const builder = await ParcelBuilder.create({
     source: order.source,
     objects,
@@ -134,19 +152,42 @@ async function take(order: SnapshotOrder, lastUnread: string | undefined): Promi
     if (scanned.kind === 'refused') return scanned;
     const { found } = scanned;
     const tally = readableOnly && last !== undefined ? withAllOf(last, merge.tally) : merge.tally;
-    const braked = acceptChanges
-      ? undefined
-      : decideBrake({ tally, sameDevice: last === undefined || isSameFileSystem(last.device, found) });
-    if (braked !== undefined) return { kind: 'refused', ...braked };
-    const lostStale = (last?.stale ?? 0) - merge.tally.staleBefore;
-    if (lastUnread !== undefined && lostStale > 0 && !acceptChanges)
-      throw carriedOverLost(order, lostStale, lastUnread);
+    const braked = decideBrake({ tally, sameDevice: last === undefined || isSameFileSystem(last.device, found) });
+    const staleLost = lastUnread === undefined ? 0 : (last?.stale ?? 0) - merge.tally.staleBefore;
+    const missing = missingOf({ braked, away: tally.away, staleLost });
+    if (handling !== 'let-go') {
+      if (braked !== undefined) return { kind: 'refused', ...braked, missing };
+      if (lastUnread !== undefined && staleLost > 0) throw carriedOverLost(order, staleLost, lastUnread);
+      if (handling === 'refuse' && missing.count > 0)
+        return { kind: 'refused', because: 'mounts-away', detail: 'what was mounted below it is away', missing };
+    }
     const built = await builder.end();
-    return { kind: 'taken', ...(await seal(order, { tally, device: found.print, built })), lastUnread };
+    const letGo = handling === 'let-go' ? missing : NOTHING_MISSING;
+    return { kind: 'taken', ...(await seal(order, { tally, device: found.print, built })), lastUnread, letGo };
   } finally {
     await builder.close();
     await merge.close();
   }
+}
+
+const NOTHING_MISSING: Missing = { count: 0, parts: [] };
+
+function missingOf({
+  braked,
+  away,
+  staleLost,
+}: {
+  readonly braked: ReturnType<typeof decideBrake>;
+  readonly away: Missing;
+  /** Entries that were carried over, and lie where the last snapshot cannot be read. */
+  readonly staleLost: number;
+}): Missing {
+  const ofAll = [
+    ...(braked === undefined ? [] : [braked.because === 'empty-source' ? 'EMPTY' : 'OTHER_DEVICE']),
+    ...(staleLost > 0 ? ['HISTORY_LOST'] : []),
+  ];
+  const parts = [...ofAll.map(because => ({ path: Buffer.alloc(0), because })), ...away.parts];
+  return { count: ofAll.length + away.count, parts: parts.slice(0, MISSING_LISTED_MAX) };
 }
 
 /** The snapshot before this one, as far as it is read. */
@@ -216,7 +257,7 @@ async function seal(
     readonly device: bigint;
     readonly built: Awaited<ReturnType<ParcelBuilder['end']>>;
   },
-): Promise<Omit<Extract<SnapshotVerdict, { kind: 'taken' }>, 'kind' | 'lastUnread'>> {
+): Promise<Omit<Extract<SnapshotVerdict, { kind: 'taken' }>, 'kind' | 'lastUnread' | 'letGo'>> {
   const { source, objects, cache, pagesMax = SNAPSHOT_PAGES_MAX } = order;
   if (pages.length > pagesMax) throw tooLarge(order, { parcels, pages: pages.length, pagesMax });
   const { files, bytes, stale, missed, unread, unentered, filesBefore, filesGone, filesChanged } = tally;
@@ -266,14 +307,13 @@ export function decideBrake({
   tally,
   sameDevice,
 }: {
-  readonly tally: Pick<Tally, 'entries' | 'topBefore' | 'topKept' | 'rootUnmounted'>;
+  readonly tally: Pick<Tally, 'met' | 'topBefore' | 'topKept' | 'rootUnmounted'>;
   readonly sameDevice: boolean;
 }): { readonly because: SnapshotRefusal; readonly detail: string } | undefined {
-  const { entries, topBefore, topKept, rootUnmounted } = tally;
+  const { met, topBefore, topKept, rootUnmounted } = tally;
   if (rootUnmounted)
     return { because: 'other-device', detail: 'it was a mount point, and nothing is mounted there now' };
-  if (topBefore > 0 && entries <= 1)
-    return { because: 'empty-source', detail: `it had ${topBefore} names, and has none` };
+  if (topBefore > 0 && met <= 1) return { because: 'empty-source', detail: `it had ${topBefore} names, and has none` };
   if (!sameDevice && topKept * 2 < topBefore) {
     return {
       because: 'other-device',
@@ -299,11 +339,11 @@ function scanOptions(order: SnapshotOrder): ScanOptions {
   };
 }
 
-function carriedOverLost({ source }: SnapshotOrder, lostStale: number, lastUnread: string): ClusterError {
+function carriedOverLost({ source }: SnapshotOrder, staleLost: number, lastUnread: string): ClusterError {
   const name = splitSourceId(source).source;
   return new ClusterError(
     'HISTORY_LOST',
-    `source ${name} was not backed up: ${lostStale} of its files and folders, which could not be read when its last snapshot was taken, are in that snapshot alone, and the part of the catalog that lists them is lost here and on every host that is up (${lastUnread}). All snapshots are kept: switch on the hosts that are off, and mount the stores that are away. If no host has it any longer, 'cluster backup ${name} --accept-changes' lets go of them`,
+    `source ${name} was not backed up: ${staleLost} of its files and folders, which could not be read when its last snapshot was taken, are in that snapshot alone, and the part of the catalog that lists them is lost here and on every host that is up (${lastUnread}). All snapshots are kept: switch on the hosts that are off, and mount the stores that are away. If no host has it any longer, 'cluster backup ${name} --accept-changes --yes' lets go of them`,
     { blame: 'passing' },
   );
 }

@@ -1,5 +1,6 @@
 /** `cluster backup SOURCE`: takes a snapshot now, on the source's origin, on whichever host the command is typed. */
 import { Command } from 'commander';
+import { missingPartText } from '../catalog/missing-text.js';
 import { escapePath } from '../catalog/path-text.js';
 import { ClusterError } from '../core/fault.js';
 import type { ProtectionReport, SnapshotReport, SnapshotTaken } from '../daemon/service.js';
@@ -15,6 +16,7 @@ interface BackupOptions {
   readonly wait?: boolean;
   readonly timeout?: number;
   readonly acceptChanges?: boolean;
+  readonly yes?: boolean;
 }
 
 export const backupCommand = (run: Run): Command =>
@@ -23,17 +25,22 @@ export const backupCommand = (run: Run): Command =>
     .argument('<source>', 'NAME, or HOST/NAME where two hosts have a source of that name')
     .option('--wait', 'wait until every parcel of the snapshot has its copies')
     .option('--timeout <duration>', 'with --wait: give up after this long, with exit code 20', durationArgument)
-    .option('--accept-changes', 'the source was meant to change that much: take it as it is')
+    .option('--accept-changes', 'the source was meant to change that much: take it as it is, if nothing is missing')
+    .option('--yes', 'with --accept-changes: let go of what is missing, a disk or all of the source')
     .action(run(backup));
 
 async function backup(
   context: Context,
   source: string,
-  { wait, timeout, acceptChanges }: BackupOptions,
+  { wait, timeout, acceptChanges = false, yes = false }: BackupOptions,
 ): Promise<ExitCode> {
   limitsOnlyWaiting({ wait, timeout });
+  if (yes && !acceptChanges)
+    throw new ClusterError('BAD_ARGUMENT', '--yes goes with --accept-changes: it lets go of what is missing', {
+      blame: 'operator',
+    });
   const service = context.service();
-  const taken = await service.backup({ source, acceptChanges: acceptChanges === true }, context.signal);
+  const taken = await service.backup({ source, acceptChanges, acceptMissing: yes }, context.signal);
   if (!context.json) tellLeftOut(context, taken);
   tellBrake(context, taken);
   if (!wait) {
@@ -70,7 +77,12 @@ async function backup(
   return now.partial ? EXIT.incomplete : EXIT.ok;
 }
 
-function tellLeftOut(context: Context, { stale, missed, unread, unentered: { count, paths } }: SnapshotTaken): void {
+function tellLeftOut(
+  context: Context,
+  { stale, missed, unread, unentered: { count, paths }, letGo }: SnapshotTaken,
+): void {
+  for (const part of letGo.parts) context.note(`let go of: ${missingPartText(part)}`);
+  if (letGo.count > letGo.parts.length) context.note(`… and of ${letGo.count - letGo.parts.length} more`);
   for (const { path, because } of unread) context.note(`not read: ${escapePath(path)}: ${because}`);
   const more = stale + missed - unread.length;
   if (more > 0) context.note(`… and ${more} more not read`);
@@ -88,21 +100,23 @@ function tellBrake(context: Context, { braked, source, origin }: SnapshotTaken):
 }
 
 /** The snapshot as it is now, also without files that were gone before they were copied, and what the run found. */
-const takenRecord = (now: SnapshotReport, { unchanged, unentered, braked }: SnapshotTaken): JsonRecord => ({
+const takenRecord = (now: SnapshotReport, { unchanged, unentered, braked, letGo }: SnapshotTaken): JsonRecord => ({
   ...snapshotRecord(now),
   unchanged,
   unentered: unentered.count,
   braked,
+  let_go: letGo.count,
 });
 
 /** The snapshot, then what of it was left out, as far as the service names it: the counts are in the snapshot's record. */
 async function recordTaken(context: Context, now: SnapshotReport, taken: SnapshotTaken): Promise<void> {
   await context.record(takenRecord(now, taken));
-  const { source, unread, unentered } = taken;
-  const problem = (kind: 'unread' | 'unentered', path: Uint8Array, because: string): Promise<void> =>
+  const { source, unread, unentered, letGo } = taken;
+  const problem = (kind: 'unread' | 'unentered' | 'let-go', path: Uint8Array, because: string): Promise<void> =>
     context.record({ message_type: 'problem', kind, source, path: escapePath(path), because });
   for (const { path, because } of unread) await problem('unread', path, because);
   for (const path of unentered.paths) await problem('unentered', path, 'it is on another file system');
+  for (const { path, because } of letGo.parts) await problem('let-go', path, because);
 }
 
 async function tell(context: Context, taken: SnapshotTaken): Promise<void> {

@@ -73,7 +73,7 @@ export function decideSource({ name, path, seen, files, report }: SourceFacts): 
   if (!seen.isEmpty) return ok('source', `${path} is there`, name);
   if (files !== undefined && files > 0)
     return fail(
-      `${path} is empty, and its last snapshot has ${countText(files, 'file')}: no snapshot is taken. Mount its disk, or, if it is meant to be empty, 'cluster backup ${name} --accept-changes'`,
+      `${path} is empty, and its last snapshot has ${countText(files, 'file')}: no snapshot is taken. Mount its disk, or, if it is meant to be empty, 'cluster backup ${name} --accept-changes --yes'`,
     );
   return warning('source', `${path} is empty: is it the right folder, and its disk mounted?`, name);
 }

@@ -132,7 +132,7 @@ export const ALARM_CODES = {
     means:
       'the folder of a source is not there or cannot be read, is on another disk, is empty when it was not, or its disk hangs: no snapshot is taken',
     remedy:
-      'mount it, or correct the policy. If it is meant to be another disk, or empty: `cluster backup SOURCE --accept-changes`',
+      'mount it, or correct the policy. If it is meant to be another disk, or empty: `cluster backup SOURCE --accept-changes --yes`',
   },
   STATE_DISK_FULL: {
     means:

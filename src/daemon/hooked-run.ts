@@ -15,6 +15,7 @@ import type { SourceId } from '../core/ids.js';
 import type { SourceSetting } from '../membership/policy.js';
 import type { Alarms } from './alarms.js';
 import type { HookMoment, Hooks } from './hooks.js';
+import { SomethingMissing } from './something-missing.js';
 
 /** How long `after` may go on once the service stops, in ms: systemd waits for 90 s. */
 const STOPPING_MS = 30_000;
@@ -76,7 +77,8 @@ async function failingLoudly<T>(options: HookedRunOptions, work: () => Promise<T
     if (signal.aborted) throw error;
     const text = messageOf(inWords(error));
     const code = error instanceof ClusterError ? error.code : undefined;
-    if (code === undefined || !OWN_ALARM.includes(code))
+    // Who asked to accept what is missing is told at once, and the next run raises what alarms there are.
+    if (!(error instanceof SomethingMissing) && (code === undefined || !OWN_ALARM.includes(code)))
       alarms.raise('BACKUP_FAILED', source, `source ${setting.name} could not be backed up: ${text}`);
     await hook(options, 'onFailure', { CLUSTER_ERROR: text }, signal).catch((hookError: unknown) => {
       log.warn({ code: 'HOOK_FAILED', source, err: hookError }, 'the hook for failures failed');

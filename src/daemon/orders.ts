@@ -7,6 +7,7 @@ import { ClusterError } from '../core/fault.js';
 import { type SourceId, splitSourceId } from '../core/ids.js';
 import {
   askBackup,
+  type BackupOrder,
   type BackupReply,
   backupRefused,
   serveBackup,
@@ -16,56 +17,62 @@ import {
 import type { Net } from '../net/net.js';
 import type { Origin } from './origin.js';
 import type { Roster } from './roster.js';
+import { SomethingMissing } from './something-missing.js';
+import type { SourceNames } from './source-names.js';
+
+/** What the person who asks accepts. */
+export type Accepted = Pick<BackupOrder, 'acceptChanges' | 'acceptMissing'>;
 
 export class Orders {
   readonly #net: Net;
   readonly #origin: Origin;
   readonly #roster: Roster;
+  readonly #names: Pick<SourceNames, 'nameOf'>;
   readonly #log: Logger;
 
   constructor({
     net,
     origin,
     roster,
+    names,
     log,
   }: {
     readonly net: Net;
     readonly origin: Origin;
     readonly roster: Roster;
+    readonly names: Pick<SourceNames, 'nameOf'>;
     readonly log: Logger;
   }) {
     this.#net = net;
     this.#origin = origin;
     this.#roster = roster;
+    this.#names = names;
     this.#log = log;
   }
 
   async serve(): Promise<void> {
-    await serveBackup(this.#net, async ({ source, acceptChanges }, from): Promise<BackupReply> => {
+    await serveBackup(this.#net, async ({ source, ...accepted }, from): Promise<BackupReply> => {
       if (!this.#roster.isTrusted(from)) return { kind: 'refused', because: 'failed' };
       if (this.#origin.ownSource(source) === undefined) return { kind: 'refused', because: 'unknown-source' };
       try {
-        return { kind: 'taken', taken: await this.#take(source, acceptChanges) };
+        return { kind: 'taken', taken: await this.#take(source, accepted) };
       } catch (error) {
         // The asker gets only a code; the reason is in the log of the host that can do something about it.
         this.#log.warn(
           { code: 'BACKUP_FAILED', source, err: error },
           'a snapshot that a member asked for was not taken',
         );
+        if (error instanceof SomethingMissing) return { kind: 'something-missing', missing: error.missing };
         const missing = error instanceof ClusterError && error.code === 'SOURCE_MISSING';
         return { kind: 'refused', because: missing ? 'source-missing' : 'failed' };
       }
     });
   }
 
-  /** @throws ClusterError SOURCE_MISSING, SOURCE_UNKNOWN, ORIGIN_REVOKED, BACKUP_FAILED, PEER_UNREACHABLE */
-  async backup(
-    source: SourceId,
-    { acceptChanges }: { readonly acceptChanges: boolean },
-    signal: AbortSignal,
-  ): Promise<TakenSnapshot> {
+  /** @throws ClusterError SOURCE_MISSING, SomethingMissing, SOURCE_UNKNOWN, ORIGIN_REVOKED, BACKUP_FAILED, PEER_UNREACHABLE */
+  async backup(source: SourceId, accepted: Accepted, signal: AbortSignal): Promise<TakenSnapshot> {
     const { origin, source: name } = splitSourceId(source);
-    if (origin === this.#roster.self) return this.#take(source, acceptChanges);
+    if (origin === this.#roster.self) return this.#take(source, accepted);
     const peer = this.#roster.peerOf(origin);
     const host = this.#roster.nameOf(origin);
     if (this.#roster.member(origin)?.state === 'revoked') {
@@ -82,13 +89,14 @@ export class Orders {
         { blame: 'passing' },
       );
     }
-    const reply = await askBackup(this.#net, peer, { source, acceptChanges }, { signal });
+    const reply = await askBackup(this.#net, peer, { source, ...accepted }, { signal });
+    if (reply.kind === 'something-missing') throw new SomethingMissing(this.#names.nameOf(source), reply.missing);
     if (reply.kind === 'refused') throw backupRefused(reply.because, name, host);
     return reply.taken;
   }
 
-  async #take(source: SourceId, acceptChanges: boolean): Promise<TakenSnapshot> {
-    const taken = await this.#origin.backup(source, { acceptChanges });
+  async #take(source: SourceId, accepted: Accepted): Promise<TakenSnapshot> {
+    const taken = await this.#origin.backup(source, accepted);
     return {
       snapshot: taken.snapshot,
       timeMs: taken.timeMs,
@@ -100,6 +108,7 @@ export class Orders {
       unread: taken.unread.slice(0, UNREAD_MAX).map(({ path, because }) => ({ path, because })),
       unentered: taken.unentered,
       braked: taken.braked,
+      letGo: taken.letGo,
     };
   }
 }

@@ -90,7 +90,7 @@ export async function makeParts(host: Host, teardown: Teardown): Promise<Parts> 
     nowMs: () => clock.nowMs(),
   });
   const copies = makeCopies({ ...host, short, stores, finder, origin, timing }, teardown);
-  const orders = new Orders({ ...host, origin });
+  const orders = new Orders({ ...host, origin, names });
   const { trees, sweeper, scrubs } = makeUpkeep(
     { ...host, known, stores, origin, protections, short, copies },
     teardown,

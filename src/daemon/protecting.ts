@@ -45,9 +45,12 @@ export class Protecting {
     this.#options = options;
   }
 
-  async backup({ source, acceptChanges }: BackupRequest, signal: AbortSignal): Promise<SnapshotTaken> {
+  async backup(
+    { source, acceptChanges, acceptMissing = false }: BackupRequest,
+    signal: AbortSignal,
+  ): Promise<SnapshotTaken> {
     const id = this.#options.names.named(source);
-    const taken = await this.#options.orders.backup(id, { acceptChanges }, signal);
+    const taken = await this.#options.orders.backup(id, { acceptChanges, acceptMissing }, signal);
     const listed = {
       id: taken.snapshot,
       timeMs: taken.timeMs,
@@ -70,6 +73,7 @@ export class Protecting {
       unread: taken.unread.slice(0, UNREAD_TOLD_MAX),
       unentered: taken.unentered,
       braked: taken.braked,
+      letGo: taken.letGo,
     };
   }
 

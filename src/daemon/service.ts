@@ -16,6 +16,7 @@
  */
 
 import type { LiveDifference } from '../catalog/live-diff.js';
+import type { Missing } from '../catalog/merge-scan.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import type { KeepCounts, KeepReason } from '../catalog/retention.js';
 import type { Timing } from '../core/cluster-config.js';
@@ -457,8 +458,10 @@ export interface Invited {
 
 export interface BackupRequest {
   readonly source: string;
-  /** Accept what the brakes held back: the source was meant to shrink that much. */
+  /** Accept what the brakes held back: the source was meant to shrink that much. Refused while something is missing. */
   readonly acceptChanges: boolean;
+  /** With `acceptChanges`: let go of what is missing, too. Default: false. */
+  readonly acceptMissing?: boolean;
 }
 
 export interface SnapshotName {
@@ -504,6 +507,8 @@ export interface SnapshotTaken extends SnapshotReport {
    * person has looked.
    */
   readonly braked: boolean;
+  /** What was missing and was let go of: how much, and at most 20 of it. */
+  readonly letGo: Missing;
 }
 
 export interface ForgetRequest {

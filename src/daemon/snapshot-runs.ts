@@ -12,7 +12,7 @@ import { beforeRecuts } from '../catalog/recut.js';
 import type { ScanCache } from '../catalog/scan-cache.js';
 import { isPartial, type Snapshot } from '../catalog/snapshot.js';
 import type { SourceHistory } from '../catalog/source-history.js';
-import { type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
+import { type MissingHandling, type SnapshotVerdict, takeSnapshot } from '../catalog/take-snapshot.js';
 import { DAY_MS } from '../core/day.js';
 import { ClusterError } from '../core/fault.js';
 import { HOLD_DAYS_FIRST, HOLD_DAYS_OTHER, SEEN_MAX } from '../core/hold.js';
@@ -28,6 +28,7 @@ import type { MassChanges } from './mass-changes.js';
 import type { OwnHeads } from './own-heads.js';
 import { tellPartial } from './partial.js';
 import { fromFuture } from './retention.js';
+import { SomethingMissing } from './something-missing.js';
 import type { SourceNames } from './source-names.js';
 import { refusalText, unlessHanging } from './source-reading.js';
 import type { SourceWatch } from './source-watch.js';
@@ -44,6 +45,8 @@ export type Taken = Scanned & {
 
 export interface RunOptions {
   readonly acceptChanges: boolean;
+  /** With `acceptChanges`: let go of what is missing. Without it, nothing is accepted while anything is. Default: false. */
+  readonly acceptMissing?: boolean;
   /** The snapshot replaces listed snapshots from the future. */
   readonly unlistFuture?: boolean;
   /** The source's watch when the run was asked for. */
@@ -122,14 +125,18 @@ export class SnapshotRuns {
     this.#mustFitHolds(own);
   }
 
-  /** Runs after `ready`. @throws ClusterError SOURCE_MISSING, HEAD_DAMAGED, …; then no snapshot was listed */
-  async run(own: RunSource, { acceptChanges, unlistFuture = false, watch }: RunOptions): Promise<Taken> {
+  /**
+   * Runs after `ready`.
+   * @throws ClusterError SOURCE_MISSING, SomethingMissing, HEAD_DAMAGED, …; then no snapshot was listed
+   */
+  async run(own: RunSource, options: RunOptions): Promise<Taken> {
+    const { acceptChanges, acceptMissing = false, unlistFuture = false, watch } = options;
     const { heads } = this.#options;
     const { source } = own;
     await heads.bringIntoForce(source);
     await watch?.scanBegins();
     const begun = this.#begin(own, unlistFuture);
-    const scanned = await this.#scan(own, begun, acceptChanges);
+    const scanned = await this.#scan(own, begun, acceptMissing ? 'let-go' : acceptChanges ? 'refuse' : 'keep');
     this.#tellScanned(own, begun, scanned);
     const braked = await this.#look(source, begun, { scanned, acceptChanges });
     await this.#list(source, begun, scanned);
@@ -190,8 +197,8 @@ export class SnapshotRuns {
     return { setting, listed, leaving, wallMs, timeMs: Math.max(wallMs, (lastStaying?.timeMs ?? 0) + 1) };
   }
 
-  /** @throws ClusterError SOURCE_MISSING */
-  async #scan(own: RunSource, { setting, listed, wallMs, timeMs }: Begun, acceptChanges: boolean): Promise<Scanned> {
+  /** @throws ClusterError SOURCE_MISSING, SomethingMissing */
+  async #scan(own: RunSource, { setting, listed, wallMs, timeMs }: Begun, handling: MissingHandling): Promise<Scanned> {
     const { objects, cache, beginScan, forbidden, signer, scratchFolder, alarms, signal } = this.#options;
     const { source } = own;
     const scanEnds = beginScan(source);
@@ -207,12 +214,15 @@ export class SnapshotRuns {
       nowMs: timeMs,
       holdDays: setting.holdDays ?? holdDaysOf(wallMs, listed),
       signer,
-      acceptChanges,
+      missing: handling,
       scratchFolder,
       signal,
     }).finally(scanEnds);
     const verdict = await unlessHanging(setting, taking);
     if (verdict.kind === 'taken') return verdict;
+    const { missing } = verdict;
+    if (handling === 'refuse' && missing !== undefined)
+      throw new SomethingMissing(this.#options.names.nameOf(source), missing);
     const why = refusalText(verdict, setting.path);
     own.missing = why;
     const kept = listed.length > 0 ? 'its earlier snapshots are kept' : 'it has no snapshot yet';

@@ -2,7 +2,7 @@
  * Backup protocol: a member tells the origin of a source to take a snapshot of it now, so that `backup` works on any
  * host. See protocols/backup/backup.md.
  */
-import { Order, Reply } from '../../protocols/backup/backup.js';
+import { type Missing, Order, Reply, type Unread } from '../../protocols/backup/backup.js';
 import { ClusterError } from '../core/fault.js';
 import {
   bytesOf,
@@ -22,17 +22,34 @@ import { limited } from './wire-codec.js';
 const BACKUP_PROTOCOL = '/scatterhoard/backup/1';
 /** How many paths of unreadable files are reported. */
 export const UNREAD_MAX = 20;
-/** … and how many of mount points that were not entered. */
+/** … how many of mount points that were not entered, and how many of what is missing. */
 export const UNENTERED_MAX = 20;
+export const MISSING_MAX = 20;
 const PATH_BYTES_MAX = 4096;
 const BECAUSE_CHARACTERS_MAX = 32;
 const ORDER_BYTES_MAX = 1024;
-/** 40 paths of 4 KiB, and the rest of the reply. */
+/** 60 paths of 4 KiB, and the rest of the reply. */
 const REPLY_BYTES_MAX = 256 * 1024;
 /** In ms. The first snapshot of some terabytes takes hours, during which nothing is sent. */
 const RUN_MS_MAX = 6 * 3_600_000;
 
-const LIMITED_REPLY = limited(Reply, { taken: { unread: UNREAD_MAX, unenteredPaths: UNENTERED_MAX } });
+const LIMITED_REPLY = limited(Reply, {
+  taken: { unread: UNREAD_MAX, unenteredPaths: UNENTERED_MAX, letGo: { parts: MISSING_MAX } },
+  missing: { parts: MISSING_MAX },
+});
+
+/** A path, and a word for what is the matter with it. */
+export interface PathProblem {
+  readonly path: Buffer;
+  readonly because: string;
+}
+
+/** What a source lacks because it is away, not because it was deleted. */
+export interface MissingParts {
+  readonly count: number;
+  /** At most 20. */
+  readonly parts: readonly PathProblem[];
+}
 
 /** What an origin reports about a snapshot that it has just taken. */
 export interface TakenSnapshot {
@@ -45,23 +62,30 @@ export interface TakenSnapshot {
   /** Nothing differs from the snapshot before. */
   readonly unchanged: boolean;
   /** At most 20. */
-  readonly unread: readonly { readonly path: Buffer; readonly because: string }[];
+  readonly unread: readonly PathProblem[];
   /** Mount points that were not entered; of their paths at most 20. */
   readonly unentered: { readonly count: number; readonly paths: readonly Buffer[] };
   /** So much was lost or changed that this snapshot has put on the source's brake. */
   readonly braked: boolean;
+  /** What was missing and was let go of. */
+  readonly letGo: MissingParts;
 }
 
 export type BackupRefusal = 'failed' | 'unknown-source' | 'source-missing';
+/** The word for a refusal that says what is missing has the place behind them. */
 const REFUSALS: readonly BackupRefusal[] = ['failed', 'unknown-source', 'source-missing'];
 
 export type BackupReply =
   | { readonly kind: 'taken'; readonly taken: TakenSnapshot }
-  | { readonly kind: 'refused'; readonly because: BackupRefusal };
+  | { readonly kind: 'refused'; readonly because: BackupRefusal }
+  /** Changes were to be accepted while something is missing. */
+  | { readonly kind: 'something-missing'; readonly missing: MissingParts };
 
 export interface BackupOrder {
   readonly source: SourceId;
   readonly acceptChanges: boolean;
+  /** Only with `acceptChanges`. */
+  readonly acceptMissing: boolean;
 }
 
 export async function serveBackup(
@@ -76,7 +100,9 @@ export async function serveBackup(
       stallMs: REQUEST_STALL_MS,
     });
     const source = reading('backup order', () => parseSourceId(wire.source));
-    const reply = await takeSnapshot({ source, acceptChanges: wire.acceptChanges }, from);
+    const { acceptChanges, acceptMissing } = wire;
+    const order = { source, acceptChanges, acceptMissing: acceptChanges && acceptMissing };
+    const reply = await takeSnapshot(order, from);
     await writeMessage(stream, Reply, toReply(reply), { signal });
   });
 }
@@ -107,24 +133,44 @@ export async function askBackup(
 
 function toReply(reply: BackupReply): Reply {
   if (reply.kind === 'refused') return { refused: REFUSALS.indexOf(reply.because) };
+  if (reply.kind === 'something-missing') return { refused: REFUSALS.length, missing: toMissing(reply.missing) };
   const { taken } = reply;
-  const unread = taken.unread
-    .slice(0, UNREAD_MAX)
-    .map(({ path, because }) => ({ path, because: because.slice(0, BECAUSE_CHARACTERS_MAX) }));
+  const unread = taken.unread.slice(0, UNREAD_MAX).map(toProblem);
   const { count, paths } = taken.unentered;
   const unentered = { unentered: count, unenteredPaths: paths.slice(0, UNENTERED_MAX) };
-  return { taken: { ...taken, snapshot: bytesOf(taken.snapshot), unread, ...unentered } };
+  return {
+    taken: { ...taken, snapshot: bytesOf(taken.snapshot), unread, ...unentered, letGo: toMissing(taken.letGo) },
+  };
 }
 
-function replyFrom({ taken, refused }: Reply): BackupReply {
+const toProblem = ({ path, because }: PathProblem): PathProblem => ({
+  path,
+  because: because.slice(0, BECAUSE_CHARACTERS_MAX),
+});
+
+const toMissing = ({ count, parts }: MissingParts): Missing => ({
+  count,
+  parts: parts.slice(0, MISSING_MAX).map(toProblem),
+});
+
+function problemFrom({ path, because }: Unread): PathProblem {
+  if (path.length > PATH_BYTES_MAX || because.length > BECAUSE_CHARACTERS_MAX) throw new RangeError('an unread path');
+  return { path: Buffer.from(path), because };
+}
+
+/** An origin from before this field does not send it. */
+const missingFrom = ({ count, parts }: Missing = { count: 0, parts: [] }): MissingParts => ({
+  count: countFrom(count),
+  parts: parts.map(problemFrom),
+});
+
+function replyFrom({ taken, refused, missing }: Reply): BackupReply {
   if (taken === undefined) {
     if (refused === undefined) throw malformed('backup reply: neither taken nor refused');
+    if (refused === REFUSALS.length) return { kind: 'something-missing', missing: missingFrom(missing) };
     return { kind: 'refused', because: REFUSALS[refused] ?? 'failed' };
   }
-  const unread = taken.unread.map(({ path, because }) => {
-    if (path.length > PATH_BYTES_MAX || because.length > BECAUSE_CHARACTERS_MAX) throw new RangeError('an unread path');
-    return { path: Buffer.from(path), because };
-  });
+  const unread = taken.unread.map(problemFrom);
   if (taken.unenteredPaths.some(path => path.length > PATH_BYTES_MAX))
     throw new RangeError('mount points that were not entered');
   return {
@@ -143,6 +189,7 @@ function replyFrom({ taken, refused }: Reply): BackupReply {
         paths: taken.unenteredPaths.map(path => Buffer.from(path)),
       },
       braked: taken.braked,
+      letGo: missingFrom(taken.letGo),
     },
   };
 }

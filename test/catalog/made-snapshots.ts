@@ -63,7 +63,7 @@ export async function snapshotOf(
     scratchFolder: tmpdir(),
     signal: undefined,
   });
-  const merge = new ScanMerge({ previous: before, acceptChanges: false, isLeftOut: () => false });
+  const merge = new ScanMerge({ previous: before, acceptMissing: false, isLeftOut: () => false });
   const items = sorted.map(entry => ({ kind: 'entry', entry, mark: cutMarkOf(entry), hidden: false }) as const);
   for await (const merged of merge.merge(items)) await builder.add(merged);
   const { pages } = await builder.end();

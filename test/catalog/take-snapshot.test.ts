@@ -280,7 +280,7 @@ test('a source that is absent, a file, or empty when it was not, is refused and 
   unlinkSync(source.root);
   renameSync(`${source.root}-away`, source.root);
   t.is(source.last, before);
-  const accepted = await source.take({ acceptChanges: true });
+  const accepted = await source.take({ missing: 'let-go' });
   t.is(accepted.files, 0);
   t.deepEqual(await source.paths(), []);
   // Empty and it was so before: nothing to brake.
@@ -396,6 +396,51 @@ test('what was unmounted during the scan, before it was entered, is not taken fo
   t.deepEqual(mounts, [false]);
 });
 
+test('what is missing can be a reason to take none, and what is let go of is told', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'disk/1': '1', 'disk/inner/2': '2', 'other/3': '3', z: 'z' });
+  const mountPointsAt = (...names: readonly string[]): string =>
+    mountTable(source, ...names.map(name => source.path(name)));
+  const listed = { mountTable: mountPointsAt('disk', 'disk/inner', 'other') };
+  await source.take(listed);
+  const { last } = source;
+  const before = await source.paths();
+  mountPointsAt('disk/inner');
+  rmSync(source.path('other'), { recursive: true });
+  unlinkSync(source.path('disk', '1'));
+  const away = [
+    { path: Buffer.from('disk'), because: 'NOT_MOUNTED' },
+    { path: Buffer.from('other'), because: 'NOT_MOUNTED' },
+  ];
+  t.like(await takeSnapshot(source.order({ ...listed, missing: 'refuse' })), {
+    kind: 'refused',
+    because: 'mounts-away',
+    missing: { count: 2, parts: away },
+  });
+  t.deepEqual((await source.take(listed)).letGo, { count: 0, parts: [] });
+  t.deepEqual(await source.paths(), before);
+  source.last = last;
+  t.deepEqual((await source.take({ ...listed, missing: 'let-go' })).letGo, { count: 2, parts: away });
+  t.deepEqual(await source.paths(), ['disk', 'disk/inner', 'disk/inner/2', 'z']);
+  t.is((await source.take({ ...listed, missing: 'refuse' })).stale, 0);
+
+  rmSync(source.root, { recursive: true });
+  mkdirSync(source.root);
+  mountPointsAt();
+  // What is carried over does not make it less empty.
+  const all = [
+    { path: Buffer.alloc(0), because: 'EMPTY' },
+    { path: Buffer.from('disk/inner'), because: 'NOT_MOUNTED' },
+  ];
+  for (const missing of ['keep', 'refuse'] as const)
+    t.like(await takeSnapshot(source.order({ ...listed, missing })), {
+      because: 'empty-source',
+      missing: { count: 2, parts: all },
+    });
+  t.deepEqual((await source.take({ ...listed, missing: 'let-go' })).letGo, { count: 2, parts: all });
+  t.deepEqual(await source.paths(), []);
+});
+
 test('another disk in the place of the last one is told by its file system, if most of its names are gone', async t => {
   const why = whyNoSmallDisk();
   if (why !== undefined) return skip(t, why);
@@ -420,14 +465,14 @@ test('another disk in the place of the last one is told by its file system, if m
 });
 
 test('another device is told by a lost mount, or by its number together with lost names', t => {
-  const tally = { entries: 100, topBefore: 10, topKept: 10, rootUnmounted: false };
+  const tally = { met: 100, topBefore: 10, topKept: 10, rootUnmounted: false };
   t.is(decideBrake({ tally, sameDevice: true }), undefined);
   t.is(decideBrake({ tally, sameDevice: false }), undefined);
   t.is(decideBrake({ tally: { ...tally, topKept: 5 }, sameDevice: false }), undefined);
   t.is(decideBrake({ tally: { ...tally, topKept: 4 }, sameDevice: false })?.because, 'other-device');
   t.is(decideBrake({ tally: { ...tally, topKept: 4 }, sameDevice: true }), undefined);
   t.is(decideBrake({ tally: { ...tally, rootUnmounted: true }, sameDevice: true })?.because, 'other-device');
-  t.is(decideBrake({ tally: { ...tally, entries: 1, topKept: 0 }, sameDevice: true })?.because, 'empty-source');
+  t.is(decideBrake({ tally: { ...tally, met: 1, topKept: 0 }, sameDevice: true })?.because, 'empty-source');
 });
 
 test('an aborted scan ends with the signal’s reason and the cache can be used on', async t => {
@@ -527,7 +572,7 @@ test('while what was carried over lies where the last snapshot cannot be read, t
   t.deepEqual(await source.paths(), ['a', ...away]);
 
   source.objects.lose(record);
-  t.is((await source.take({ acceptChanges: true })).missed, 1);
+  t.is((await source.take({ missing: 'let-go' })).missed, 1);
   t.deepEqual(await source.paths(), ['a']);
 });
 

@@ -99,9 +99,9 @@ async function merged(
   before: readonly Entry[],
   scan: readonly ScanItem[],
   {
-    acceptChanges = false,
+    acceptMissing = false,
     isLeftOut = () => false,
-  }: { readonly acceptChanges?: boolean; readonly isLeftOut?: (folder: Buffer) => boolean } = {},
+  }: { readonly acceptMissing?: boolean; readonly isLeftOut?: (folder: Buffer) => boolean } = {},
 ): Promise<{
   readonly paths: string[];
   readonly stale: string[];
@@ -115,7 +115,7 @@ async function merged(
       yield entries.map(entry => ({ entry, parcel: of.ref.id, of }));
     }
   }
-  const merge = new ScanMerge({ previous: { stretchesFrom: stretches }, acceptChanges, isLeftOut });
+  const merge = new ScanMerge({ previous: { stretchesFrom: stretches }, acceptMissing, isLeftOut });
   const entries: Entry[] = [];
   const take = (some: readonly Merged[]): unknown =>
     entries.push(...some.flatMap(one => ('entry' in one ? [one.entry] : [])));
@@ -146,7 +146,7 @@ test('below what was a mount point and is one no longer, everything is carried o
   const twice = await merged(once.entries, scan);
   t.deepEqual(twice.entries, once.entries);
   t.is(twice.merge.tally.stale, 4);
-  const accepted = await merged(twice.entries, scan, { acceptChanges: true });
+  const accepted = await merged(twice.entries, scan, { acceptMissing: true });
   t.deepEqual(accepted.paths, ['', 'a', 'disk', 'disk/left-behind', 'z']);
   t.deepEqual(accepted.stale, []);
   // Mounted again: read as ever.
@@ -168,7 +168,7 @@ test('a mount point is missing still when a re-cut has taken out all that was on
     const once = await merged([root, carried, file('z')], scan);
     t.deepEqual(once.stale, ['disk']);
     t.is(once.merge.tally.unread[0]?.because, 'NOT_MOUNTED');
-    t.deepEqual((await merged(once.entries, scan, { acceptChanges: true })).stale, []);
+    t.deepEqual((await merged(once.entries, scan, { acceptMissing: true })).stale, []);
   }
   const back = await merged(
     [root, carried, file('z')],
@@ -234,7 +234,7 @@ test('what went together with the folder that it was mounted on is carried over 
     t.like(once.merge.tally, { stale: 4, filesGone: 0, topBefore: 2 + after.length, topKept: 2 + after.length });
     t.like(once.merge.tally.unread[0], { because: 'NOT_MOUNTED', carried: 4 });
     t.deepEqual((await merged(once.entries, scan)).entries, once.entries);
-    t.deepEqual((await merged(once.entries, scan, { acceptChanges: true })).paths, ['', 'a', ...after]);
+    t.deepEqual((await merged(once.entries, scan, { acceptMissing: true })).paths, ['', 'a', ...after]);
   }
 });
 

@@ -1,6 +1,7 @@
 import test from 'ava';
 import type { ObjectId } from '../../src/core/ids.js';
 import type { Service, SnapshotTaken } from '../../src/daemon/service.js';
+import { SomethingMissing } from '../../src/daemon/something-missing.js';
 import { cluster, each, eachThenSilence, recordsOf, serve, snapshotOf } from './cli-fixture.js';
 
 const taken = (changes: Partial<SnapshotTaken> = {}): SnapshotTaken => ({
@@ -11,6 +12,7 @@ const taken = (changes: Partial<SnapshotTaken> = {}): SnapshotTaken => ({
   unread: [],
   unentered: { count: 0, paths: [] },
   braked: false,
+  letGo: { count: 0, parts: [] },
   ...changes,
 });
 
@@ -203,11 +205,49 @@ test('backup prints the snapshot', async t => {
   const { code, out } = await cluster(['--state', stateDir, 'backup', 'photos', '--accept-changes', '--json']);
   t.is(code, 0);
   t.like(recordsOf(out), [{ message_type: 'snapshot', source: 'photos', partial: false }]);
-  t.deepEqual(asked, [{ source: 'photos', acceptChanges: true }]);
+  t.deepEqual(asked, [{ source: 'photos', acceptChanges: true, acceptMissing: false }]);
   t.is(
     (await cluster(['--state', stateDir, 'backup', 'photos'])).out,
     'snapshot abababab of photos: 3 files, 4.1 kB\n',
   );
+});
+
+test('backup lets go of what is missing only with --yes beside --accept-changes, and says what that was', async t => {
+  const asked: unknown[] = [];
+  const parts = [
+    { path: Buffer.from('usb'), because: 'NOT_MOUNTED' },
+    { path: Buffer.alloc(0), because: 'EMPTY' },
+  ];
+  const stateDir = await serve(t, {
+    backup: async request => {
+      asked.push(request);
+      if (request.acceptMissing !== true) throw new SomethingMissing('photos', { count: 2, parts });
+      return taken({ letGo: { count: 9, parts } });
+    },
+  });
+  const backup = (...words: readonly string[]) => cluster(['--state', stateDir, 'backup', 'photos', ...words]);
+  const alone = await backup('--yes');
+  t.is(alone.code, 2);
+  t.regex(alone.err, /--accept-changes/);
+  t.deepEqual(asked, []);
+
+  const refused = await backup('--accept-changes');
+  t.is(refused.code, 2);
+  t.regex(
+    refused.err.replaceAll(/\s+/g, ' '),
+    /nothing was accepted.*usb \(what was mounted there is away\), the source's folder \(it is empty, and was not\)\. .*'cluster backup photos --accept-changes --yes'/,
+  );
+
+  const { code, err } = await backup('--accept-changes', '--yes');
+  t.is(code, 0);
+  t.regex(err, /^let go of: usb \(what was mounted there is away\)\nlet go of: the source's folder \(it is empty/m);
+  t.regex(err, /^… and of 7 more$/m);
+  const json = await backup('--accept-changes', '--yes', '--json');
+  t.like(recordsOf(json.out), [
+    { message_type: 'snapshot', let_go: 9 },
+    { message_type: 'problem', kind: 'let-go', path: 'usb', because: 'NOT_MOUNTED' },
+    { message_type: 'problem', kind: 'let-go', path: '', because: 'EMPTY' },
+  ]);
 });
 
 test('drill exits 22 when no file could be tried because its name was unavailable, and says how many bytes that was', async t => {

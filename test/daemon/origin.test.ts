@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import { readFileSync, renameSync } from 'node:fs';
+import { readFileSync, renameSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
@@ -364,6 +364,30 @@ async function aFullList(t: ExecutionContext, { keep }: { readonly keep: 'all' |
   const codes = () => alarms.list().map(({ code }) => code);
   return { ...made, source, brakes, alarms, hooksRun, list: list.map(({ id }) => id), pull, backup, listed, codes };
 }
+
+test('changes are accepted only with all that is missing, by name, or while nothing is', async t => {
+  const source = new ScratchSource(t);
+  source.write({ 'file.txt': 'one' });
+  const accepted: number[] = [];
+  const brakes = {
+    configure: () => undefined,
+    on: () => undefined,
+    sinceMs: () => undefined,
+    release: async (_: unknown, timeMs: number) => void accepted.push(timeMs),
+  };
+  const { origin, list, configure, alarms, newest } = await anOrigin(t, source, { brakes } as never);
+  await source.take();
+  await list();
+  configure();
+  unlinkSync(source.path('file.txt'));
+  const message =
+    /imac\/photos was not backed up and nothing was accepted.* the source's folder \(it is empty, and was not\).*'cluster backup imac\/photos --accept-changes --yes' lets go of it/;
+  await t.throwsAsync(origin.backup(aSource, { acceptChanges: true }), { code: 'NEEDS_YES', message });
+  t.deepEqual([newest(), accepted], [source.last, []]);
+  t.deepEqual(alarms.list(), []);
+  const { letGo, files } = await origin.backup(aSource, { acceptChanges: true, acceptMissing: true });
+  t.deepEqual([letGo.count, files, accepted.length], [1, 0, 1]);
+});
 
 test('where the list is full the rules make room before the run, and under the brake only of what was taken since', async t => {
   const { backup, listed, list, pull, codes } = await aFullList(t, { keep: 'last 3' });
