@@ -60,6 +60,7 @@ const ALARMS: readonly AlarmCode[] = [
   'HEAD_FORKED',
   'HEAD_FULL',
   'HOLDS_FULL',
+  'MASS_CHANGE',
   'NEVER_DUE',
   'RETENTION_FAILED',
   'SELF_TEST_FAILED',
@@ -130,8 +131,7 @@ export class Origin {
       if (wanted.has(source)) continue;
       this.#end(own);
       this.#own.delete(source);
-      for (const code of ALARMS) this.#options.alarms.clear(code, source);
-      clearHookAlarms(this.#options.alarms, source);
+      this.#clearAlarms(source);
     }
     const { brakes, forgotten, catalog } = this.#options;
     brakes.configure(new Set(wanted.keys()), {
@@ -180,7 +180,7 @@ export class Origin {
     const watch = this.#own.get(source)?.watch;
     watch?.runComes();
     const run = () => this.#runWithHooks(source, { ...options, watch });
-    const taken = await this.#turns.take(source, () => (watch === undefined ? run() : watch.run(run)));
+    const taken = await this.#take(source, () => (watch === undefined ? run() : watch.run(run)));
     this.#own.get(source)?.copied.begin();
     this.#retain(source);
     return taken;
@@ -216,7 +216,7 @@ export class Origin {
         throw new ClusterError('SOURCE_MISSING', text, { blame: 'operator' });
       }
     };
-    return this.#turns.take(source, () => {
+    return this.#take(source, () => {
       const { setting } = this.#ownOf(source);
       const scanEnds = this.#options.beginScan(source);
       return unlessHanging(setting, compareNow().finally(scanEnds));
@@ -234,7 +234,7 @@ export class Origin {
    * @throws ClusterError RETENTION_STOPPED, HEAD_DAMAGED, HISTORY_LOST; then nothing was changed
    */
   forget(source: SourceId, keep: KeepCounts | undefined, signal: AbortSignal): Promise<Retention> {
-    return this.#turns.take(source, async () => {
+    return this.#take(source, async () => {
       const { setting } = this.#ownOf(source);
       await this.#heads.knowAll();
       await this.#heads.bringIntoForce(source);
@@ -279,7 +279,7 @@ export class Origin {
   async cutOutTorn(source: SourceId): Promise<void> {
     const own = this.#own.get(source);
     if (own === undefined) return;
-    await this.#turns.take(source, () => own.torn.cutOut({ source, path: own.setting.path }));
+    await this.#take(source, () => own.torn.cutOut({ source, path: own.setting.path }));
   }
 
   /**
@@ -288,7 +288,7 @@ export class Origin {
    */
   noteCopied(source: SourceId): Promise<boolean> {
     const { catalog, onceCopied, signal } = this.#options;
-    return this.#turns.take(source, () =>
+    return this.#take(source, () =>
       onceCopied.look(source, this.#heads.wanted(source), { areAll: catalog.isKnownInFull(source), signal }),
     );
   }
@@ -318,16 +318,14 @@ export class Origin {
   /** At the start: alarms are kept in memory alone. */
   #tellPartialLater(source: SourceId): void {
     if (this.#heads.listed(source).at(-1)?.complete !== false) return;
-    this.#turns
-      .take(source, async () => {
-        // It may have left the policy meanwhile, and then has no alarms.
-        const own = this.#own.get(source);
-        if (own !== undefined) await this.#runs.tellPartial(own);
-      })
-      .catch((error: unknown) => {
-        const text = 'what the newest snapshot lacks could not be looked up; the next run tells of it';
-        this.#options.log.warn({ code: 'PARTIAL_UNTOLD', source, err: error }, text);
-      });
+    this.#take(source, async () => {
+      // It may have left the policy meanwhile, and then has no alarms.
+      const own = this.#own.get(source);
+      if (own !== undefined) await this.#runs.tellPartial(own);
+    }).catch((error: unknown) => {
+      const text = 'what the newest snapshot lacks could not be looked up; the next run tells of it';
+      this.#options.log.warn({ code: 'PARTIAL_UNTOLD', source, err: error }, text);
+    });
   }
 
   #end({ due, torn, copied, watch }: Own): void {
@@ -372,7 +370,7 @@ export class Origin {
   /** Queued behind the run that asks for it. */
   #retain(source: SourceId): void {
     const settingNow = () => this.#own.get(source)?.setting;
-    const unlisted = this.#turns.take(source, async () => {
+    const unlisted = this.#take(source, async () => {
       const setting = settingNow();
       if (setting !== undefined) await this.#unlisting.byPolicy(source, setting);
     });
@@ -380,6 +378,21 @@ export class Origin {
       () => this.#unlisting.told(source, settingNow(), undefined),
       (error: unknown) => this.#unlisting.told(source, settingNow(), { error }),
     );
+  }
+
+  /** In the source's turn. If the source has left the policy meanwhile, the alarms that were raised since then end. */
+  async #take<T>(source: SourceId, work: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#turns.take(source, work);
+    } finally {
+      if (!this.#own.has(source)) this.#clearAlarms(source);
+    }
+  }
+
+  #clearAlarms(source: SourceId): void {
+    const { alarms } = this.#options;
+    for (const code of ALARMS) alarms.clear(code, source);
+    clearHookAlarms(alarms, source);
   }
 
   #ownOf(source: SourceId): Own {

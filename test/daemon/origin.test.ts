@@ -24,7 +24,7 @@ async function aFirstRun(t: ExecutionContext) {
   const held = new EventEmitter();
   const heldUp = once(held, 'go on');
   let hasBegun = false;
-  const { origin, catalog, configure } = await anOrigin(t, source, {
+  const { origin, catalog, configure, alarms } = await anOrigin(t, source, {
     askEverybody: async () => {
       hasBegun = true;
       await heldUp;
@@ -34,7 +34,15 @@ async function aFirstRun(t: ExecutionContext) {
   configure();
   await until('the run that is due', () => hasBegun);
   const listed = () => catalog.get(aSource)?.head.snapshots.length ?? 0;
-  return { origin, configure, listed, goOn: () => held.emit('go on') };
+  return {
+    source,
+    origin,
+    configure,
+    alarms,
+    listed,
+    goOn: () => held.emit('go on'),
+    fail: () => held.emit('error', new Error('it broke')),
+  };
 }
 
 /** Timers of no delay fire in the order in which they are set. */
@@ -95,6 +103,26 @@ test('an origin that is stopped waits for the run of a source that the policy ha
   await dueTimers();
   goOn();
   t.is(await stopped, 1);
+});
+
+test('a source that leaves the policy while a run of it fails has no alarm afterwards', async t => {
+  for (const alarm of ['SOURCE_MISSING', 'BACKUP_FAILED']) {
+    for (const leaves of [false, true]) {
+      const { source, origin, alarms, goOn, fail } = await aFirstRun(t);
+      if (leaves) origin.configure([]);
+      if (alarm === 'BACKUP_FAILED') fail();
+      else {
+        renameSync(source.root, `${source.root}.away`);
+        goOn();
+      }
+      await until('the run has ended', () => !origin.isBusy);
+      await dueTimers();
+      t.deepEqual(
+        alarms.list().map(({ code }) => code),
+        leaves ? [] : [alarm],
+      );
+    }
+  }
 });
 
 test('of runs that are asked for at once one is under way, and each makes its snapshot', async t => {
