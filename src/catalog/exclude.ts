@@ -1,11 +1,13 @@
 /**
- * Exclude: which paths of a source its policy leaves out. Patterns are those of .gitignore, from the source's folder on.
+ * Exclude: which paths of a source its policy leaves out, and what a restore into it makes only for as long as it runs.
+ * Patterns are those of .gitignore, from the source's folder on.
  *
  * Paths are bytes and the matcher works on text, so both sides become text byte by byte (Latin-1): `ü*.tmp` in the policy is
  * its UTF-8 bytes, and matches the same bytes on disk. A `?` or `[…]` therefore stands for one *byte*. Case counts.
  * Nothing below an excluded folder is looked at, so a `!` pattern cannot bring it back, as in git.
  */
 import ignore, { type Ignore } from 'ignore';
+import { isRestoreWork } from './restore-names.js';
 
 /**
  * The matcher remembers every path that it is asked about; it is replaced after this many, so that it does not grow.
@@ -27,6 +29,7 @@ export class Exclusion {
    * excluded folder.
    */
   excludes(path: Buffer, { isDirectory }: { readonly isDirectory: boolean }): boolean {
+    if (isRestoreWork(path)) return true;
     if (this.#patterns.length === 0) return false;
     this.#asked += 1;
     if (this.#asked > MATCHER_PATHS_MAX) {

@@ -13,6 +13,22 @@ import { comparePaths, isAtOrUnder, isUnder } from './path-order.js';
 
 /** The folder in the target that holds the restore's mark and its unfinished files. No entry may bear its name. */
 export const MARK_FOLDER = '.scatterhoard-restore';
+/** What an unfinished file's name begins with where it lies beside its final one, on another file system. */
+export const BESIDE_PART = '.scatterhoard-part-';
+/** … with the restore and the number of the file behind (restore-parts.ts). */
+const BESIDE_NAME = /^\.scatterhoard-part-[0-9a-f]{12}-[0-9]+$/;
+const WORK_BEGINS = Buffer.from('.scatterhoard-');
+
+/**
+ * Whether the path is, or lies in, what a restore makes only for as long as it runs. Any folder of a source can be the
+ * target of one.
+ */
+export function isRestoreWork(path: Buffer): boolean {
+  if (!path.includes(WORK_BEGINS)) return false;
+  const names = path.toString('latin1').split('/');
+  return names.some(name => name === MARK_FOLDER || BESIDE_NAME.test(name));
+}
+
 /** NAME_MAX of every common file system; it also keeps the reason readable where the file system's own limit is lower. */
 export const COMPONENT_BYTES_MAX = 255;
 

@@ -12,8 +12,9 @@ import { randomBytes } from 'node:crypto';
 import { appendFileSync, lstatSync } from 'node:fs';
 import type { BlobId } from '../core/ids.js';
 import { isRoot } from './restore-metadata.js';
+import { BESIDE_PART } from './restore-names.js';
 import { below, openOnTheWay, parentOf, type RestorePlaces } from './restore-places.js';
-import { BESIDE_PART, begunPath, besideNote, partPath, type RestoreTarget } from './restore-target.js';
+import { begunPath, besideNote, partPath, type RestoreTarget } from './restore-target.js';
 
 export class RestoreParts {
   readonly #target: Pick<RestoreTarget, 'markFolder' | 'named'>;

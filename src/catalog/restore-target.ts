@@ -36,7 +36,7 @@ import { errorCode } from './error-code.js';
 import { escapePath } from './path-text.js';
 import { rethrow } from './restore-failure.js';
 import { isRoot } from './restore-metadata.js';
-import { MARK_FOLDER } from './restore-names.js';
+import { BESIDE_PART, MARK_FOLDER } from './restore-names.js';
 import { below, type HeldFolder, holdFolder, namedFolder, openOnTheWay } from './restore-places.js';
 
 /** What identifies a restore: two with the same fields are the same restore. */
@@ -95,8 +95,6 @@ const LOCK = 'lock';
 const PART = 'part-';
 const BEGUN = 'begun-';
 const BESIDE = 'beside-';
-/** What begins so lies beside the name that it is to have. */
-export const BESIDE_PART = '.scatterhoard-part-';
 
 /** Checks the target and writes nothing. @throws ClusterError TARGET_NOT_FOLDER, TARGET_NOT_EMPTY */
 export function lookAtTarget(request: TargetRequest): TargetLook & { readonly exists: boolean } {

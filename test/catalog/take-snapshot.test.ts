@@ -216,6 +216,23 @@ test('excluded paths, with whatever bytes, are left out; what lies below an excl
   t.deepEqual(await source.paths(), ['a.TMP', 'deep', 'keep.txt', 'not', 'not/only', 'not/only/here.log', 'u1.bak']);
 });
 
+test('what a restore into the source keeps there for a while is left out, in whichever folder', async t => {
+  const source = new ScratchSource(t);
+  const work = [
+    '.scatterhoard-restore/part-1',
+    'deep/er/.scatterhoard-restore/links/1',
+    'deep/.scatterhoard-part-0123456789ab-7',
+  ];
+  source.write(Object.fromEntries(work.map(path => [path, 'half a file'])));
+  source.write({ 'deep/er/.scatterhoard-restored': 'a', 'deep/.scatterhoard-part-mine': 'b', z: 'z' });
+  // The policy cannot bring it back.
+  for (const exclude of [[], ['!*']]) {
+    t.is((await source.take({ exclude })).missed, 0);
+    const paths = ['deep', 'deep/.scatterhoard-part-mine', 'deep/er', 'deep/er/.scatterhoard-restored', 'z'];
+    t.deepEqual(await source.paths(), paths);
+  }
+});
+
 test('patterns can say what alone is wanted, in every folder', async t => {
   const source = new ScratchSource(t);
   source.write({ 'a.jpg': '', 'a.txt': '', 'trip/b.jpg': '', 'trip/b.txt': '', 'trip/raw/c.jpg': '', 'd.jpg/e': '' });

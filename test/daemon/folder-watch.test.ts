@@ -134,6 +134,18 @@ test('patterns that name what alone is wanted hide no new folder, and nothing el
   t.false(await notices(() => mkdirSync(at('cache'))), 'it is excluded whatever it is');
 });
 
+test('the unfinished files of a restore into the folder are not noticed, those that have their names are', async t => {
+  for (const recursive of [false, true]) {
+    const { at, begin, notices } = await aFolder(t);
+    const watch = await begin({ recursive });
+    t.false(await notices(() => mkdirSync(at('a', '.scatterhoard-restore'))));
+    t.true(await watch.catchUp());
+    t.false(await notices(() => writeFileSync(at('a', '.scatterhoard-restore', 'part-1'), 'x')));
+    t.true(await notices(() => renameSync(at('a', '.scatterhoard-restore', 'part-1'), at('a', 'file'))));
+    watch.close();
+  }
+});
+
 test('when another folder stands under the name, or none, it must begin anew', async t => {
   const { root, at, begin, notices } = await aFolder(t);
   const watch = await begin();
