@@ -1,6 +1,6 @@
 /** `cluster backup SOURCE`: takes a snapshot now, on the source's origin, on whichever host the command is typed. */
 import { Command } from 'commander';
-import { missingPartText } from '../catalog/missing-text.js';
+import { missingPartText, unreadText } from '../catalog/missing-text.js';
 import { escapePath } from '../catalog/path-text.js';
 import { ClusterError } from '../core/fault.js';
 import type { ProtectionReport, SnapshotReport, SnapshotTaken } from '../daemon/service.js';
@@ -83,7 +83,7 @@ function tellLeftOut(
 ): void {
   for (const part of letGo.parts) context.note(`let go of: ${missingPartText(part)}`);
   if (letGo.count > letGo.parts.length) context.note(`… and of ${letGo.count - letGo.parts.length} more`);
-  for (const { path, because } of unread) context.note(`not read: ${escapePath(path)}: ${because}`);
+  for (const one of unread) context.note(unreadText(one));
   const more = stale + missed - unread.length;
   if (more > 0) context.note(`… and ${more} more not read`);
   if (stale > 0) context.note(`${stale} carried over from the snapshot before (stale)`);

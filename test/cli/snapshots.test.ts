@@ -266,6 +266,24 @@ test('drill exits 22 when no file could be tried because its name was unavailabl
   ]);
 });
 
+test('backup tells a file that lacks attributes from one that was not read, and names the source’s own folder', async t => {
+  const unread = [
+    { path: Buffer.alloc(0), because: 'NO_XATTR_CALLS' },
+    { path: Buffer.alloc(0), because: 'XATTRS_TOO_LARGE' },
+    { path: Buffer.from('a'), because: 'XATTRS_TOO_LARGE' },
+    { path: Buffer.alloc(0), because: 'EIO' },
+  ];
+  const stateDir = await serve(t, { backup: async () => taken({ partial: true, missed: unread.length, unread }) });
+  const { code, err } = await cluster(['--state', stateDir, 'backup', 'photos']);
+  t.is(code, 3);
+  t.deepEqual(err.split('\n').slice(0, unread.length), [
+    "read without attributes: the source's folder and all in it: NO_XATTR_CALLS",
+    "read without all of its attributes: the source's folder: XATTRS_TOO_LARGE",
+    'read without all of its attributes: a: XATTRS_TOO_LARGE',
+    "not read: the source's folder: EIO",
+  ]);
+});
+
 test('backup exits 3 and names what could not be read', async t => {
   const unread = [{ path: Buffer.from([0x61, 0xff]), because: 'EACCES' }];
   const stateDir = await serve(t, { backup: async () => taken({ partial: true, stale: 1, missed: 2, unread }) });
