@@ -28,6 +28,7 @@ import type { ForbiddenFolder } from './forbidden-folder.js';
 import { leftOutBy } from './left-out.js';
 import { MalformedObject } from './malformed-object.js';
 import { MISSING_LISTED_MAX, type Missing, ScanMerge, type Tally, type Unentered, type Unread } from './merge-scan.js';
+import { missingText } from './missing-text.js';
 import { ParcelBuilder } from './parcel-builder.js';
 import { ObjectMissing, readSnapshot } from './read-object.js';
 import { type ScanOptions, scan } from './scan.js';
@@ -157,7 +158,7 @@ async function take(order: SnapshotOrder, lastUnread: string | undefined): Promi
     const missing = missingOf({ braked, away: tally.away, staleLost });
     if (handling !== 'let-go') {
       if (braked !== undefined) return { kind: 'refused', ...braked, missing };
-      if (lastUnread !== undefined && staleLost > 0) throw carriedOverLost(order, staleLost, lastUnread);
+      if (lastUnread !== undefined && staleLost > 0) throw carriedOverLost(order, { staleLost, lastUnread, missing });
       if (handling === 'refuse' && missing.count > 0)
         return { kind: 'refused', because: 'mounts-away', detail: 'what was mounted below it is away', missing };
     }
@@ -339,11 +340,18 @@ function scanOptions(order: SnapshotOrder): ScanOptions {
   };
 }
 
-function carriedOverLost({ source }: SnapshotOrder, staleLost: number, lastUnread: string): ClusterError {
+function carriedOverLost(
+  { source }: SnapshotOrder,
+  {
+    staleLost,
+    lastUnread,
+    missing,
+  }: { readonly staleLost: number; readonly lastUnread: string; readonly missing: Missing },
+): ClusterError {
   const name = splitSourceId(source).source;
   return new ClusterError(
     'HISTORY_LOST',
-    `source ${name} was not backed up: ${staleLost} of its files and folders, which could not be read when its last snapshot was taken, are in that snapshot alone, and the part of the catalog that lists them is lost here and on every host that is up (${lastUnread}). All snapshots are kept: switch on the hosts that are off, and mount the stores that are away. If no host has it any longer, 'cluster backup ${name} --accept-changes --yes' lets go of them`,
+    `source ${name} was not backed up: ${staleLost} of its files and folders, which could not be read when its last snapshot was taken, are in that snapshot alone, and the part of the catalog that lists them is lost here and on every host that is up (${lastUnread}). All snapshots are kept: switch on the hosts that are off, and mount the stores that are away. If no host has it any longer, 'cluster backup ${name} --accept-changes --yes' lets go of all that is missing: ${missingText(missing)}`,
     { blame: 'passing' },
   );
 }

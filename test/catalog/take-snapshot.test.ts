@@ -412,6 +412,8 @@ test('while what was carried over lies where the last snapshot cannot be read, t
   const error = await t.throwsAsync(source.take(), { code: 'HISTORY_LOST' } as object);
   t.regex(error?.message ?? '', /^source photos was not backed up: 1 of its files and folders.*All snapshots are kept/);
   t.regex(error?.message ?? '', new RegExp(record));
+  // Who lets go of what is lost lets go of what is away, too, and is told so before.
+  t.regex(error?.message ?? '', /lets go of all that is missing: the source's folder \(.* is lost .*\), disk \(/);
 
   await source.objects.put(bytes);
   source.objects.lose(other);
