@@ -13,7 +13,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { createHasher, hashHex } from '../core/hash.js';
 import { type BlobId, hexOf } from '../core/ids.js';
 import type { NameStat } from '../platform/stat-calls.js';
-import { errorCode } from './error-code.js';
+import { errorCode, isSystemError } from './error-code.js';
 import { type ReadXattrs, readXattrs } from './read-xattrs.js';
 
 export type Content =
@@ -104,8 +104,6 @@ export class ScanReader {
     }
   }
 }
-
-const isSystemError = (error: unknown): boolean => error instanceof Error && 'syscall' in error;
 
 /** Compares the inode, too, so a true also means that it is the same file. */
 const isSameContent = (a: NameStat, b: NameStat): boolean =>

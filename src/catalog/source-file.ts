@@ -24,7 +24,7 @@ import { nameIn, type OpenFile, openBelow } from '../platform/disk-calls.js';
 import { type ReadFile, readSmallFile, readSmallFiles } from '../platform/small-files.js';
 import type { Urgency } from '../platform/urgent-first.js';
 import type { Entry } from './entry.js';
-import { errorCode } from './error-code.js';
+import { errorCode, isSystemError } from './error-code.js';
 import { escapePath } from './path-text.js';
 import type { RecipeFile } from './recipe-maker.js';
 import type { CachedFile, ScanCache } from './scan-cache.js';
@@ -51,29 +51,22 @@ const CHUNK_BYTES = 256 * 1024;
 const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /**
- * Errors caused by a user's own action on a file, or by its disk. Any other (EMFILE, ENOMEM) says nothing about the
- * file.
+ * System errors that say nothing about the file: this process or its machine is short of something, or the call was
+ * broken off. Any other is the file's own, though no list can have them all: a damaged file system, a key that is not
+ * loaded, a server that does not answer. Such a file cannot be given, and must not hold up the others of its parcel.
  */
-const GONE_CODES = new Set([
-  'ENOENT',
-  'ENOTDIR',
-  'ELOOP',
-  'EACCES',
-  'EPERM',
-  'EIO',
-  'ESTALE',
-  'ENXIO',
-  'EISDIR',
-  'ENAMETOOLONG',
-  'ENODEV',
-  'NOT_A_FILE',
-  'TOO_LARGE',
-]);
+const PASSING_CODES = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EAGAIN', 'EINTR', 'ECANCELED', 'EBADF']);
+
+/** What a small file's reader says of what is no file, or has another size. */
+const OTHER_THING_CODES = new Set(['NOT_A_FILE', 'TOO_LARGE']);
 
 /** Errors for a path that may have led elsewhere, or is too long for one call. */
 const BY_NAMES_CODES = new Set(['NOT_STRAIGHT', 'ENAMETOOLONG']);
 
-/** @throws ClusterError SOURCE_MISSING when the whole folder is absent or empty: then no single file is gone. */
+/**
+ * @throws ClusterError SOURCE_MISSING when the whole folder is absent or empty: then no single file is gone; a system
+ * error that says nothing about the file; DiskHangs; the signal's reason
+ */
 export async function readSourceFile({
   root,
   source,
@@ -123,7 +116,7 @@ export async function readSourceFile({
       await handle.close();
     }
   } catch (error) {
-    if (GONE_CODES.has(errorCode(error))) return goneUnlessMissing(root);
+    if (!signal?.aborted && isOfTheFile(error)) return goneUnlessMissing(root);
     throw error;
   }
   return {
@@ -250,7 +243,7 @@ async function* readChecked({
       }
     }
   } catch (error) {
-    if (GONE_CODES.has(errorCode(error))) throw new SourceGone(entry.path);
+    if (!signal?.aborted && isOfTheFile(error)) throw new SourceGone(entry.path);
     throw error;
   } finally {
     await handle?.close();
@@ -282,6 +275,11 @@ async function hashOf(
 
 function isSame(a: ContentStat, b: ContentStat): boolean {
   return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino;
+}
+
+function isOfTheFile(error: unknown): boolean {
+  const code = errorCode(error);
+  return OTHER_THING_CODES.has(code) || (isSystemError(error) && !PASSING_CODES.has(code));
 }
 
 /** An unmounted disk takes all files with it: the source is missing then, and there is no reason to re-cut anything. */

@@ -12,6 +12,7 @@
  */
 import type { Logger } from 'pino';
 import type { Entry } from '../catalog/entry.js';
+import { isSystemError } from '../catalog/error-code.js';
 import { pathKey } from '../catalog/path-order.js';
 import { PathSearch } from '../catalog/path-search.js';
 import { ifReadable, readPage, readSnapshot } from '../catalog/read-object.js';
@@ -174,7 +175,10 @@ export class TornFiles {
     return files;
   }
 
-  /** The files that still cannot be read as they were: a file that was only touched during the read is the same. */
+  /**
+   * The files that still cannot be read as they were: a file that was only touched during the read is the same. One of
+   * which that cannot be said now is asked for again, and holds up no other.
+   */
   async #stillGone(
     { path, source }: OwnSource,
     files: readonly TornFile[],
@@ -187,8 +191,7 @@ export class TornFiles {
     for (const file of files) {
       const { entry } = file;
       const content = contentKey(entry);
-      const isGone =
-        looked.get(content) ?? (await readSourceFile({ root: path, source, entry, cache, doubted, signal })) === 'gone';
+      const isGone = looked.get(content) ?? (await isUnreadable({ root: path, source, entry, cache, doubted, signal }));
       looked.set(content, isGone);
       if (isGone) gone.push(file);
     }
@@ -258,6 +261,15 @@ export class TornFiles {
   /** True even if the copy failed an audit: another host's word that a copy is bad cuts nothing out. */
   #isClaimed(parcel: ParcelId): boolean {
     return this.#options.known.isClaimed(parcel);
+  }
+}
+
+async function isUnreadable(order: Parameters<typeof readSourceFile>[0]): Promise<boolean> {
+  try {
+    return (await readSourceFile(order)) === 'gone';
+  } catch (error) {
+    if (!order.signal?.aborted && isSystemError(error)) return false;
+    throw error;
   }
 }
 

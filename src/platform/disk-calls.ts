@@ -155,7 +155,8 @@ export function openBelow(folder: string, path: Buffer, flags: number, urgency: 
     });
     if (file !== undefined && (await isStraight(file, full, full.length - path.length))) return file;
     await file?.close();
-    if (!hasDescriptorPaths()) throw Object.assign(new Error(`ELOOP: a symlink above '${full}'`), { code: 'ELOOP' });
+    if (!hasDescriptorPaths())
+      throw Object.assign(new Error(`ELOOP: a symlink above '${full}'`), { code: 'ELOOP', syscall: 'open' });
     // Either a symlink, or a name that the file system spells differently (`A.jpg` where `a.jpg` is the same). Opening
     // name by name settles it.
     return openByNames(folder, path, flags | O_NOFOLLOW);

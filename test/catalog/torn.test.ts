@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import {
   chmodSync,
+  existsSync,
   linkSync,
   mkdirSync,
   renameSync,
@@ -20,6 +21,8 @@ import { recut, type TornEntry } from '../../src/catalog/recut.js';
 import { isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
 import { readSmallSourceFiles, readSourceFile, type SourceFile, SourceGone } from '../../src/catalog/source-file.js';
 import { findEntry } from '../../src/catalog/walk.js';
+import { DiskHangs } from '../../src/platform/disk.js';
+import { failingCall, failReads } from '../helpers/failing-reads.js';
 import { anyTimeMs, aSource, ScratchSource } from './scratch-source.js';
 
 /** More than is read in one go. */
@@ -159,6 +162,43 @@ test('a file that changes while it is read ends in SourceGone and never in its l
   if (again === 'gone') throw new Error('gone');
   unlinkSync(source.path('a'));
   await t.throwsAsync(() => content(again), { instanceOf: SourceGone });
+});
+
+test.serial('a file that its file system cannot give is gone, whatever the error', async t => {
+  const source = new ScratchSource(t);
+  source.write({ large: Buffer.alloc(LARGE_BYTES, 'l') });
+  await source.take();
+  const given = await serve(source, 'large');
+  for (const code of ['Unknown system error -117', 'EBADMSG', 'ETIMEDOUT', 'ENOTCONN']) {
+    await failReads(t, failingCall(code));
+    t.is(await serve(source, 'large', { cached: false }), 'gone', code);
+    await t.throwsAsync(content(given), { instanceOf: SourceGone }, code);
+  }
+  const folder = '/sys/class/net/lo';
+  if (!existsSync(`${folder}/duplex`)) return t.log('SKIPPED for a small file: only Linux has one that gives EINVAL');
+  const entry = { ...(await source.entry('large')), path: Buffer.from('duplex'), size: 4096 };
+  t.is(await readSourceFile({ root: folder, source: aSource, entry, cache: undefined }), 'gone');
+});
+
+test.serial('a file is not gone for what this process lacks, a disk that hangs, or a reader who left', async t => {
+  const source = new ScratchSource(t);
+  source.write({ large: Buffer.alloc(LARGE_BYTES, 'l') });
+  await source.take();
+  const entry = await source.entry('large');
+  const reading = (signal?: AbortSignal) =>
+    readSourceFile({ root: source.root, source: aSource, entry, cache: undefined, ...(signal && { signal }) });
+  await t.throwsAsync(reading(AbortSignal.abort(failingCall('ECONNRESET'))), { code: 'ECONNRESET' });
+  const given = await serve(source, 'large');
+  for (const error of [
+    failingCall('EMFILE'),
+    failingCall('ENOMEM'),
+    failingCall('EAGAIN'),
+    new DiskHangs(source.root),
+  ]) {
+    await failReads(t, error);
+    t.is(await t.throwsAsync(reading()), error);
+    t.is(await t.throwsAsync(content(given)), error);
+  }
 });
 
 test('no single file is gone when the whole source is', async t => {

@@ -11,6 +11,7 @@ import { logStart } from '../../src/core/holdings-log.js';
 import { type BlobId, type ParcelId, parseHostId, parseStoreId } from '../../src/core/ids.js';
 import { type LiveParcel, LiveParcels } from '../../src/daemon/live-parcels.js';
 import { anyTimeMs, aSource, ScratchSource } from '../catalog/scratch-source.js';
+import { failingCall, failReads } from '../helpers/failing-reads.js';
 import { anOrigin } from './an-origin.js';
 
 const HOUR_NS = 3_600_000_000_000n;
@@ -29,6 +30,23 @@ test('a file that was only touched while it was read stays in its snapshot; one 
   unlinkSync(source.path('touched.txt'));
   await tear('touched.txt');
   t.deepEqual(await source.paths(newest()), ['other.txt']);
+});
+
+test.serial('a file of which nobody can say whether it is gone keeps no other from being cut', async t => {
+  const source = new ScratchSource(t);
+  const large = Buffer.alloc(300 * 1024, 'l');
+  source.write({ 'a-doubtful.bin': large, 'gone.txt': 'gone', 'kept.txt': 'kept' });
+  const { list, origin, tear, newest } = await anOrigin(t, source);
+  await source.take();
+  await list();
+  const doubtful = await findEntry(source.objects, source.last as never, Buffer.from('a-doubtful.bin'));
+  // So that it has to be read again.
+  source.setTime('a-doubtful.bin', 1_000_000);
+  unlinkSync(source.path('gone.txt'));
+  await failReads(t, failingCall('EMFILE'));
+  origin.torn({ source: aSource, parcel: doubtful?.parcel as ParcelId, path: Buffer.from('a-doubtful.bin') });
+  await tear('gone.txt');
+  t.deepEqual(await source.paths(newest()), ['a-doubtful.bin', 'kept.txt']);
 });
 
 test('an untouched file is not cut out for what the scan cache says of it, and the cache is put right', async t => {
