@@ -4,7 +4,8 @@
  *
  * A tree is a view for people, so there is no hurry: it is rewritten after some quiet and not too often, and left
  * alone when nothing that it shows has changed. After a mass change it stays at the last snapshot before it, until a
- * person has accepted the change. A dated tree goes when nothing of its snapshot is held any longer, or when nobody
+ * person has accepted the change. One whose update was broken off is a view of nothing, so it is written again soon, even
+ * if no snapshot is protected then. A dated tree goes when nothing of its snapshot is held any longer, or when nobody
  * keeps that snapshot.
  */
 import type { Logger } from 'pino';
@@ -18,7 +19,7 @@ import type { ObjectReader } from '../core/objects.js';
 import type { ParcelRef } from '../core/parcel.js';
 import type { DatedTree } from '../store/dated-trees.js';
 import type { Store } from '../store/store.js';
-import { treeNameOf } from '../store/tree-name.js';
+import { type TreeName, treeNameOf } from '../store/tree-name.js';
 import type { TreeEntry, TreeReport } from '../store/tree-view.js';
 import { Turns } from '../store/turns.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
@@ -45,6 +46,8 @@ interface Tree {
   shows: string;
   /** Which snapshot was written last, and the store's log as of then. */
   made: string;
+  /** An update was broken off: the snapshot that the tree was of, or was to be of. */
+  unfinished: ObjectId | undefined;
 }
 
 /** A tree that somebody wants, or no longer wants, and its store. */
@@ -151,10 +154,9 @@ export class TreeKeeper {
     const key = `${store.id} ${source}`;
     const tree = this.#trees.get(key);
     if (tree?.shows === CLEARED) return;
-    const { origin, source: name } = splitSourceId(source);
-    await store.removeTree({ originName: this.#roster.nameOf(origin), source: name });
+    await store.removeTree(this.#nameOf(source));
     const nowMs = this.#clock.nowMs();
-    this.#trees.set(key, { touchedMs: nowMs, writtenMs: nowMs, seen: CLEARED, shows: CLEARED, made: '' });
+    this.#trees.set(key, { ...NEW_TREE, touchedMs: nowMs, writtenMs: nowMs, seen: CLEARED, shows: CLEARED });
   }
 
   async #orWarn(store: Store, source: SourceId | undefined, work: () => Promise<void>): Promise<void> {
@@ -181,7 +183,8 @@ export class TreeKeeper {
     if (tree.shows === state) return undefined;
     if (tree.seen !== state) {
       tree.seen = state;
-      tree.touchedMs = nowMs;
+      // While a host catches up, something changes all the time.
+      if (tree.unfinished === undefined) tree.touchedMs = nowMs;
     }
     if (nowMs < tree.touchedMs + treeQuietMs || nowMs < tree.writtenMs + treeEveryMs) return undefined;
     return { tree, state };
@@ -190,6 +193,7 @@ export class TreeKeeper {
   async #keep(store: Store, source: SourceId): Promise<void> {
     const known = this.#catalog.get(source);
     if (known === undefined) return;
+    await this.#meet(store, source);
     const due = this.#due(source, store, known.hash);
     if (due === undefined) return;
     const { tree, state } = due;
@@ -197,25 +201,51 @@ export class TreeKeeper {
     const accepted = snapshots.filter(({ timeMs }) => timeMs < unacceptedSinceMs);
     for (const listed of [...accepted].reverse()) {
       if (!isProtected(await this.#protections.of(source, listed, this.#signal))) continue;
-      const made = `${listed.id} ${heldState(store)}`;
-      if (tree.made !== made) {
-        // If it fails halfway, it is at neither.
-        tree.made = '';
-        await this.#write(store, source, listed.id);
-        tree.made = made;
-      }
-      tree.writtenMs = this.#clock.nowMs();
+      await this.#show(store, source, { tree, snapshot: listed.id });
       // While the newest snapshot is not protected yet, an older one is shown, and this is looked at again.
       if (listed === accepted.at(-1)) tree.shows = state;
       return;
     }
+    const unfinished = accepted.find(({ id }) => id === tree.unfinished) ?? accepted.at(-1);
+    if (tree.unfinished === undefined || unfinished === undefined) return;
+    // Even if it fails: it may, as long as not all of that snapshot's catalog is here.
+    tree.writtenMs = this.#clock.nowMs();
+    await this.#show(store, source, { tree, snapshot: unfinished.id });
+  }
+
+  /** A tree that is found at the start may have been left halfway. */
+  async #meet(store: Store, source: SourceId): Promise<void> {
+    const key = `${store.id} ${source}`;
+    if (this.#trees.has(key)) return;
+    const unfinished = await store.unfinishedTree(this.#nameOf(source));
+    this.#trees.set(key, { ...NEW_TREE, touchedMs: this.#clock.nowMs(), unfinished });
+  }
+
+  async #show(
+    store: Store,
+    source: SourceId,
+    { tree, snapshot }: { readonly tree: Tree; readonly snapshot: ObjectId },
+  ): Promise<void> {
+    const made = `${snapshot} ${heldState(store)}`;
+    if (tree.made !== made) {
+      // If it fails halfway, it is at neither.
+      tree.made = '';
+      tree.unfinished = snapshot;
+      await this.#write(store, source, snapshot);
+      tree.made = made;
+      tree.unfinished = undefined;
+    }
+    tree.writtenMs = this.#clock.nowMs();
+  }
+
+  #nameOf(source: SourceId): TreeName {
+    const { origin, source: name } = splitSourceId(source);
+    return { originName: this.#roster.nameOf(origin), source: name };
   }
 
   async #write(store: Store, source: SourceId, snapshot: ObjectId): Promise<void> {
-    const { origin, source: name } = splitSourceId(source);
     const report = await store.updateTree({
-      originName: this.#roster.nameOf(origin),
-      source: name,
+      ...this.#nameOf(source),
       snapshot,
       files: this.#files(store, snapshot, this.#signal),
       signal: this.#signal,
@@ -317,7 +347,13 @@ function taken(tree: DatedTree): ClusterError {
   return new ClusterError('TREE_TAKEN', text, { blame: 'operator' });
 }
 
-const NEW_TREE: Omit<Tree, 'touchedMs'> = { writtenMs: Number.NEGATIVE_INFINITY, seen: '', shows: '', made: '' };
+const NEW_TREE: Omit<Tree, 'touchedMs'> = {
+  writtenMs: Number.NEGATIVE_INFINITY,
+  seen: '',
+  shows: '',
+  made: '',
+  unfinished: undefined,
+};
 
 /** The log's length stands for all that a store holds: nothing changes without an operation. */
 const heldState = (store: Store): string => `${store.position().epoch.random} ${store.position().seq}`;

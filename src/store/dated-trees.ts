@@ -1,12 +1,13 @@
 /**
- * Dated trees: finds the snapshots that have a tree of their own in a store, and removes trees.
+ * Dated trees: finds the snapshots that have a tree of their own in a store, and removes trees. Also finds out whether
+ * the last update of a tree came to its end.
  *
  * STORE/<origin>/<source>@<time> is made like the tree of the newest snapshot (tree-view.ts). Its `.snapshot` file says
  * that it is wanted; it is made before the rest and removed after it. So a tree that was being made or removed when the
  * power went is recognised at the next start.
  */
 import { MalformedId, type ObjectId, parseObjectId } from '../core/ids.js';
-import { rm, rmdir } from '../platform/disk-calls.js';
+import { lstat, rm, rmdir } from '../platform/disk-calls.js';
 import { fsyncFolder } from '../platform/durable.js';
 import { ifReadable, originFolders } from './origin-folders.js';
 import { readOwnFile, systemCode } from './own-folder.js';
@@ -15,6 +16,15 @@ import { type TreePlace, updateTree } from './tree-view.js';
 
 export interface DatedTree extends Required<TreeName> {
   readonly snapshot: ObjectId;
+}
+
+/**
+ * The snapshot that a tree is, or was, of whose last update did not come to its end. `undefined`: there is no such tree.
+ */
+export async function findUnfinished(tree: TreeName, storePath: string): Promise<ObjectId | undefined> {
+  const path = `${storePath}/${tree.originName}/${treeNameOf(tree)}`;
+  if ((await ifReadable(() => lstat(`${path}.b3`))) !== undefined) return undefined;
+  return ifReadable(() => snapshotIn(`${path}${SNAPSHOT_ENDING}`));
 }
 
 /** An id and a line end, with room to spare so that other content is recognised. */

@@ -19,7 +19,7 @@ import type { DropProof } from '../core/drop-proof.js';
 import type { ExpiryWarrant } from '../core/expiry.js';
 import { ClusterError, messageOf } from '../core/fault.js';
 import type { LogOp, LogPosition } from '../core/holdings-log.js';
-import { type BlobId, type ParcelId, parseParcelId, type SourceId, type StoreId } from '../core/ids.js';
+import { type BlobId, type ObjectId, type ParcelId, parseParcelId, type SourceId, type StoreId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import { abortWith } from '../platform/abort-with.js';
 import type { Urgency } from '../platform/urgent-first.js';
@@ -486,6 +486,12 @@ export class Store {
   async datedTrees(): Promise<DatedTree[]> {
     this.#parcels.mustWork();
     return this.#trees.dated();
+  }
+
+  /** The snapshot of a tree whose last update was broken off; `undefined` also where there is no such tree. */
+  async unfinishedTree(tree: TreeName): Promise<ObjectId | undefined> {
+    this.#parcels.mustWork();
+    return this.#trees.unfinished(tree);
   }
 
   /** Returns how many foreign things are in it, which stayed. */

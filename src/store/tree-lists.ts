@@ -1,12 +1,16 @@
 /**
  * Tree lists: the two text files beside a source's tree. `<source>.b3` for `b3sum -c`, `<source>.unplaced` for people.
+ *
+ * Whatever happens, a list that is there tells what is in the tree: before an update makes its first change, it removes
+ * the old lists. So a tree that has no `.b3` is one that nobody has looked over to its end. An update that changes
+ * nothing leaves both files as they are.
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { dirname } from 'node:path';
-import { type OpenFile, open, rename, rm } from '../platform/disk-calls.js';
+import { lstat, type OpenFile, open, rename, rm } from '../platform/disk-calls.js';
 import { fsyncFolder, NEW_MARK } from '../platform/durable.js';
-import { FILE_MODE } from './own-folder.js';
+import { FILE_MODE, openOwnFile } from './own-folder.js';
 
 /**
  * One line of a b3sum check file: hash, two spaces, path. In a path with a backslash or a newline these are written
@@ -40,6 +44,46 @@ export function unplacedLine(blob: string, why: string, path: Buffer): string {
 
 /** Written at once: some thousand lines. */
 const WRITE_CHARS = 64 * 1024;
+const READ_BYTES = 64 * 1024;
+
+/** The lists of a tree that is being updated. */
+export class TreeLists {
+  readonly sums: ListFile;
+  readonly unplaced: ListFile;
+  readonly #tree: string;
+  #removal: Promise<void> | undefined;
+
+  private constructor(tree: string, sums: ListFile, unplaced: ListFile) {
+    this.#tree = tree;
+    this.sums = sums;
+    this.unplaced = unplaced;
+  }
+
+  static async create(tree: string): Promise<TreeLists> {
+    return new TreeLists(tree, await ListFile.create(`${tree}.b3`), await ListFile.create(`${tree}.unplaced`));
+  }
+
+  /** To be awaited before a file's name in the tree is made or removed: the old lists are gone for good then. */
+  removeOld(): Promise<void> {
+    this.#removal ??= removeLists(this.#tree);
+    return this.#removal;
+  }
+
+  async finish(): Promise<void> {
+    await this.unplaced.finish({ keepEmpty: false });
+    // Last, because it says that the update came to its end. An empty one says that nothing of the snapshot is here.
+    await this.sums.finish({ keepEmpty: true });
+  }
+
+  async discard(): Promise<void> {
+    await Promise.allSettled([this.sums.discard(), this.unplaced.discard()]);
+  }
+}
+
+async function removeLists(tree: string): Promise<void> {
+  for (const ending of ['.b3', '.unplaced']) await rm(`${tree}${ending}`, { force: true });
+  await fsyncFolder(dirname(tree));
+}
 
 /** A text file that is written line by line beside the old one and replaces it as a whole at the end. */
 export class ListFile {
@@ -57,8 +101,8 @@ export class ListFile {
 
   static async create(path: string): Promise<ListFile> {
     const beside = `${path}${NEW_MARK}${randomBytes(6).toString('hex')}`;
-    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-    return new ListFile(path, beside, await open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, FILE_MODE));
+    const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+    return new ListFile(path, beside, await open(beside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, FILE_MODE));
   }
 
   async add(line: string): Promise<void> {
@@ -67,9 +111,13 @@ export class ListFile {
     if (this.#waiting.length >= WRITE_CHARS) await this.#writeOut();
   }
 
-  /** Replaces the old file. Without any line there is no file, unless an empty one has a meaning. */
+  /**
+   * Replaces the old file, unless that has the same lines. Without any line there is no file, unless an empty one has a
+   * meaning.
+   */
   async finish({ keepEmpty }: { readonly keepEmpty: boolean }): Promise<void> {
     await this.#writeOut();
+    if ((this.#lines > 0 || keepEmpty) && (await this.#isAsBefore())) return this.discard();
     await this.#file.sync();
     await this.#file.close();
     if (this.#lines === 0 && !keepEmpty) {
@@ -83,6 +131,30 @@ export class ListFile {
   async discard(): Promise<void> {
     await this.#file.close();
     await rm(this.#beside, { force: true });
+  }
+
+  async #isAsBefore(): Promise<boolean> {
+    let old: OpenFile | undefined;
+    try {
+      const { size } = await this.#file.stat();
+      const there = await lstat(this.#path);
+      if (!there.isFile() || there.size !== size) return false;
+      old = await openOwnFile(this.#path);
+      const [ours, theirs] = [Buffer.alloc(READ_BYTES), Buffer.alloc(READ_BYTES)];
+      for (let at = 0; old !== undefined && at < size; ) {
+        const bytes = Math.min(READ_BYTES, size - at);
+        const { bytesRead } = await this.#file.read(ours, 0, bytes, at);
+        const { bytesRead: theirBytes } = await old.read(theirs, 0, bytesRead, at);
+        if (bytesRead === 0 || !ours.subarray(0, bytesRead).equals(theirs.subarray(0, theirBytes))) return false;
+        at += bytesRead;
+      }
+      return old !== undefined;
+    } catch {
+      // There is none, or one that cannot be read: it is replaced.
+      return false;
+    } finally {
+      await old?.close();
+    }
   }
 
   async #writeOut(): Promise<void> {

@@ -24,7 +24,7 @@ import { writeDurable } from '../platform/durable.js';
 import { SLASH } from '../platform/slash.js';
 import { FILE_MODE, FOLDER_MODE, isFolderOfOurs, makeOwnFolder, storeFull, systemCode } from './own-folder.js';
 import { removeHalfWritten } from './store-folder.js';
-import { b3Line, ListFile, unplacedLine } from './tree-lists.js';
+import { b3Line, TreeLists, unplacedLine } from './tree-lists.js';
 import { SNAPSHOT_ENDING, type TreeName, treeNameOf } from './tree-name.js';
 import type { Turns } from './turns.js';
 
@@ -117,28 +117,25 @@ export async function updateTree(view: TreeView, place: TreePlace): Promise<Tree
   const isNew = (await statIfThere(snapshotPath)) === undefined;
   if (isNew || datedMs !== undefined) await nameSnapshot();
   await makeOwnFolder(tree);
-  const sums = await ListFile.create(`${tree}.b3`);
-  const unplaced = await ListFile.create(`${tree}.unplaced`);
+  const lists = await TreeLists.create(tree);
+  const walk = new TreeWalk(Buffer.from(tree), place, {
+    lists,
+    prefix: Buffer.from(`${name}/`),
+    needsLinks: datedMs !== undefined,
+  });
   try {
-    const walk = new TreeWalk(Buffer.from(tree), place, {
-      sums,
-      unplaced,
-      prefix: Buffer.from(`${name}/`),
-      needsLinks: datedMs !== undefined,
-    });
     await walk.begin();
     for await (const entry of view.files) {
       signal?.throwIfAborted();
       await walk.take(entry);
     }
     await walk.end();
-    // An empty .b3 says that nothing of the snapshot is here; a missing one, that nobody looked.
-    await sums.finish({ keepEmpty: true });
-    await unplaced.finish({ keepEmpty: false });
+    await lists.finish();
     if (!isNew && datedMs === undefined) await nameSnapshot();
     return walk.report;
   } catch (error) {
-    await Promise.allSettled([sums.discard(), unplaced.discard()]);
+    await walk.settled();
+    await lists.discard();
     throw storeFull(error, origin);
   }
 }
@@ -156,10 +153,9 @@ interface Level {
   byFold?: ReadonlyMap<string, readonly Buffer[]>;
 }
 
-interface Lists {
-  readonly sums: ListFile;
-  readonly unplaced: ListFile;
-  /** Put before each path in `sums`. */
+interface Listing {
+  readonly lists: TreeLists;
+  /** Put before each path in the sums. */
   readonly prefix: Buffer;
   /** Fail at once without hard links: nobody wants a list of all that such a tree lacks. */
   readonly needsLinks: boolean;
@@ -172,7 +168,9 @@ type Outcome =
 
 class TreeWalk {
   readonly #place: TreePlace;
-  readonly #lists: Lists;
+  readonly #lists: TreeLists;
+  readonly #prefix: Buffer;
+  readonly #needsLinks: boolean;
   readonly #root: Buffer;
   readonly #levels: Level[] = [];
   readonly #linking: { readonly entry: TreeEntry & { kind: 'file' }; readonly outcome: Promise<Outcome> }[] = [];
@@ -185,11 +183,15 @@ class TreeWalk {
   #absent = 0;
   #left = 0;
   #noHardLinks = false;
+  /** A link was made. */
+  #hasLinks = false;
 
-  constructor(root: Buffer, place: TreePlace, lists: Lists) {
+  constructor(root: Buffer, place: TreePlace, { lists, prefix, needsLinks }: Listing) {
     this.#root = root;
     this.#place = place;
     this.#lists = lists;
+    this.#prefix = prefix;
+    this.#needsLinks = needsLinks;
   }
 
   get report(): TreeReport {
@@ -241,6 +243,11 @@ class TreeWalk {
     while (this.#linking.length > 0) await this.#settleOne();
   }
 
+  /** Resolves when nothing is being placed any longer. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#linking.map(({ outcome }) => outcome));
+  }
+
   get #top(): Level {
     const top = this.#levels.at(-1);
     if (top === undefined) throw new Error('bug: a tree walk without a level');
@@ -265,7 +272,7 @@ class TreeWalk {
     switch (outcome.is) {
       case 'placed': {
         this.#placed += 1;
-        const line = b3Line(first.entry.blob, Buffer.concat([this.#lists.prefix, first.entry.path]));
+        const line = b3Line(first.entry.blob, Buffer.concat([this.#prefix, first.entry.path]));
         if (line !== undefined) await this.#lists.sums.add(line);
         return;
       }
@@ -273,7 +280,7 @@ class TreeWalk {
         this.#absent += 1;
         return;
       case 'unplaced':
-        if (this.#lists.needsLinks && outcome.why === 'no-hard-links') throw noHardLinks(this.#place.storePath);
+        if (this.#needsLinks && outcome.why === 'no-hard-links') throw noHardLinks(this.#place.storePath);
         this.#unplaced += 1;
         this.#noHardLinks ||= outcome.why === 'no-hard-links';
         await this.#lists.unplaced.add(unplacedLine(first.entry.blob, outcome.why, first.entry.path));
@@ -358,7 +365,12 @@ class TreeWalk {
         return false; // its content was counted when it was left in place
       }
     }
-    return this.#ifOurs(path, found, { take: () => unlink(path).then(() => true), otherwise: false });
+    const take = async (): Promise<true> => {
+      await this.#lists.removeOld();
+      await unlink(path);
+      return true;
+    };
+    return this.#ifOurs(path, found, { take, otherwise: false });
   }
 
   /**
@@ -399,20 +411,35 @@ class TreeWalk {
         return this.#ifOurs(path, there, { take: () => this.#replace(path, make), otherwise: inTheWay });
       if (!(await this.#remove(path, there))) return inTheWay;
     }
+    const refusal = blobPath === undefined ? undefined : await refusable(() => this.#tryLink(blobPath));
+    if (refusal !== undefined) return { is: 'unplaced', why: refusal };
+    await this.#lists.removeOld();
     return outcomeOf(() => make(path));
+  }
+
+  /** Outside the tree: where no link can be made nothing in the tree changes, and its lists stay. */
+  async #tryLink(blobPath: string): Promise<void> {
+    if (this.#hasLinks) return;
+    const beside = this.#besideTree();
+    if (!(await linkIfThere(blobPath, beside))) return;
+    await unlink(beside);
+    this.#hasLinks = true;
+  }
+
+  #besideTree(): string {
+    return `${this.#place.linksPath}/tree.${randomBytes(6).toString('hex')}`;
   }
 
   async #replace(path: Buffer, make: (at: string) => Promise<boolean>): Promise<Outcome> {
     // So that the path exists at every moment, as the old file or the new one.
-    const beside = `${this.#place.linksPath}/tree.${randomBytes(6).toString('hex')}`;
-    const outcome = await outcomeOf(async () => {
-      const made = await make(beside);
-      if (made) await rename(beside, path);
-      return made;
-    });
+    const beside = this.#besideTree();
+    const made = await outcomeOf(() => make(beside));
+    if (made.is === 'unplaced') return made;
+    await this.#lists.removeOld();
+    if (made.is === 'placed') return outcomeOf(() => rename(beside, path).then(() => true));
     // The blob was dropped meanwhile. The path holds another version of the file.
-    if (outcome.is === 'absent') await unlink(path);
-    return outcome;
+    await unlink(path);
+    return made;
   }
 }
 

@@ -8,8 +8,9 @@
  * The work on one tree: tree-view.ts, dated-trees.ts. Driven by store.ts.
  */
 import { assert } from '../core/fault.js';
+import type { ObjectId } from '../core/ids.js';
 import { abortWith } from '../platform/abort-with.js';
-import { type DatedTree, findDatedTrees, removeTree } from './dated-trees.js';
+import { type DatedTree, findDatedTrees, findUnfinished, removeTree } from './dated-trees.js';
 import type { StoreFolder } from './store-folder.js';
 import { type TreeName, treeNameOf } from './tree-name.js';
 import { removeFromTrees } from './tree-prune.js';
@@ -47,6 +48,10 @@ export class Trees {
 
   dated(): Promise<DatedTree[]> {
     return findDatedTrees(this.#place.storePath);
+  }
+
+  unfinished(tree: TreeName): Promise<ObjectId | undefined> {
+    return findUnfinished(tree, this.#place.storePath);
   }
 
   async #at<Result>(named: TreeName, work: () => Promise<Result>): Promise<Result> {

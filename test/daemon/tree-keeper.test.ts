@@ -28,6 +28,10 @@ class House {
   /** Protected, but for those that are short. */
   listed: readonly ListedSnapshot[] = [];
   readonly short = new Set<ObjectId>();
+  /** The snapshot of the tree that is found at the start, if it was left halfway. */
+  unfinished: ObjectId | undefined;
+  /** From here on nobody has accepted the snapshots. */
+  unacceptedSinceMs: number | undefined;
   /** Snapshots of which an update fails halfway. */
   readonly failing = new Set<ObjectId>();
   /** What an update of a tree says besides. */
@@ -80,6 +84,7 @@ class House {
         return { epoch: { random: 'e' }, seq: this.seq };
       },
       datedTrees: async () => [...this.dated],
+      unfinishedTree: async () => this.unfinished,
       updateTree: async ({ files, signal, ...tree }: TreeView) => {
         const isNew = !this.dated.some(({ snapshot }) => snapshot === tree.snapshot);
         if (isNew && 'datedMs' in tree) this.dated.push(tree as DatedTree);
@@ -102,12 +107,17 @@ class House {
     return {
       sources: () => [aSource],
       forgottenSources: () => new Set(),
-      get: () => (house.isHeadKnown ? { hash: `head ${house.wanted}`, head: { snapshots: house.listed } } : undefined),
+      get: () => (house.isHeadKnown ? { hash: `head ${house.wanted}`, head: house.#head } : undefined),
       wantedSnapshots: () => house.wanted,
       get isUnsettled() {
         return house.isUnsettled;
       },
     };
+  }
+
+  get #head(): object {
+    const { listed: snapshots, unacceptedSinceMs } = this;
+    return { snapshots, ...(unacceptedSinceMs !== undefined && { unacceptedSinceMs }) };
   }
 
   make(signal: AbortSignal = AbortSignal.timeout(60_000)): Promise<unknown> {
@@ -289,4 +299,57 @@ test('a tree that is half at the newest snapshot goes back to the older one, whe
   const begun = house.written.length;
   await until('the older one is written again', () => house.written.length > begun);
   t.deepEqual(house.written.at(-1), ['a', 'b/c']);
+});
+
+const OLDER = ['a', 'b/c'];
+const NEWER = ['a', 'b/c', 'd'];
+
+test('a tree that was left halfway is written again after a start, though nothing is protected then, and once', async t => {
+  for (const [of, written] of [
+    ['the older', OLDER],
+    ['the newer', NEWER],
+    ['one that is listed no more', NEWER],
+  ] as const) {
+    const { house, newer } = await withShortNewer(t);
+    const older = house.tree.snapshot;
+    house.short.add(older);
+    house.unfinished = of === 'the older' ? older : of === 'the newer' ? newer : ('ee'.repeat(32) as ObjectId);
+    for await (const { id } of walkParcels(house.source.objects, newer)) house.held.add(id);
+    house.keeper.start();
+    await until('it is written', () => house.written.length > 0);
+    house.seq += 1;
+    await house.looksAgain();
+    t.deepEqual(house.written, [written], of);
+  }
+});
+
+test('… not at a snapshot that nobody has accepted, and not if its last update came to its end', async t => {
+  const { house, newer } = await withShortNewer(t);
+  house.short.add(house.tree.snapshot);
+  house.keeper.start();
+  await house.looksAgain();
+  t.deepEqual(house.written, []);
+
+  const { house: braked } = await withShortNewer(t);
+  braked.short.add(braked.tree.snapshot);
+  braked.unfinished = newer;
+  braked.unacceptedSinceMs = 1;
+  braked.keeper.start();
+  await until('it is written', () => braked.written.length > 0);
+  t.deepEqual(braked.written, [OLDER]);
+});
+
+test('a tree whose update fails is written again, though nothing is protected by then', async t => {
+  const { house, newer } = await withShortNewer(t);
+  for await (const { id } of walkParcels(house.source.objects, newer)) house.held.add(id);
+  house.short.clear();
+  house.failing.add(newer);
+  house.keeper.start();
+  await until('it fails', () => house.logged.length > 0);
+  house.short.add(newer).add(house.tree.snapshot);
+  house.failing.clear();
+  const begun = house.written.length;
+  await until('it is written', () => house.written.length > begun);
+  await house.looksAgain();
+  t.deepEqual(house.written.slice(begun), [NEWER]);
 });

@@ -1,5 +1,5 @@
 /** What becomes of a tree whose file system takes names for one that differ by case: on a real one, or on one that is played. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { EMPTY_BLOB, hashHex } from '../../src/core/hash.js';
@@ -28,7 +28,7 @@ export async function updateAll(
     if (content !== '') writeFileSync(join(blobs, blob), content);
     return { kind: 'file', path: Buffer.from(path), blob, bytes: content.length };
   };
-  const update = (source: string, entries: readonly TreeEntry[]): Promise<TreeReport> => {
+  const update = (source: string, entries: Iterable<TreeEntry>): Promise<TreeReport> => {
     const files = async function* () {
       yield* entries;
     };
@@ -73,4 +73,17 @@ export async function updateAll(
     t.deepEqual(there('both'), ['Photos', 'Photos/1']);
     t.regex(readFileSync(join(root, 'imac', 'both.unplaced'), 'utf8'), /name-taken {2}photos\/2/);
   }
+
+  if (hasLinks) return;
+  // No file can be linked, so nothing changes, and the list goes on telling which blob is which file.
+  const list = join(root, 'imac', 'listed.unplaced');
+  await update('listed', [file('empty', ''), file('x', 'x'), file('y', 'y')]);
+  const before = statSync(list);
+  await t.throwsAsync(update('listed', brokenOff([file('empty', ''), file('x', 'other'), file('z', 'z')])));
+  t.is(statSync(list).ino, before.ino);
+}
+
+function* brokenOff(entries: readonly TreeEntry[]): Generator<TreeEntry> {
+  yield* entries;
+  throw new Error('enough');
 }

@@ -305,22 +305,66 @@ test('whatever one snapshot was, the next one is in the tree exactly', async t =
   await t.notThrowsAsync(fc.assert(law, { numRuns: 60 }));
 });
 
-test('an update can be cancelled, and the lists of before stay', async t => {
+/** The second file comes when the first is on its way, and none after it. */
+async function* cancelledAfter(...entries: TreeEntry[]) {
+  yield* entries;
+  throw new Error('enough');
+}
+
+// What stays of the old lists would name files that are gone or others by now, and `b3sum -c` would fail on a whole disk.
+test('an update that is cancelled leaves no list of what the tree was; the next one makes them', async t => {
   const host = await TreeHost.begin(t, 'x');
-  await host.update([file('a', 'x')]);
-  const before = await host.list('b3');
-  const abort = new AbortController();
-  async function* files() {
-    yield file('b', 'x');
-    abort.abort(new Error('enough'));
-    yield file('c', 'x');
-  }
-  const view = { originName: 'imac', source: 'photos', snapshot: SNAPSHOT, files: files(), signal: abort.signal };
-  t.like(await t.throwsAsync(host.store.updateTree(view)), { message: 'enough' });
-  t.is(await host.list('b3'), before);
-  t.deepEqual((await readdir(host.path)).sort(), ['photos', 'photos.b3', 'photos.snapshot']);
-  await host.update([file('a', 'x')]);
+  const before = [file('a', 'x'), file('z/../z', 'x')];
+  await host.update(before);
+  const lists = [await host.list('b3'), await host.list('unplaced')];
+  t.false(lists.includes(undefined));
+  const view = { originName: 'imac', source: 'photos', snapshot: SNAPSHOT };
+  const files = cancelledAfter(file('b', 'x'), file('c', 'x'));
+  await t.throwsAsync(host.store.updateTree({ ...view, files }), { message: 'enough' });
+  t.deepEqual((await readdir(host.path)).sort(), ['photos', 'photos.snapshot']);
+  t.is(await host.store.unfinishedTree(view), SNAPSHOT);
+  await host.update(before);
   t.deepEqual(await host.content(), { a: 'x' });
+  t.deepEqual([await host.list('b3'), await host.list('unplaced')], lists);
+  t.is(await host.store.unfinishedTree(view), undefined);
+  t.is(await host.store.unfinishedTree({ ...view, source: 'others' }), undefined);
+});
+
+test('the lists are gone before the first name is another', async t => {
+  const host = await TreeHost.begin(t, 'x', 'y');
+  await host.update([file('a', 'x'), file('b', 'x'), file('c', 'x')]);
+  const changes: Record<string, readonly TreeEntry[]> = {
+    added: [file('a', 'x'), file('aa', 'x')],
+    removed: [file('b', 'x')],
+    replaced: [file('a', 'y'), file('b', 'x')],
+    'no longer held': [file('a', 'not held'), file('b', 'x')],
+    'made empty': [file('a', ''), file('b', 'x')],
+  };
+  for (const [name, entries] of Object.entries(changes)) {
+    const files = cancelledAfter(...entries);
+    await t.throwsAsync(host.store.updateTree({ originName: 'imac', source: 'photos', snapshot: SNAPSHOT, files }));
+    t.is(await host.list('b3'), undefined, name);
+    await host.update([file('a', 'x'), file('b', 'x'), file('c', 'x')]);
+    t.not(await host.list('b3'), undefined, name);
+  }
+});
+
+test('an update that changes nothing leaves both lists as they are, even if it is cancelled', async t => {
+  const host = await TreeHost.begin(t, 'x', 'y');
+  const entries = [folder('in'), file('in/a', 'x'), file('in/b', 'y'), file('in/empty', ''), file('z/../z', 'x')];
+  await host.update(entries);
+  const [b3, unplaced] = [`${host.tree}.b3`, `${host.tree}.unplaced`];
+  const identity = async () =>
+    (await Promise.all([lstat(b3), lstat(unplaced)])).map(({ ino, ctimeMs }) => [ino, ctimeMs]);
+  const before = await identity();
+  await host.update(entries);
+  const files = cancelledAfter(...entries.slice(0, 3));
+  await t.throwsAsync(host.store.updateTree({ originName: 'imac', source: 'photos', snapshot: SNAPSHOT, files }));
+  t.deepEqual(await identity(), before);
+
+  await writeFile(b3, ((await host.list('b3')) ?? '').replace('in/a', 'in/c'));
+  await host.update(entries);
+  t.regex((await host.list('b3')) ?? '', /in\/a\n/, 'one that somebody changed is written anew');
 });
 
 test('names of origins and sources that are none are refused', async t => {
