@@ -79,13 +79,16 @@ export class Rehearsal {
   }
 
   #next(entry: Entry, { path, isStandIn }: Required<Pick<PlacedBelow, 'path' | 'isStandIn'>>): Rehearsed {
-    const { existing, state } = this.#of;
+    const { existing, state, ownsFolder } = this.#of;
     const found = this.#found(path);
     switch (entry.kind) {
       case 'directory':
-        // What only stands in for a folder's entry says nothing about a folder that is there.
-        if (found?.there.isDirectory())
-          return { act: 'enter', unset: isStandIn ? [] : unsettableOf(found.there, entry) };
+        // What only stands in for a folder's entry says nothing about a folder that is there, and somebody else's keeps
+        // its own.
+        if (found?.there.isDirectory()) {
+          const isSet = !isStandIn && (ownsFolder || existing === 'overwrite');
+          return { act: 'enter', unset: isSet ? unsettableOf(found.there, entry) : [] };
+        }
         if (found === undefined || existing === 'overwrite')
           return { act: 'write', bytes: 0, unset: unsettable(entry) };
         this.#closed = { path, because: NO_FOLDER_ABOVE };

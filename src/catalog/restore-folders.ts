@@ -1,6 +1,7 @@
 /**
  * Restore folders: made before anything is written into them, open to the caller only. After its last entry, each gets
- * its final owner, attributes, mode and time.
+ * its final owner, attributes, mode and time; but a folder that was there before keeps its own, unless files that are
+ * there are to be overwritten.
  *
  * Driven by restore-tree.ts.
  */
@@ -10,6 +11,7 @@ import type { PlacedBelow } from './placed-entries.js';
 import type { PlacedEntry } from './restore-content.js';
 import { type NotSet, setMode, setOwnerAndAttributes, setTime } from './restore-metadata.js';
 import type { OpenFolder } from './restore-names.js';
+import { OwnFolders } from './restore-own-folders.js';
 import type { RestoreParts } from './restore-parts.js';
 import { NoFolder, type RestorePlaces } from './restore-places.js';
 import type { RestoreTally } from './restore-tally.js';
@@ -39,24 +41,33 @@ export const setsTarget = (
 
 export class RestoreFolders {
   readonly #of: RestoreFoldersContext;
+  readonly #own: OwnFolders;
 
   constructor(context: RestoreFoldersContext) {
     this.#of = context;
+    this.#own = new OwnFolders(context.target, context.places);
+  }
+
+  /** Whether the folder gets the metadata of the snapshot's. */
+  sets(path: Buffer): boolean {
+    return this.#of.existing === 'overwrite' || this.#own.has(path);
   }
 
   make({ entry, path, isStandIn }: PlacedBelow): void {
     const { places, target, existing, tally } = this.#of;
     tally.guarded(entry, () => {
       const place = places.of(path);
-      const there = lstatSync(place, { throwIfNoEntry: false });
+      const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
       if (there?.isDirectory()) {
+        this.#own.opens(path, there);
         // An earlier run, or the owner, may have closed it; pass 2 sets its final mode.
         places.enter(path, { isOurs: target.ownsFolder && isStandIn !== true });
         return;
       }
+      if (there !== undefined && existing !== 'overwrite') throw new Error(NO_FOLDER_IN_PLACE);
+      this.#own.makes(path);
       if (there === undefined) mkdirSync(place, { mode: 0o700 });
-      else if (existing === 'overwrite') this.#replace(path);
-      else throw new Error(NO_FOLDER_IN_PLACE);
+      else this.#replace(path);
       if (isStandIn) this.#set(path, entry);
       tally.count('folders');
     });
@@ -80,7 +91,11 @@ export class RestoreFolders {
     if (path.length === 0) return;
     this.#of.tally.guarded(entry, () => {
       try {
-        this.#set(path, entry);
+        if (!this.sets(path)) this.#own.giveBack(path);
+        else {
+          this.#set(path, entry);
+          this.#own.isSet(path);
+        }
       } catch (error) {
         // Reported in pass 1.
         if (!(error instanceof NoFolder)) throw error;
@@ -94,11 +109,17 @@ export class RestoreFolders {
    */
   closeTarget(root: PlacedEntry | undefined): void {
     const { target } = this.#of;
+    this.giveAllBack();
     if (root !== undefined && setsTarget(target, root))
       this.#of.tally.guarded(root.entry, () => this.#set(ITSELF, root.entry));
     // The folder was made for a single file, so it gets the mode that mkdir would give it.
     else if (root === undefined && target.isNew) chmodSync(target.folder.self, 0o777 & ~process.umask());
     else target.giveBack();
+  }
+
+  /** To be called when the restore fails: folders of others that it has opened get what they had. */
+  giveAllBack(): void {
+    this.#own.giveAllBack();
   }
 
   /** Sets the mode last: it may lock out even the owner. */

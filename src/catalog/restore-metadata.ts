@@ -162,11 +162,11 @@ const attributeFaults = (path: Buffer, entry: Entry): NotSet[] =>
   setXattrs(path, entry, { isRoot: isRoot() }).map(because => ({ what: 'attributes', because }));
 
 /** Sets the modification time of the path itself, never of what a symlink points to. */
-export function setTime(path: Buffer, entry: Entry): NotSet[] {
+export function setTime(path: Buffer, { mtimeNs }: Pick<Entry, 'mtimeNs'>): NotSet[] {
   const faults: NotSet[] = [];
   attempt(faults, 'time', () => {
-    if (lutimes(path, entry.mtimeNs)) return;
-    const seconds = Number(entry.mtimeNs / 1000n) / 1e6;
+    if (lutimes(path, mtimeNs)) return;
+    const seconds = Number(mtimeNs / 1000n) / 1e6;
     lutimesSync(path, seconds, seconds);
     faults.push({
       what: 'time',

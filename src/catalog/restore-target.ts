@@ -3,8 +3,8 @@
  *
  * A restore marks its target with a folder `.scatterhoard-restore`: `mark` says which restore it is, `part-…` are
  * unfinished files, `begun-…` are those of them that the next run may continue, `links/…` holds one name of each
- * hard-linked file, `beside-…` names the folders below the target that had unfinished files in themselves, and in
- * `names` names are tried. The folder is removed at the end; where it stays, the same restore can be resumed. Unfinished
+ * hard-linked file, `beside-…` names the folders below the target that had unfinished files in themselves, `folders` says
+ * which of them are the restore's own (restore-own-folders.ts), and in `names` names are tried. The folder is removed at the end; where it stays, the same restore can be resumed. Unfinished
  * files lie in it and not beside their names, so that nothing is left behind and nobody sees half a file. It also has a
  * lock: what one restore takes for leftovers, another one beside it may be writing.
  *
@@ -95,6 +95,7 @@ const LOCK = 'lock';
 const PART = 'part-';
 const BEGUN = 'begun-';
 const BESIDE = 'beside-';
+const FOLDERS = 'folders';
 
 /** Checks the target and writes nothing. @throws ClusterError TARGET_NOT_FOLDER, TARGET_NOT_EMPTY */
 export function lookAtTarget(request: TargetRequest): TargetLook & { readonly exists: boolean } {
@@ -210,7 +211,10 @@ async function writeMark(
     name.startsWith(PART) || name.startsWith(`${LOCK}.`) || (name.startsWith(BEGUN) && state !== 'resume');
   clearMark(
     markFolder,
-    name => isLeftover(name) || name.startsWith(NAMES_FOLDER) || (name === LINKS_FOLDER && state !== 'resume'),
+    name =>
+      isLeftover(name) ||
+      name.startsWith(NAMES_FOLDER) ||
+      ((name === LINKS_FOLDER || name === FOLDERS) && state !== 'resume'),
   );
   mkdirSync(below(markFolder, LINKS_FOLDER), { recursive: true, mode: 0o700 });
   const fields = { restore: 1, snapshot, source: sourceId, under: escapePath(under), ownsFolder, ...(was && { was }) };
@@ -220,6 +224,7 @@ async function writeMark(
 const isOurs = (name: string): boolean =>
   name === 'mark' ||
   name === LINKS_FOLDER ||
+  name === FOLDERS ||
   [PART, BEGUN, BESIDE, NAMES_FOLDER, `${LOCK}.`].some(begin => name.startsWith(begin));
 
 /** Removes what a restore has made there, and nothing that others have moved there, who may still be using it. */
@@ -379,6 +384,9 @@ export const partPath = (markFolder: Buffer, name: string): Buffer => below(mark
 
 /** Names the folders, relative to the target, in hex and by lines, into which a run puts unfinished files. */
 export const besideNote = (markFolder: Buffer, run: string): Buffer => below(markFolder, `${BESIDE}${run}`);
+
+/** Says which folders the restore made and which it only opened: a line each, with their paths in hex. */
+export const foldersNote = (markFolder: Buffer): Buffer => below(markFolder, FOLDERS);
 
 /** The path of the bytes that have come of a large blob, also between two runs. */
 export const begunPath = (markFolder: Buffer, blob: BlobId): Buffer => below(markFolder, `${BEGUN}${blob}`);

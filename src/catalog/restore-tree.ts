@@ -74,9 +74,12 @@ export async function restoreTree(request: RestoreRequest): Promise<RestoreRepor
   if (request.dryRun) return rehearse(request);
   const target = await openTarget(request);
   const places = new RestorePlaces(target.folder);
+  let restore: Restore | undefined;
   try {
-    return await new Restore(request, target, places).run();
+    restore = new Restore(request, target, places);
+    return await restore.run();
   } catch (error) {
+    restore?.giveBack();
     target.giveBack();
     return rethrow(error);
   } finally {
@@ -149,6 +152,10 @@ class Restore {
       tally: this.#tally,
       signal,
     });
+  }
+
+  giveBack(): void {
+    this.#folders.giveAllBack();
   }
 
   async run(): Promise<RestoreReport> {
@@ -273,6 +280,7 @@ class Restore {
     const { signal } = this.#request;
     for await (const { entry, path, isStandIn } of this.#placed.each({ report: false })) {
       if (path.length === 0 || isStandIn || this.#tally.hasFailed(entry.path)) continue;
+      if (entry.kind === 'directory' && !this.#folders.sets(path)) continue;
       const onRead = (bytes: number) => this.#tally.moved(bytes);
       const fault = await readBack(entry, { path, places: this.#places, signal, onRead }).catch(error => {
         signal.throwIfAborted();

@@ -248,3 +248,62 @@ test('a target that has no room even for the mark stops the restore, and says ho
   const { report } = await restore({ ...request, blobs: new Blobs().add('a'.repeat(1000)) });
   t.like(report, { files: 1, failed: 0 });
 });
+
+/** A folder with one of its own in it, of which somebody else's is only there for its owner. */
+const FOLDERS = placed([
+  entryOf('', { kind: 'directory' }),
+  entryOf('mine', { kind: 'directory' }),
+  entryOf('mine/new', { kind: 'directory', mode: 0o711 }),
+  fileOf('mine/new/x', 'x'),
+  entryOf('new', { kind: 'directory', mode: 0o711 }),
+  entryOf('new/in', { kind: 'directory', mode: 0o711 }),
+  fileOf('new/in/late', 'late'),
+]);
+const modeAt = (target: string) => (path: string) => lstatSync(join(target, path)).mode & 0o7777;
+const timeAt = (target: string) => (path: string) => lstatSync(join(target, path), { bigint: true }).mtimeNs;
+
+test('--keep-existing leaves a folder that was there as it was, and gives those that it makes what the snapshot has', async t => {
+  const target = temporaryFolder(t);
+  const [mode, time] = [modeAt(target), timeAt(target)];
+  mkdirSync(join(target, 'mine'), { mode: 0o700 });
+  lutimes(Buffer.from(join(target, 'mine')), 5n);
+  const request = { target, list: FOLDERS, existing: 'keep' } as const;
+  // Of two runs of which the first lacks something, the second knows what the first has made.
+  const first = await restore({ ...request, blobs: new Blobs().add('x') });
+  t.like(first.report, { files: 1, folders: 3, failed: 1 });
+  const { report, problems } = await restore({ ...request, blobs: new Blobs().add('late'), verify: true });
+  t.deepEqual(problems, []);
+  t.like(report, { files: 1, failed: 0 });
+  t.is(mode('mine'), 0o700);
+  t.not(time('mine'), MTIME_NS);
+  for (const path of ['mine/new', 'new', 'new/in']) {
+    t.is(mode(path), 0o711, path);
+    t.is(time(path), MTIME_NS, path);
+  }
+  t.deepEqual(readdirSync(target).sort(), ['mine', 'new']);
+
+  await restore({ ...request, existing: 'overwrite', blobs: new Blobs().add('x').add('late') });
+  t.is(mode('mine'), 0o755);
+});
+
+test('a folder that was there and that nobody may write gets its mode and its time back, also when the restore fails', async t => {
+  const target = temporaryFolder(t);
+  const [mode, time] = [modeAt(target), timeAt(target)];
+  mkdirSync(join(target, 'mine'));
+  chmodSync(join(target, 'mine'), 0o555);
+  lutimes(Buffer.from(join(target, 'mine')), 5n);
+  const request = { target, list: FOLDERS, existing: 'keep' } as const;
+  const blobs = new Blobs().add('x').add('late');
+  await t.throwsAsync(interruptedRestore({ ...request, blobs }, { afterBytes: 1 }), { message: 'interrupted' });
+  t.is(mode('mine'), 0o555);
+  t.is(time('mine'), 5n);
+  const { report } = await restore({ ...request, blobs });
+  t.like(report, { files: 2, failed: 0 });
+  t.is(mode('mine'), 0o555);
+  t.is(time('mine'), 5n);
+  t.is(mode('mine/new'), 0o711);
+
+  await restore({ ...request, existing: 'overwrite', blobs });
+  t.is(mode('mine'), 0o755);
+  t.is(time('mine'), MTIME_NS);
+});

@@ -32,7 +32,7 @@ test.serial('--overwrite puts a file back when the folder for it cannot be made'
   const request = { target, list, blobs: new Blobs(), existing: 'overwrite' } as const;
   await t.throwsAsync(restore(request), { code: 'RESTORE_STOPPED' });
   t.is(readFileSync(join(target, 'd'), 'utf8'), 'mine');
-  t.deepEqual(readdirSync(join(target, MARK_FOLDER)).sort(), ['links', 'mark']);
+  t.deepEqual(readdirSync(join(target, MARK_FOLDER)).sort(), ['folders', 'links', 'mark']);
 });
 
 test('--overwrite puts symlinks and folders in the place of files, and leaves nothing beside', async t => {
