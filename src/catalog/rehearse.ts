@@ -54,7 +54,8 @@ export interface RehearsalContext {
 
 export class Rehearsal {
   readonly #of: RehearsalContext;
-  readonly #links = new Set<string>();
+  /** Each hard-linked file that came, and its inode if its first name would be kept. */
+  readonly #links = new Map<string, bigint | undefined>();
   /** The folder below which nothing would be made, and why. */
   #closed: { readonly path: Buffer; readonly because: string } | undefined;
 
@@ -102,9 +103,9 @@ export class Rehearsal {
         const mayBeRight = isRight || (found !== undefined && state === 'resume' && hasSizeOf(entry, found.there));
         if (found !== undefined && existing === 'refuse' && !mayBeRight)
           return { act: 'fail', because: entry.kind === 'file' ? NAME_TAKEN : SOMETHING_IN_PLACE };
-        const isLinked = this.#isLinked(entry);
-        const isKept = existing === 'refuse' ? mayBeRight : isRight;
-        if (found !== undefined && isKept && (existing === 'refuse' || hasMetadata(entry, found)))
+        const isRightByItself = existing === 'refuse' ? mayBeRight : isRight && hasMetadata(entry, found);
+        const { isLinked, isKept } = this.#linked(entry, isRightByItself ? found?.there.ino : undefined);
+        if (found !== undefined && isRightByItself && (existing === 'refuse' || isKept))
           return { act: 'keep', unset: this.#leftUnset(entry, found) };
         // Another name of a file has that file's owner and mode.
         return isLinked
@@ -136,13 +137,17 @@ export class Rehearsal {
     }
   }
 
-  /** Whether it is another name of a file that came before. */
-  #isLinked({ link, blob }: Entry): boolean {
-    if (link === undefined) return false;
+  /**
+   * `isLinked`: it is another name of a file that came before. `isKept`: it would be kept, as the first name or as a name
+   * of the same inode. @param inode of what is there, if that would be right by itself
+   */
+  #linked({ link, blob }: Entry, inode: bigint | undefined): { readonly isLinked: boolean; readonly isKept: boolean } {
     const file = `${link} ${blob}`;
-    if (this.#links.has(file)) return true;
-    if (this.#links.size < LINKS_KEPT_MAX) this.#links.add(file);
-    return false;
+    if (link === undefined || !this.#links.has(file)) {
+      if (link !== undefined && this.#links.size < LINKS_KEPT_MAX) this.#links.set(file, inode);
+      return { isLinked: false, isKept: inode !== undefined };
+    }
+    return { isLinked: true, isKept: inode !== undefined && this.#links.get(file) === inode };
   }
 }
 
@@ -153,8 +158,7 @@ interface Found {
 
 /** Only a file with other metadata is written again: all else is set without that. */
 const hasMetadata = (entry: Entry, { there, place }: Found): boolean =>
-  entry.kind !== 'file' ||
-  (hasMetadataOf(there, entry) && (entry.link === undefined || there.nlink > 1n) && hasAttributesOf(place, entry));
+  entry.kind !== 'file' || (hasMetadataOf(there, entry) && hasAttributesOf(place, entry));
 
 const hasSizeOf = ({ kind, size }: Entry, there: BigIntStats): boolean =>
   kind === 'file' && there.isFile() && there.size === BigInt(size);

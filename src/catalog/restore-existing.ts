@@ -57,9 +57,9 @@ export class ExistingLook {
     const isRight =
       looksRight &&
       hasMetadataOf(there, entry) &&
-      (entry.link === undefined || there.nlink > 1n) &&
       hasAttributesOf(place, entry) &&
       (await hashIfReadable(place, this.#of.signal)) === entry.blob &&
+      // The first of its names stays by itself: its others may be excluded, or not asked for.
       this.#links.anchor(places.of(path), entry) === undefined;
     if (!isRight) return 'write';
     // It is as right as this caller could make it.

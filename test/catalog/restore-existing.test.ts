@@ -307,3 +307,28 @@ test('a folder that was there and that nobody may write gets its mode and its ti
   t.is(mode('mine'), 0o755);
   t.is(time('mine'), MTIME_NS);
 });
+
+test('--overwrite keeps a hard-linked file whose other names are not asked for, and links those that are there by themselves', async t => {
+  const target = join(temporaryFolder(t), 'target');
+  const link = { link: '00000000000000aa' };
+  const [one, other] = [fileOf('one', 'linked', link), fileOf('other', 'linked', link)];
+  const blobs = new Blobs().add('linked');
+  await restore({ target, list: placed([one]), blobs });
+  const { ino } = lstatSync(join(target, 'one'));
+  const again = { target, existing: 'overwrite' } as const;
+  const runs = async (entries: readonly ReturnType<typeof fileOf>[]) => {
+    const request = { ...again, list: placed(entries) };
+    const { report: rehearsed } = await restore({ ...request, blobs, dryRun: true });
+    const asked = new Blobs().add('linked');
+    const { report } = await restore({ ...request, blobs: asked });
+    t.deepEqual(rehearsed, report);
+    return { kept: report.kept, files: report.files, asked: asked.asked.length };
+  };
+  t.deepEqual(await runs([one]), { kept: 1, files: 0, asked: 0 });
+
+  writeLike(join(target, 'other'), 'linked');
+  t.deepEqual(await runs([one, other]), { kept: 1, files: 1, asked: 0 });
+  t.is(lstatSync(join(target, 'one')).ino, ino);
+  t.is(lstatSync(join(target, 'other')).ino, ino);
+  t.deepEqual(await runs([one, other]), { kept: 2, files: 0, asked: 0 });
+});
