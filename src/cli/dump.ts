@@ -23,6 +23,8 @@ async function dump(context: Context, spec: string): Promise<ExitCode> {
   const service = context.service();
   const { source, snapshot, name, entry, parcel } = await oneFile(context, spec, { forMore: 'restore' });
   if (NAMES_TIME.test(spec)) context.note(`${source}@${shortId(snapshot.id)} of ${timeText(snapshot.timeMs)}`);
+  // The bytes do not show it, and a stale database dump may be what somebody is about to use.
+  if (entry.stale) context.note(`${name} is older than the snapshot: it could not be read when that was taken`);
   const { blob, size } = entry;
   if (blob === undefined || size === 0) return EXIT.ok;
   // Loaded only here: no other command needs it.

@@ -229,6 +229,8 @@ test('dump prints a file and nothing else, and says when its bytes are wrong or 
     fileOf('empty', ''),
     fileOf('gone', 'gone'),
     fileOf('second', 'second is right'),
+    fileOf('stale', 'four', { stale: true }),
+    fileOf('stale-empty', '', { stale: true }),
     fileOf('large', large),
     fileOf('larger', larger),
   ];
@@ -255,6 +257,10 @@ test('dump prints a file and nothing else, and says when its bytes are wrong or 
   const run = (path: string) => cluster(['--state', stateDir, 'dump', `photos:${path}`]);
   t.deepEqual(await run('a'), { code: 0, out: 'four', err: '' });
   t.deepEqual(await run('empty'), { code: 0, out: '', err: '' });
+  const note = (name: string) =>
+    `photos:${name} is older than the snapshot: it could not be read when that was taken\n`;
+  t.deepEqual(await run('stale'), { code: 0, out: 'four', err: note('stale') });
+  t.deepEqual(await run('stale-empty'), { code: 0, out: '', err: note('stale-empty') });
   const main = fileURLToPath(new URL('../../src/cli/cluster.cjs', import.meta.url));
   for (const [path, content] of [
     ['large', large],
