@@ -8,7 +8,7 @@
  */
 import type { Entry } from './entry.js';
 import type { LackingEntries, PlacedEntry } from './restore-content.js';
-import { FoldedNames } from './restore-folding.js';
+import { FoldedNames, type FoldingLook } from './restore-folding.js';
 import type { NotSet } from './restore-metadata.js';
 import { type OpenFolder, RestoreOrder } from './restore-names.js';
 import type { RestoreTally } from './restore-tally.js';
@@ -28,8 +28,8 @@ export interface PlacedEntriesContext {
   /** Gives the same entries at each call, in path order. */
   readonly entries: (signal: AbortSignal) => AsyncIterable<PlacedEntry | LackingEntries>;
   readonly under: RestoreMark['under'];
-  /** The folder where names are tried, if the target may take two names of a folder for one. */
-  readonly namesTriedIn: Buffer | undefined;
+  /** Given if the target may take two names of a folder for one. */
+  readonly folding: FoldingLook | undefined;
   readonly tally: RestoreTally;
   readonly signal: AbortSignal;
 }
@@ -52,7 +52,7 @@ export class PlacedEntries {
     readonly onClosed?: (folder: OpenFolder) => void;
   }): AsyncIterable<PlacedBelow> {
     const order = new RestoreOrder(this.#of.under);
-    const names = this.#of.namesTriedIn && new FoldedNames(this.#of.namesTriedIn);
+    const names = this.#of.folding && new FoldedNames(this.#of.folding);
     /** Open folders whose metadata is not known, or that have no place: nothing is set when they are closed. */
     const leftAlone = new Set<Entry>();
     const close = (folder: OpenFolder): void => {

@@ -7,8 +7,9 @@
  *
  * Each file system has its own rules and tables for folding, so it is asked: names that might be the same are tried, by
  * making one and looking up the other. Where the file system folds nothing, nothing is remembered. Otherwise the names
- * in the open folders are, so that memory holds the widest of them, never the snapshot. A file system mounted below the
- * target is assumed to fold as the target does.
+ * in the open folders are, so that memory holds the widest of them, never the snapshot. Below a target that has other
+ * files in it another file system may be mounted, and on ext4 a folder may fold names by itself: there each folder is
+ * asked, once two names in it might be one.
  *
  * Driven by restore-tree.ts, in each pass.
  */
@@ -18,8 +19,9 @@ import { isAtOrUnder } from './path-order.js';
 import { NAME_TAKEN } from './restore-existing.js';
 import { throwIfStopping } from './restore-failure.js';
 import { MARK_FOLDER } from './restore-names.js';
-import { below } from './restore-places.js';
-import { namesFolder } from './restore-target.js';
+import type { RestoreParts } from './restore-parts.js';
+import { below, NoFolder } from './restore-places.js';
+import { namesFolder, type RestoreTarget } from './restore-target.js';
 
 const { O_WRONLY, O_CREAT, O_NOFOLLOW } = constants;
 
@@ -32,10 +34,54 @@ const FOLDED_SOMEWHERE: readonly (readonly [string, string])[] = [
   ['a', 'a.'],
 ];
 
-/** To be asked once a restore. @throws ClusterError RESTORE_STOPPED */
-export function foldsNames(markFolder: Buffer): boolean {
-  return FOLDED_SOMEWHERE.some(([one, other]) => isOneName(markFolder, Buffer.from(one), Buffer.from(other)));
+export interface FoldingLook {
+  /**
+   * Whether two names are one in the folder at `path`, relative to the target. @throws ClusterError RESTORE_STOPPED
+   */
+  isOne(path: Buffer, one: Buffer, other: Buffer): boolean;
 }
+
+/** @returns `undefined`: the target folds no names. @throws ClusterError RESTORE_STOPPED */
+export function lookAtFolding(
+  { markFolder, ownsFolder }: Pick<RestoreTarget, 'markFolder' | 'ownsFolder'>,
+  parts: Pick<RestoreParts, 'namesPlaceFor'>,
+): FoldingLook | undefined {
+  if (!ownsFolder) return new FoldingFolders(parts);
+  const place = namesFolder(markFolder);
+  return foldsNames(place) ? { isOne: (_path, one, other) => isOneName(place, one, other) } : undefined;
+}
+
+/** Asks each folder in itself, and only once: the next passes must change no time that has been set. */
+class FoldingFolders implements FoldingLook {
+  readonly #parts: Pick<RestoreParts, 'namesPlaceFor'>;
+  /** By path, as latin1: whether the folder folds any names. */
+  readonly #folds = new Map<string, boolean>();
+  /** In folders that do, by path and both names. */
+  readonly #pairs = new Map<string, boolean>();
+
+  constructor(parts: Pick<RestoreParts, 'namesPlaceFor'>) {
+    this.#parts = parts;
+  }
+
+  isOne(path: Buffer, one: Buffer, other: Buffer): boolean {
+    const key = path.toString('latin1');
+    const pair = [path, one, other].map(name => name.toString('latin1')).join('\0');
+    try {
+      const folds = this.#folds.get(key) ?? foldsNames(this.#parts.namesPlaceFor(path));
+      this.#folds.set(key, folds);
+      const isOne = folds && (this.#pairs.get(pair) ?? isOneName(this.#parts.namesPlaceFor(path), one, other));
+      if (folds) this.#pairs.set(pair, isOne);
+      return isOne;
+    } catch (error) {
+      // The folder could not be made, so nothing in it can be either.
+      if (error instanceof NoFolder) return false;
+      throw error;
+    }
+  }
+}
+
+const foldsNames = (place: Buffer): boolean =>
+  FOLDED_SOMEWHERE.some(([one, other]) => isOneName(place, Buffer.from(one), Buffer.from(other)));
 
 interface OpenNames {
   /** The path of the folder. */
@@ -49,13 +95,13 @@ interface OpenNames {
 
 /** Follows one pass over the entries. */
 export class FoldedNames {
-  readonly #markFolder: Buffer;
+  readonly #look: FoldingLook;
   readonly #open: OpenNames[] = [];
   /** The last path whose name was taken. */
   #refused: Buffer | undefined;
 
-  constructor(markFolder: Buffer) {
-    this.#markFolder = markFolder;
+  constructor(look: FoldingLook) {
+    this.#look = look;
   }
 
   /**
@@ -67,11 +113,12 @@ export class FoldedNames {
       return 'the folder it lies in could not be made';
     const slash = path.lastIndexOf(SLASH);
     const name = path.subarray(slash + 1);
-    const { names } = this.#openNames(path.subarray(0, Math.max(slash, 0)));
+    const folder = path.subarray(0, Math.max(slash, 0));
+    const { names } = this.#openNames(folder);
     const key = foldedFurthest(name);
     const text = name.toString('latin1');
     const known = names.get(key);
-    const isTaken = known?.split('/').some(one => isOneName(this.#markFolder, Buffer.from(one, 'latin1'), name));
+    const isTaken = known?.split('/').some(one => this.#look.isOne(folder, Buffer.from(one, 'latin1'), name));
     if (!isTaken) names.set(key, known === undefined ? text : `${known}/${text}`);
     this.#refused = isTaken ? path : undefined;
     return isTaken ? NAME_TAKEN : undefined;
@@ -104,8 +151,8 @@ function foldedFurthest(name: Buffer): string {
     .replace(/[. ]+$/, '');
 }
 
-function isOneName(markFolder: Buffer, one: Buffer, other: Buffer): boolean {
-  const place = namesFolder(markFolder);
+/** @param place of a folder that is made for it */
+function isOneName(place: Buffer, one: Buffer, other: Buffer): boolean {
   try {
     mkdirSync(place, { mode: 0o700 });
     closeSync(openSync(below(place, one), O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600));

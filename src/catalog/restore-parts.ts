@@ -14,7 +14,7 @@ import type { BlobId } from '../core/ids.js';
 import { isRoot } from './restore-metadata.js';
 import { BESIDE_PART } from './restore-names.js';
 import { below, openOnTheWay, parentOf, type RestorePlaces } from './restore-places.js';
-import { begunPath, besideNote, partPath, type RestoreTarget } from './restore-target.js';
+import { begunPath, besideNote, namesFolder, partPath, type RestoreTarget } from './restore-target.js';
 
 export class RestoreParts {
   readonly #target: Pick<RestoreTarget, 'markFolder' | 'named'>;
@@ -23,7 +23,7 @@ export class RestoreParts {
   /** The mark's file system. */
   #device: number | undefined;
   #parts = 0;
-  /** The last folder that was noted: entries come folder by folder. */
+  /** The last folder that was noted, relative to the target: entries come folder by folder. */
   #beside: Buffer | undefined;
 
   constructor(target: Pick<RestoreTarget, 'markFolder' | 'named'>, places: RestorePlaces) {
@@ -39,10 +39,25 @@ export class RestoreParts {
     // By name and not by descriptor: the path is used for longer than a folder is held.
     const beside = below(this.#target.named, parentOf(path));
     if (isRoot() && openOnTheWay(beside) !== undefined) throw new Error(OTHER_FILE_SYSTEM);
-    if (this.#beside?.equals(beside) !== true)
-      appendFileSync(besideNote(this.#target.markFolder, this.#run), `${parentOf(path).toString('hex')}\n`);
-    this.#beside = beside;
+    this.#noteBeside(parentOf(path));
     return below(beside, `${BESIDE_PART}${name}`);
+  }
+
+  /**
+   * A path for a folder in which names are tried that the folder at `path` is to have; it is valid as long as that of a
+   * place is.
+   */
+  namesPlaceFor(path: Buffer): Buffer {
+    if (path.length === 0) return namesFolder(this.#target.markFolder);
+    const folder = this.#places.folder(path);
+    this.#noteBeside(path);
+    return below(folder, `${BESIDE_PART}${this.#run}-names`);
+  }
+
+  #noteBeside(folder: Buffer): void {
+    if (this.#beside?.equals(folder) !== true)
+      appendFileSync(besideNote(this.#target.markFolder, this.#run), `${folder.toString('hex')}\n`);
+    this.#beside = folder;
   }
 
   /** The same path in each run; `undefined` where the mark's folder is on another file system than the name. */

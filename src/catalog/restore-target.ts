@@ -247,7 +247,7 @@ function removeBeside(markFolder: Buffer, named: Buffer): void {
       if (hex === '') continue; // behind the last line
       const folder = below(named, Buffer.from(hex, 'hex'));
       for (const name of namesIfThere(folder))
-        if (name.startsWith(`${BESIDE_PART}${run}-`)) rmSync(below(folder, name), { force: true });
+        if (name.startsWith(`${BESIDE_PART}${run}-`)) rmSync(below(folder, name), { recursive: true, force: true });
     }
     unlinkSync(below(markFolder, note));
   }

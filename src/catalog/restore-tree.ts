@@ -27,7 +27,7 @@ import { pathlessMessageOf, rethrow } from './restore-failure.js';
 import { FileWriter } from './restore-files.js';
 import { RestoreFlush } from './restore-flush.js';
 import { RestoreFolders, setsTarget } from './restore-folders.js';
-import { foldsNames } from './restore-folding.js';
+import { lookAtFolding } from './restore-folding.js';
 import { unsettable } from './restore-metadata.js';
 import type { OpenFolder } from './restore-names.js';
 import type { WantedFile } from './restore-outcome.js';
@@ -101,7 +101,7 @@ async function rehearse(request: RestoreRequest): Promise<RestoreReport> {
   const places = folder && new RestorePlaces(folder);
   const rehearsal = new Rehearsal({ existing, state, ownsFolder, places });
   // A rehearsal writes nothing, so it cannot find out which names the target takes for one.
-  const placed = new PlacedEntries({ entries, under: mark.under, namesTriedIn: undefined, tally, signal });
+  const placed = new PlacedEntries({ entries, under: mark.under, folding: undefined, tally, signal });
   try {
     for await (const one of placed.each({ report: true })) {
       const { entry, path } = one;
@@ -148,7 +148,7 @@ class Restore {
     this.#placed = new PlacedEntries({
       entries,
       under: mark.under,
-      namesTriedIn: foldsNames(target.markFolder) ? target.markFolder : undefined,
+      folding: lookAtFolding(target, this.#parts),
       tally: this.#tally,
       signal,
     });

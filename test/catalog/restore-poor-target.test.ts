@@ -120,6 +120,43 @@ for (const existing of ['refuse', 'keep', 'overwrite'] as const) {
   });
 }
 
+for (const existing of ['keep', 'overwrite'] as const) {
+  test.serial(
+    `a folder that was there and folds names by itself is asked about them (existing: ${existing})`,
+    async t => {
+      const target = temporaryFolder(t);
+      const [mine, disk] = [join(target, 'mine'), join(target, 'mine', 'disk')];
+      mkdirSync(disk, { recursive: true });
+      foldNames(t, disk, name => name.toLowerCase());
+      const folder = (path: string) => entryOf(path, { kind: 'directory' });
+      const list = placed([
+        folder('mine'),
+        fileOf('mine/A.txt', 'one'),
+        fileOf('mine/a.txt', 'two'),
+        folder('mine/disk'),
+        fileOf('mine/disk/A.txt', 'one'),
+        fileOf('mine/disk/a.txt', 'two'),
+        folder('mine/disk/new'),
+        fileOf('mine/disk/new/B', 'one'),
+        fileOf('mine/disk/new/b', 'two'),
+      ]);
+      const blobs = new Blobs().add('one').add('two');
+      const { report, problems } = await restore({ target, list, blobs, existing, verify: true });
+      t.deepEqual(
+        problems.map(({ path }) => path.toString()),
+        ['mine/disk/a.txt', 'mine/disk/new/b'],
+      );
+      t.like(report, { files: 4, failed: 2, resumable: false });
+      t.is(readFileSync(join(mine, 'a.txt'), 'utf8'), 'two');
+      t.is(readFileSync(join(disk, 'A.txt'), 'utf8'), 'one');
+      t.deepEqual(readdirSync(disk).sort(), ['A.txt', 'new']);
+      t.deepEqual(readdirSync(mine).sort(), ['A.txt', 'a.txt', 'disk']);
+      t.deepEqual(readdirSync(join(disk, 'new')), ['B']);
+      t.is(statSync(join(disk, 'new'), { bigint: true }).mtimeNs, entryOf('').mtimeNs);
+    },
+  );
+}
+
 test.serial('names are refused only where this file system takes them for one', async t => {
   if (process.platform !== 'linux') return skip(t, 'file systems here may fold more');
   const target = join(temporaryFolder(t), 'target');
