@@ -5,6 +5,7 @@
 import {
   appendFileSync,
   copyFileSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -15,9 +16,11 @@ import {
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import { inventory } from '../helpers/blob-inventory.js';
 import { compareTrees } from '../helpers/compare-trees.js';
 import { RealCluster, type RealHost } from '../helpers/real-cluster.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
+import { sentBytes, whyNoSentBytes } from '../helpers/sent-bytes.js';
 
 const MiB = 1024 * 1024;
 /** A fetch is to be caught in its middle; it takes a second or so. */
@@ -81,6 +84,30 @@ test.serial('only the changed part of a changed file is sent, and nothing of a r
 
   await a.kill();
   await b.ok('restore', 'films', '--target', cluster.path('out'));
+  t.deepEqual(compareTrees(source, cluster.path('out')), []);
+});
+
+/** What hosts tell each other meanwhile, and what the origin writes to its state folder, at the most. */
+const TALK_BYTES_MAX = 4 * MiB;
+
+test.serial('a folder that is renamed moves nothing over the network, and writes no content again', async t => {
+  const { cluster, source, store, a, backUp } = await originAndHolder(t);
+  const day = join(source, 'day');
+  mkdirSync(join(day, 'in'), { recursive: true });
+  for (let n = 0; n < 200; n += 1)
+    writeFileSync(join(day, n % 2 === 0 ? `${n}` : `in/${n}`), seededBytes(64 * 1024, 2 * n));
+  for (const n of [1, 2]) writeFileSync(join(day, `large${n}`), seededBytes(10 * MiB, 1_000 + 2 * n));
+  await backUp();
+  const places = [{ host: 'b', path: store }];
+  const before = inventory(places);
+  t.is(before.length, 202);
+  const sentBefore = whyNoSentBytes() === undefined ? sentBytes(a) : undefined;
+  renameSync(day, join(source, 'renamed'));
+  await backUp();
+  t.deepEqual(inventory(places), before);
+  if (sentBefore === undefined) t.log(`not looked at: ${whyNoSentBytes()}`);
+  else t.true(sentBytes(a) - sentBefore < TALK_BYTES_MAX, `${sentBytes(a) - sentBefore} bytes`);
+  await a.ok('restore', 'films', '--target', cluster.path('out'));
   t.deepEqual(compareTrees(source, cluster.path('out')), []);
 });
 

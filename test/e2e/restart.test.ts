@@ -1,26 +1,14 @@
 /**
  * Restart: what a host holds, it holds after a restart, without a byte over the network; also when its index is gone.
  */
-import { existsSync, lstatSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { inventory } from '../helpers/blob-inventory.js';
 import { compareTrees } from '../helpers/compare-trees.js';
 import { contentsOf, countCopies, type StorePlace } from '../helpers/count-copies.js';
 import { RealCluster } from '../helpers/real-cluster.js';
 import { makePlainTree } from './plain-tree.js';
-
-/** Every blob with what changes when it is written again: the file that it is, and when that was written. */
-function inventory(stores: readonly StorePlace[]): readonly string[] {
-  return stores.flatMap(({ host, path }) => {
-    const blobs = join(path, '.blobs');
-    return readdirSync(blobs).flatMap(shard =>
-      readdirSync(join(blobs, shard)).map(name => {
-        const { ino, size, mtimeNs } = lstatSync(join(blobs, shard, name), { bigint: true });
-        return `${host} ${name} ${ino} ${size} ${mtimeNs}`;
-      }),
-    );
-  });
-}
 
 /** One for all: an origin and two holders. */
 const cluster = new RealCluster({ teardown: end => test.after.always('the cluster ends', end) });

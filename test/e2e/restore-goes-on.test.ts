@@ -1,12 +1,13 @@
 /** Restore goes on: of a large file whose restore was killed in its middle, only the rest goes over the network. */
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
 import { cluster as command } from '../cli/cli-fixture.js';
 import { compareTrees } from '../helpers/compare-trees.js';
-import { RealCluster, type RealHost } from '../helpers/real-cluster.js';
+import { RealCluster } from '../helpers/real-cluster.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
+import { sentBytes, whyNoSentBytes } from '../helpers/sent-bytes.js';
 import { skip } from '../helpers/skip.js';
 
 const MiB = 1024 * 1024;
@@ -15,12 +16,9 @@ const TALK_BYTES_MAX = 4 * MiB;
 /** In a tenth of a second a host that gives nothing says less. */
 const SILENCE_BYTES_MAX = 200_000;
 
-/** All that the service has written, to peers above all: what it holds lies there already. */
-const sentBytes = ({ pid }: RealHost): number =>
-  Number(/^wchar: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]);
-
 test.serial('when the restore of a large file was killed, only the rest comes from its holder', async t => {
-  if (!existsSync('/proc/self/io')) return skip(t, 'what a service sends is read from /proc, which is of Linux');
+  const why = whyNoSentBytes();
+  if (why !== undefined) return skip(t, why);
   const cluster = new RealCluster(t);
   const source = cluster.makeFolder('src');
   const [a, b, c] = await cluster.found(['a', 'b', 'c']);
