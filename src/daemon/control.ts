@@ -102,6 +102,7 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
     newestProtected: (source, until) =>
       protections.newestProtected(source, catalog.get(source)?.head.snapshots ?? [], until),
     drill: drillFrom,
+    below: tried.below,
     hasReachableHolder: parcel =>
       machine.known.holders(parcel).some(({ host }) => host !== roster.self && isReachable(host)),
     nameOf: source => roster.sourceName(source, [...catalog.sources()]),

@@ -42,21 +42,36 @@ export interface Drilled {
   readonly failure?: { readonly because: string; readonly hosts: readonly string[] };
 }
 
-/** @param most how many files to try, and how large each may be */
+/** How many files to try, and how large they may be. */
+export interface DrillLimits {
+  readonly files: number;
+  /** At most. */
+  readonly bytes: number;
+  /** More than this, each being a parcel of its own. Default: 0. */
+  readonly moreThanBytes?: number;
+}
+
 export async function* drill(
   { objects, record: recordOf, copies, holders, below }: DrillOptions,
   snapshot: ObjectId,
-  most: { readonly files: number; readonly bytes: number },
+  { files: most, bytes: bytesMax, moreThanBytes = 0 }: DrillLimits,
   signal: AbortSignal,
 ): AsyncGenerator<Drilled> {
   const { pages } = await readSnapshot(objects, snapshot);
+  // What is sought may be rare: then all pages are looked at, from one by chance on.
+  const first = moreThanBytes > 0 && pages.length > 0 ? below(pages.length) : undefined;
+  const picksMax = first === undefined ? most * PICKS_PER_FILE : pages.length;
   const done = new Set<string>();
   const nameless = new Set<ParcelId>();
-  const isEnough = (): boolean => done.size + nameless.size >= most.files;
+  const isEnough = (): boolean => done.size + nameless.size >= most;
   const one = <T>(list: readonly T[]): T | undefined => list[below(list.length)];
-  for (let picks = 0; picks < most.files * PICKS_PER_FILE && !isEnough() && pages.length > 0; picks += 1) {
+  for (let picks = 0; picks < picksMax && !isEnough() && pages.length > 0; picks += 1) {
     signal.throwIfAborted();
-    const refs = (await readPage(objects, one(pages) as ObjectId)).filter(({ bytes }) => bytes > 0);
+    const page = first === undefined ? one(pages) : pages[(first + picks) % pages.length];
+    // By the parcel, so that none is read for nothing: no limit is below what a run of small files has at most.
+    const refs = (await readPage(objects, page as ObjectId)).filter(
+      ({ bytes }) => bytes > moreThanBytes && bytes <= bytesMax,
+    );
     const ref = refs.length === 0 ? undefined : one(refs);
     if (ref === undefined) continue;
     const record = await recordOf(ref.id, signal);
@@ -67,7 +82,7 @@ export async function* drill(
       yield { parcel: ref.id, path: undefined, bytes: ref.bytes, failure };
       continue;
     }
-    const files = decodeRecord(record).entries.filter(({ size }) => size > 0 && size <= most.bytes);
+    const files = decodeRecord(record).entries.filter(({ size }) => size > moreThanBytes);
     const file = files.length === 0 ? undefined : one(files);
     if (file?.blob === undefined || done.has(file.path.toString('latin1'))) continue;
     done.add(file.path.toString('latin1'));

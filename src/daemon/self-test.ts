@@ -3,12 +3,16 @@
  * nobody learns only when it matters that they cannot be restored. A file that fails although a holder is up raises an
  * alarm, until a test finds no such file; `status` reports the files that fail because hosts are off anyway. A test in
  * which nothing came proves nothing, and ends no alarm. One that falls into a pause is left out.
+ *
+ * Most files that are tried are not large, for the sake of the network; a large one is, now and then, or if there are no
+ * others. Only the whole of a file shows that it is right. What is larger still is left to `cluster drill`.
  */
 import type { Logger } from 'pino';
+import { RUN_BYTES_MAX } from '../catalog/cut.js';
 import { escapePath } from '../catalog/path-text.js';
 import type { ObjectId, ParcelId, SourceId } from '../core/ids.js';
 import type { Alarms } from './alarms.js';
-import type { Drilled } from './drill.js';
+import type { Drilled, DrillLimits } from './drill.js';
 import type { Pausing } from './pausing.js';
 
 const EVERY_MS = 24 * 3_600_000;
@@ -16,17 +20,19 @@ const EVERY_MS = 24 * 3_600_000;
 const FIRST_MS = 3_600_000;
 /** Files per source: 300 in a month, which find with 95 % probability that one file in a hundred is lost. */
 const FILES = 10;
-/** A larger file would cost the network more than it proves. */
-const FILE_BYTES_MAX = 64 * 1024 * 1024;
+/** Of each of them. It shuts out no run of small files. A larger file would cost the network more than it proves. */
+const FILE_BYTES_MAX = RUN_BYTES_MAX;
+/** Of a larger one: no more than the others may have together. Some films and disk images stay above it. */
+const LARGE_BYTES_MAX = FILES * FILE_BYTES_MAX;
+/** In one test of so many a large file is tried: about once a week. */
+const LARGE_ONCE_IN = 7;
 
 export interface SelfTestOptions {
   readonly ownSources: () => Iterable<SourceId>;
   readonly newestProtected: (source: SourceId, signal: AbortSignal) => Promise<ObjectId | undefined>;
-  readonly drill: (
-    snapshot: ObjectId,
-    most: { readonly files: number; readonly bytes: number },
-    signal: AbortSignal,
-  ) => AsyncIterable<Drilled>;
+  readonly drill: (snapshot: ObjectId, limits: DrillLimits, signal: AbortSignal) => AsyncIterable<Drilled>;
+  /** A random whole number from 0, below `count`. */
+  readonly below: (count: number) => number;
   /** True when some other host that is up says that it holds the parcel. */
   readonly hasReachableHolder: (parcel: ParcelId) => boolean;
   readonly nameOf: (source: SourceId) => string;
@@ -73,20 +79,29 @@ export class SelfTest {
   }
 
   async #test(source: SourceId): Promise<void> {
-    const { ownSources, newestProtected, drill, hasReachableHolder, nameOf, alarms, log, signal } = this.#options;
+    const { ownSources, newestProtected, drill, below, hasReachableHolder, nameOf, alarms, log, signal } =
+      this.#options;
     const snapshot = await newestProtected(source, signal);
     if (snapshot === undefined) return;
     let right = 0;
     let away = 0;
     const wrong: Drilled[] = [];
-    for await (const drilled of drill(snapshot, { files: FILES, bytes: FILE_BYTES_MAX }, signal)) {
-      if (drilled.failure === undefined) right += 1;
-      else if (hasReachableHolder(drilled.parcel)) wrong.push(drilled);
-      else away += 1;
-    }
+    const tried = (): number => right + away + wrong.length;
+    const tryThese = async (limits: DrillLimits): Promise<void> => {
+      for await (const drilled of drill(snapshot, limits, signal)) {
+        if (drilled.failure === undefined) right += 1;
+        else if (hasReachableHolder(drilled.parcel)) wrong.push(drilled);
+        else away += 1;
+      }
+    };
+    await tryThese({ files: FILES, bytes: FILE_BYTES_MAX });
+    if (tried() === 0 || below(LARGE_ONCE_IN) === 0)
+      await tryThese({ files: 1, bytes: LARGE_BYTES_MAX, moreThanBytes: FILE_BYTES_MAX });
     log.info(
       { code: 'SELF_TESTED', source, snapshot, right, away, wrong: wrong.length },
-      'files were restored as a test',
+      tried() > 0
+        ? 'files were restored as a test'
+        : 'nothing could be restored as a test: the source is empty, or its files are all too large for a test; cluster drill tries any',
     );
     // The source left the policy meanwhile, and its alarms with it.
     if (![...ownSources()].includes(source)) return;

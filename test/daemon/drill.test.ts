@@ -11,8 +11,9 @@ import {
   splitSourceId,
 } from '../../src/core/ids.js';
 import { Answers } from '../../src/daemon/answers.js';
-import { type Drilled, type DrillOptions, drill } from '../../src/daemon/drill.js';
+import { type Drilled, type DrillLimits, type DrillOptions, drill } from '../../src/daemon/drill.js';
 import type { DrillReport } from '../../src/daemon/service.js';
+import { aFile, snapshotOf } from '../catalog/made-snapshots.js';
 import { aSource, ScratchSource } from '../catalog/scratch-source.js';
 
 const NEVER = new AbortController().signal;
@@ -23,14 +24,16 @@ async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
   return found;
 }
 
+let turn = 0;
+
 /** A drill of the source's last snapshot, of which every blob comes; each pick is the next in turn. */
 function drilled(
   source: ScratchSource,
   files: number,
   record: DrillOptions['record'] = parcel => source.objects.get(parcel),
   frame: ContentFrame = { kind: 'end' },
+  limits: Partial<DrillLimits> = {},
 ): Promise<Drilled[]> {
-  let turn = 0;
   const options = {
     objects: source.objects,
     record,
@@ -40,7 +43,7 @@ function drilled(
     holders: () => ['ben'],
     below: (count: number) => turn++ % count,
   };
-  return all(drill(options, source.last as never, { files, bytes: Infinity }, NEVER));
+  return all(drill(options, source.last as never, { files, bytes: Infinity, ...limits }, NEVER));
 }
 
 test('a record that nobody gives is a failure of its parcel, told once', async t => {
@@ -76,6 +79,27 @@ test('a record that is in this host’s catalog and with no copy is a failure', 
   const failed = await drilled(source, 1, async () => undefined);
   t.regex(failed[0]?.failure?.because ?? '', /no host gives the record/);
   t.is(failed.length, 1);
+});
+
+test('a large file is found however rare, and none that is too large costs a record', async t => {
+  const source = new ScratchSource(t);
+  const MiB = 1024 * 1024;
+  const small = Array.from({ length: 3_000 }, (_, n) => aFile(`small${n}`, { size: MiB }));
+  const large = ['large', 'too large'].map((path, n) => aFile(path, { size: 100 * MiB + n }));
+  source.last = await snapshotOf(source.objects, [...small, ...large]);
+  t.true((await readSnapshot(source.objects, source.last)).pages.length > 2);
+  const records: string[] = [];
+  const record: DrillOptions['record'] = parcel => {
+    records.push(parcel);
+    return source.objects.get(parcel);
+  };
+  const paths = async (limits: Partial<DrillLimits>) =>
+    (await drilled(source, 1, record, { kind: 'end' }, limits)).map(({ path }) => path?.toString());
+  const moreThanBytes = 64 * MiB;
+  for (let times = 0; times < 5; times += 1) t.deepEqual(await paths({ moreThanBytes, bytes: 100 * MiB }), ['large']);
+  t.is(records.length, 5);
+  t.deepEqual(await paths({ moreThanBytes, bytes: 100 * MiB - 1 }), []);
+  t.is(records.length, 5);
 });
 
 test('a parcel without bytes is not tried: there is nothing to be had of it', async t => {
