@@ -99,8 +99,8 @@ test('an object that is put while it is swept is there afterwards, whichever cam
   await folder.objects().flush();
   await folder.sweep(0);
   const putAll = async (): Promise<void> => {
-    // In the sweep's own order, so that they meet.
-    for (const [n] of [...ids.entries()].sort(([, a], [, b]) => (a < b ? -1 : 1)))
+    // Against the sweep's own order, so that they meet, however fast either is.
+    for (const [n] of [...ids.entries()].sort(([, a], [, b]) => (a < b ? 1 : -1)))
       await folder.objects().put(Buffer.from(contents[n] as string));
     await folder.objects().flush();
   };
