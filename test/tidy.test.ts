@@ -74,6 +74,8 @@ const CLI_MAY_IMPORT = [
   'src/platform/abort-with.ts',
   // The end of a process of which a disk hangs.
   'src/platform/end-process.ts',
+  // The log on stderr, which ends or hangs nothing when it cannot be written.
+  'src/platform/log-lines.ts',
   // Durations as people give them, some of which Node's own timers do not take.
   'src/platform/long-timer.ts',
   // A file as a whole, or none: for what a command writes into a folder of the user's.

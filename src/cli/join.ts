@@ -22,6 +22,8 @@ async function join(context: Context, tokenArgument: string, { host, mdns }: Joi
   const token = tokenArgument === '-' ? await readToken() : tokenArgument;
   const { joinCluster } = await import('../membership/join-cluster.js');
   const { pino } = await import('pino');
+  const { LogLines } = await import('../platform/log-lines.js');
+  const lines = new LogLines();
   const stateDir = context.newStateFolder('join');
   const joined = await joinCluster({
     token,
@@ -29,9 +31,9 @@ async function join(context: Context, tokenArgument: string, { host, mdns }: Joi
     ...(host !== undefined && { hostName: host }),
     mdns,
     clock: Date.now,
-    log: pino({ level: process.env.CLUSTER_LOG ?? 'silent' }, pino.destination({ dest: 2, sync: true })),
+    log: pino({ level: process.env.CLUSTER_LOG ?? 'silent' }, lines),
     signal: context.signal,
-  });
+  }).finally(() => lines.end());
   const { configuration, name, wantedName, standing, trust, admittedBy } = joined;
   if (context.json) {
     await context.record({

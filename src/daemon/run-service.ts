@@ -17,6 +17,7 @@ import { isAddress } from '../membership/policy-schema.js';
 import { type Spread, spreadMembership } from '../membership/spread.js';
 import { serveObjects } from '../net/object-protocol.js';
 import { lastingAbort } from '../platform/lasting-abort.js';
+import { LogLines } from '../platform/log-lines.js';
 import { startControl } from './control.js';
 import { makeOwnMachine } from './own-machine.js';
 import { type OwnNetOptions, startOwnNet } from './own-net.js';
@@ -59,13 +60,18 @@ export function checkAddresses(addresses: readonly string[]): void {
  */
 export async function runService(options: ServiceOptions): Promise<void> {
   // JSON lines on stderr. Stdout gets a single line, when the service is ready.
-  const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'msg' }, pino.destination(2));
+  const lines = new LogLines();
+  const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'msg' }, lines);
+  const endNow = (): void => lines.endNow();
+  process.once('exit', endNow);
   const teardown = new Teardown(log);
   let failures: readonly unknown[] = [];
   try {
     await serve(options, { log, teardown });
   } finally {
     failures = await teardown.run();
+    await lines.end();
+    process.off('exit', endNow);
   }
   if (failures.length > 0) {
     const why = failures.map(failure => messageOf(inWords(failure))).join('; ');
