@@ -1,6 +1,5 @@
 /** `cluster rebuild-index`: removes the index database, so that the service rebuilds it at its next start. */
 import { Command } from 'commander';
-import { removeIndex } from '../daemon/index-trial.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import type { Run } from './run.js';
@@ -13,6 +12,7 @@ export const rebuildIndexCommand = (run: Run): Command =>
     .action(run(rebuildIndex));
 
 async function rebuildIndex(context: Context): Promise<ExitCode> {
+  const { removeIndex } = await import('../daemon/index-trial.js');
   removeIndex(context.ownStateFolder('rebuild-index'));
   const told =
     'the index is removed; no copy and no snapshot was in it. Start the service: it rebuilds the index from the records in its stores and from its peers, and reads its sources once more at their next snapshots';

@@ -56,12 +56,18 @@ export type StateSaid = '--state' | '$CLUSTER_STATE' | 'nobody';
 
 export function stateSaid({ option, environment }: StatePlaces): StateSaid {
   if (option !== undefined) return '--state';
-  return environment.CLUSTER_STATE ? '$CLUSTER_STATE' : 'nobody';
+  return environment.CLUSTER_STATE === undefined ? 'nobody' : '$CLUSTER_STATE';
 }
 
-function saidFolder({ option, environment }: StatePlaces): string | undefined {
-  const said = option ?? (environment.CLUSTER_STATE || undefined);
-  return said === undefined ? undefined : resolve(said);
+/** @throws ClusterError BAD_ARGUMENT: an empty name, as of a variable that is not set, would be the current folder. */
+function saidFolder(places: StatePlaces): string | undefined {
+  const said = places.option ?? places.environment.CLUSTER_STATE;
+  if (said !== '') return said === undefined ? undefined : resolve(said);
+  throw new ClusterError(
+    'BAD_ARGUMENT',
+    `${stateSaid(places)} is empty: expected the path of a state folder. Nothing was done`,
+    { blame: 'operator' },
+  );
 }
 
 /** Where the state folder may be; the first that exists is it. */

@@ -12,7 +12,9 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ClusterError } from '../core/fault.js';
 import { type SourceId, splitSourceId } from '../core/ids.js';
+import { hasCluster } from '../membership/config-store.js';
 import { readIfThere } from '../platform/durable.js';
 import { takeLock } from '../platform/lock.js';
 import { namePath } from '../platform/name-path.js';
@@ -97,8 +99,19 @@ function countOne(file: string): void {
   }
 }
 
-/** The next start of the service rebuilds it. @throws StateLocked while the service runs, which has it open */
+/**
+ * The next start of the service rebuilds it.
+ * @throws StateLocked while the service runs, which has it open; ClusterError NO_CLUSTER: any other folder may have one
+ *   named `index`, too
+ */
 export function removeIndex(stateDir: string): void {
+  if (!hasCluster(stateDir)) {
+    throw new ClusterError(
+      'NO_CLUSTER',
+      `no cluster in ${stateDir}; nothing was removed. Name the state folder with --state DIR or $CLUSTER_STATE`,
+      { blame: 'operator' },
+    );
+  }
   const lock = takeLock(join(stateDir, LOCK_NAME));
   try {
     for (const path of Object.values(placesIn(stateDir))) rmSync(path, { recursive: true, force: true });

@@ -76,6 +76,39 @@ test('a service that has the state folder but does not answer yet is to be waite
   t.regex((await cluster(['--state', path, 'status'])).err, /Start it with 'cluster up'/);
 });
 
+test('rebuild-index leaves a folder alone that is not the state folder of a cluster, and exits 10', async t => {
+  const folder = temporaryFolder(t);
+  // A website, for example.
+  for (const name of ['index', 'config']) mkdirSync(join(folder, name));
+  writeFileSync(join(folder, 'index/page.html'), '');
+  const { code, err } = await cluster(['--state', folder, 'rebuild-index']);
+  t.is(code, 10, err);
+  t.regex(err, /no cluster in .*nothing was removed/);
+  t.deepEqual(readdirSync(folder).sort(), ['config', 'index']);
+  t.true(existsSync(join(folder, 'index/page.html')));
+});
+
+test('an empty --state or $CLUSTER_STATE is refused with 2, and does not mean the current folder', async t => {
+  const cwd = temporaryFolder(t);
+  for (const words of [
+    ['init', '--name', 'home'],
+    ['join', 'token'],
+    ['up'],
+    ['rebuild-index'],
+    ['doctor'],
+    ['status'],
+  ]) {
+    const [option, variable] = await Promise.all([
+      cluster(['--state', '', ...words], { cwd }),
+      cluster(words, { cwd, env: { CLUSTER_STATE: '' } }),
+    ]);
+    t.deepEqual([option.code, variable.code], [2, 2], option.err + variable.err);
+    t.regex(option.err, /--state is empty/);
+    t.regex(variable.err, /\$CLUSTER_STATE is empty/);
+  }
+  t.deepEqual(readdirSync(cwd), []);
+});
+
 test('up without a cluster exits 10', async t => {
   t.is((await cluster(['up', '--state', join(temporaryFolder(t), 'absent')])).code, 10);
 });

@@ -96,6 +96,8 @@ test('the index is removed with all that was set aside', t => {
   const { stateDir, has } = aState(t);
   for (let start = 0; start < 4; start += 1) beginIndexTrial(stateDir);
   mkdirSync(join(stateDir, 'index'));
+  mkdirSync(join(stateDir, 'config'));
+  writeFileSync(join(stateDir, 'config/current'), '');
   removeIndex(stateDir);
   for (const name of ['index', 'index.damaged', 'index-starts', 'scan-starts', 'lock']) t.false(has(name), name);
 });
