@@ -67,6 +67,7 @@ export async function lookAtCluster(stateDir: string, identity: Identity): Promi
       lost: store.lost,
       shutOut: store.shutOut,
       hasUnreadable: false,
+      unwritten: { versions: [], because: '' },
       notAbsorbed: undefined,
       clockMs: Date.now(),
     }),

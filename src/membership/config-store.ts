@@ -13,6 +13,9 @@
  * into the chain, which it does on its own. A lost branch may go on elsewhere, to a version that makes it win: then
  * this host takes it from there.
  *
+ * A verified version that the disk refuses is not in use, but whom it revokes is shut out from that moment on: a full
+ * disk must not keep a stolen machine in. It is kept in memory, and tried again (`hear`, `writeUnwritten`).
+ *
  * Driven by membership.ts. One operation at a time.
  */
 import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
@@ -48,6 +51,21 @@ export type Acceptance =
   /** Its branch is a rival of this host's, which stays. */
   | { readonly kind: 'fork-lost'; readonly lost: LostVersion }
   | { readonly kind: 'refused'; readonly because: VersionRefusal | 'withheld' };
+
+/** What becomes of a version from a peer. */
+export type Hearing =
+  | Acceptance
+  /** It is as it should be, but the disk does not take it. `isNews`: that was not known of it. */
+  | { readonly kind: 'unwritten'; readonly isNews: boolean; readonly error: Error };
+
+interface Unwritten {
+  readonly version: UncheckedVersion;
+  /** It would be in use; else it would be kept as one that lost a fork. */
+  readonly wins: boolean;
+}
+
+/** How many versions are kept in memory while the disk takes none: more changes than an operator makes in such a time. */
+const UNWRITTEN_MAX = 64;
 
 export interface LostVersion {
   readonly version: number;
@@ -95,6 +113,8 @@ export class ConfigStore {
   /** The hash of version n is at n − 1. */
   readonly #hashes: string[] = [];
   readonly #lost: LostVersion[] = [];
+  /** Oldest first. */
+  #unwritten: readonly Unwritten[] = [];
   #current: Configuration | undefined;
   #latestSignedMs = 0;
   #committed: boolean;
@@ -181,9 +201,21 @@ export class ConfigStore {
     return [...new Map(found.map(revocation => [revocation.peer, revocation])).values()];
   }
 
-  /** The version in use, with the shut-out hosts revoked as well. */
+  /** The version in use, with the hosts revoked as well that are shut out, also by what could not be written yet. */
   get standing(): Configuration {
-    return withRevoked(this.current, this.shutOut);
+    const { shutOut } = this;
+    const known = new Set([...this.current.revoked, ...shutOut].map(({ peer }) => peer));
+    const { admins } = this.current;
+    const counted = this.#unwritten.filter(
+      ({ version, wins }) => wins || admins.some(({ key }) => key === version.signer),
+    );
+    const found = counted.flatMap(({ version }) => version.revoked.filter(({ peer }) => !known.has(peer)));
+    return withRevoked(this.current, [...shutOut, ...new Map(found.map(one => [one.peer, one])).values()]);
+  }
+
+  /** Verified versions that the disk has not taken yet: their numbers, for an alarm. */
+  get unwritten(): readonly number[] {
+    return this.#unwritten.map(({ version }) => version.version);
   }
 
   /** Versions that lost a fork, for alarms. */
@@ -255,6 +287,25 @@ export class ConfigStore {
     return this.#alone(() => this.#accept(raw, reader));
   }
 
+  /** As `accept`, for a version from a peer: what it revokes counts even if the disk refuses it. */
+  hear(raw: Uint8Array, reader: Reader): Promise<Hearing> {
+    return this.#alone(() => this.#hear(raw, reader));
+  }
+
+  /** Tries again what could not be written. True when some of it could. @throws the disk's error when none could */
+  async writeUnwritten(reader: Reader): Promise<boolean> {
+    return await this.#alone(async () => {
+      const before = this.#unwritten;
+      for (const { version } of before) {
+        const hearing = await this.#hear(version.raw, reader);
+        if (hearing.kind !== 'unwritten') continue;
+        if (this.#unwritten.length === before.length) throw hearing.error;
+        break;
+      }
+      return before.length > 0;
+    });
+  }
+
   /** From here on the state folder belongs to the cluster. */
   async commit(): Promise<void> {
     await this.#alone(async () => {
@@ -270,7 +321,32 @@ export class ConfigStore {
     return result;
   }
 
-  async #accept(raw: Uint8Array, reader: Reader): Promise<Acceptance> {
+  async #hear(raw: Uint8Array, reader: Reader): Promise<Hearing> {
+    let refused: Unwritten | undefined;
+    try {
+      return await this.#accept(raw, reader, writing => {
+        refused = writing;
+      });
+    } catch (error) {
+      if (refused === undefined || !(error instanceof Error) || error instanceof ClusterError) throw error;
+      const { hash } = refused.version;
+      const isNews = !this.#unwritten.some(({ version }) => version.hash === hash);
+      if (isNews && this.#unwritten.length >= UNWRITTEN_MAX) throw error;
+      if (isNews) this.#unwritten = [...this.#unwritten, refused];
+      return { kind: 'unwritten', isNews, error };
+    } finally {
+      // Also those that came with this one.
+      const isKept = (mark: ConfigMark): boolean => this.has(mark) || this.#lost.some(({ hash }) => hash === mark.hash);
+      this.#unwritten = this.#unwritten.filter(({ version }) => !isKept(version));
+    }
+  }
+
+  /** @param onWriting called when all is verified and is about to be written */
+  async #accept(
+    raw: Uint8Array,
+    reader: Reader,
+    onWriting: (version: Unwritten) => void = () => {},
+  ): Promise<Acceptance> {
     let unchecked: UncheckedVersion;
     try {
       unchecked = readVersion(raw);
@@ -291,17 +367,20 @@ export class ConfigStore {
     if (typeof checked === 'string') return { kind: 'refused', because: checked };
     if (!isWholeFor(checked, reader)) return { kind: 'refused', because: 'withheld' };
     if (checked.version === newest + 1 && lost.length === 0) {
+      onWriting({ version: checked, wins: true });
       await this.#take(checked);
       return { kind: 'accepted', configuration: checked };
     }
     // A second version 1 would have another cluster id, so every rival has a parent.
     if (ground === undefined) return { kind: 'refused', because: 'other-cluster' };
-    return await this.#settle({ ground, ours: await this.#chainFrom(first.version), rival: [...lost, checked] });
+    const chains = { ground, ours: await this.#chainFrom(first.version), rival: [...lost, checked] };
+    onWriting({ version: checked, wins: goesBefore(chains) });
+    return await this.#settle(chains);
   }
 
   /**
-   * Replaces this host's branch by the rival one, or keeps the rival's last version in `lost/`, where those before it
-   * already are.
+   * Replaces this host's branch by the rival one, or keeps the rival's versions in `lost/`, where those before the last
+   * mostly are already.
    */
   async #settle({
     ground,
@@ -316,6 +395,8 @@ export class ConfigStore {
     if (newest === undefined) throw new Error('bug: a branch without a version');
     if (!goesBefore({ ground, ours, rival })) {
       if ((await this.#loadLost(newest)) !== undefined) return { kind: 'known' };
+      for (const version of rival.slice(0, -1))
+        if ((await this.#loadLost(version)) === undefined) await this.#keepLost(version);
       return { kind: 'fork-lost', lost: await this.#keepLost(newest) };
     }
     const losers: LostVersion[] = [];
@@ -393,13 +474,15 @@ export class ConfigStore {
   }
 
   /**
-   * The lost versions before this one, oldest first, as far down as they are here: down to this chain if none is
-   * missing.
+   * The versions before this one that are not in this chain, because they have lost or could not be written, oldest
+   * first, as far down as they are here: down to this chain if none is missing.
    */
   async #lostBefore(version: UncheckedVersion): Promise<readonly UncheckedVersion[]> {
     const lost: UncheckedVersion[] = [];
     for (let mark = before(version); mark !== undefined && !this.has(mark); ) {
-      const below = await this.#loadLost(mark);
+      const { hash } = mark;
+      const below =
+        (await this.#loadLost(mark)) ?? this.#unwritten.find(({ version }) => version.hash === hash)?.version;
       if (below === undefined) break;
       lost.unshift(below);
       mark = before(below);

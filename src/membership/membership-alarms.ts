@@ -19,6 +19,7 @@ export function membershipAlarms({
   lost,
   shutOut,
   hasUnreadable,
+  unwritten,
   notAbsorbed,
   clockMs,
 }: {
@@ -30,6 +31,8 @@ export function membershipAlarms({
   readonly shutOut: readonly Revocation[];
   /** An admin has signed a policy that this release cannot read. */
   readonly hasUnreadable: boolean;
+  /** Verified versions that the disk refuses, and why. */
+  readonly unwritten: { readonly versions: readonly number[]; readonly because: string };
   readonly notAbsorbed: NotAbsorbed | undefined;
   /** By this host's clock. */
   readonly clockMs: number;
@@ -69,7 +72,13 @@ export function membershipAlarms({
   const unreadable = hasUnreadable
     ? [`there is a configuration after ${configuration.version} that this release cannot read; update this host`]
     : [];
-  const unwritten =
+  const refusedByDisk =
+    unwritten.versions.length === 0
+      ? []
+      : [
+          `configuration ${unwritten.versions.join(', ')} cannot be written (${unwritten.because}). Whom it revokes is shut out by this host; all else in it waits. It is tried again by itself`,
+        ];
+  const notWrittenDown =
     notAbsorbed === undefined
       ? []
       : [
@@ -82,5 +91,5 @@ export function membershipAlarms({
           `configuration ${configuration.version} was signed at ${new Date(configuration.signedMs).toISOString()}, ${Math.floor(aheadMs / HOUR_MS)} hours ahead of this host's clock. If this clock is wrong, set it. If it is right, set the clock of the host with the admin key and change the configuration there once more. Until then new invites carry that date, and still last as long as they should`,
         ]
       : [];
-  return [...refusals, ...forks, ...unreadable, ...unwritten, ...ahead];
+  return [...refusals, ...forks, ...unreadable, ...refusedByDisk, ...notWrittenDown, ...ahead];
 }

@@ -5,7 +5,7 @@
  * is a member (roll.ts) and whether strangers may knock, and takes in what peers have. decide-admission.ts decides who
  * is admitted, and admin.ts what a host with an admin key signs; both come into force here.
  *
- * Invariants: nothing is acted on that is not durable; changes are made one at a time; everything from a peer is
+ * Invariants: nothing is acted on that is not durable, but for revocations, which shut out at once; changes are made one at a time; everything from a peer is
  * verified before it is kept. Time comes from the clock handed in, but is never earlier than what an admin has signed
  * plus how long this host has run since (signed-time.ts).
  *
@@ -15,7 +15,8 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { ClusterConfig, ConfigMark } from '../core/cluster-config.js';
-import { ClusterError } from '../core/fault.js';
+import { inWords } from '../core/disk-trouble.js';
+import { ClusterError, messageOf } from '../core/fault.js';
 import type { ClusterId, PeerName } from '../core/ids.js';
 import type { ConfigHint } from '../core/messages.js';
 import type { Signer } from '../core/signed.js';
@@ -23,7 +24,7 @@ import { Admin, isAdminKey } from './admin.js';
 import { adminRequestLine, mustBeOwn } from './admin-request.js';
 import { type Admission, admissionFlaw, type Joiner, readAdmission, signAdmission } from './admission.js';
 import { type ConfigStep, configHistory, policyOf } from './config-history.js';
-import { type Acceptance, ConfigStore, MARKS_MAX } from './config-store.js';
+import { ConfigStore, type Hearing, MARKS_MAX } from './config-store.js';
 import type { Configuration, Reader, Revocation, UncheckedVersion } from './configuration.js';
 import { ADMISSIONS_MAX, decideAdmission, type JoinRefusal, type JoinVerdict } from './decide-admission.js';
 import { isMalformed } from './fields.js';
@@ -47,8 +48,13 @@ const ADMISSIONS_OVER_USES_MAX = 16;
  */
 const ABSORB_TURN_MS = 30_000;
 
+/** A disk that refused a version is tried again after this time, in ms. */
+const WRITE_AGAIN_MS = 10_000;
+
 export interface MembershipOptions {
   readonly stateDir: string;
+  /** Default: `WRITE_AGAIN_MS`. */
+  readonly writeAgainMs?: number;
   /** Default: `ABSORB_TURN_MS`. */
   readonly absorbTurnMs?: number;
   /** Wall clock, ms. */
@@ -62,6 +68,7 @@ export interface MembershipOptions {
 export async function openMembership({
   stateDir,
   absorbTurnMs = ABSORB_TURN_MS,
+  writeAgainMs = WRITE_AGAIN_MS,
   clock,
   runMs,
   log,
@@ -83,7 +90,8 @@ export async function openMembership({
   const signedTime = new SignedTime({ stateDir, runMs, log });
   const makeAdminKey = (): Promise<AdminKey> => loadOrCreateAdminKey(stateDir, identity.host);
   const kept = { invites, admissions, signedTime };
-  const membership = new Membership({ store, identity, admin, makeAdminKey, absorbTurnMs, ...kept, clock, log });
+  const waits = { absorbTurnMs, writeAgainMs };
+  const membership = new Membership({ store, identity, admin, makeAdminKey, ...waits, ...kept, clock, log });
   await membership.start();
   return membership;
 }
@@ -102,6 +110,7 @@ export class Membership {
   readonly #signedTime: SignedTime;
   readonly #makeAdminKey: () => Promise<AdminKey>;
   readonly #absorbTurnMs: number;
+  readonly #writeAgainMs: number;
   readonly #clock: () => number;
   readonly #log: Logger;
   readonly #listeners = new Set<() => void>();
@@ -112,6 +121,9 @@ export class Membership {
   /** Undefined: this host has none. It may be no admin's. */
   #key: Signer | undefined;
   #absorbTimer: NodeJS.Timeout | undefined;
+  #writeTimer: NodeJS.Timeout | undefined;
+  /** Why the newest configuration could not be written. */
+  #notWritten = '';
 
   constructor(parts: {
     readonly store: ConfigStore;
@@ -119,6 +131,7 @@ export class Membership {
     readonly admin: Signer | undefined;
     readonly makeAdminKey: () => Promise<AdminKey>;
     readonly absorbTurnMs: number;
+    readonly writeAgainMs: number;
     readonly invites: Notes<Invite>;
     readonly admissions: Notes<Admission>;
     readonly signedTime: SignedTime;
@@ -139,6 +152,7 @@ export class Membership {
     this.#key = parts.admin;
     this.#makeAdminKey = parts.makeAdminKey;
     this.#absorbTurnMs = parts.absorbTurnMs;
+    this.#writeAgainMs = parts.writeAgainMs;
     this.#clock = parts.clock;
     this.#log = parts.log;
     this.#roll = new Roll(parts);
@@ -150,7 +164,8 @@ export class Membership {
       log: parts.log,
       clock: parts.clock,
       nowMs: () => this.nowMs(),
-      alone: change => this.#alone(change),
+      // What this host signs must follow what it has verified, or it would sign a rival.
+      alone: change => this.#alone(() => this.#writeUnwritten().then(change)),
       changed: () => this.#changed(),
       keepInvite: invite => this.#keepInvite(invite),
     });
@@ -175,9 +190,14 @@ export class Membership {
 
   /** Nothing more is written by itself once this returns. */
   async stop(): Promise<void> {
-    clearTimeout(this.#absorbTimer);
+    this.#clearTimers();
     await this.#turn;
+    this.#clearTimers();
+  }
+
+  #clearTimers(): void {
     clearTimeout(this.#absorbTimer);
+    clearTimeout(this.#writeTimer);
   }
 
   /**
@@ -265,6 +285,7 @@ export class Membership {
       lost: this.#store.lost,
       shutOut: this.#store.shutOut,
       hasUnreadable: this.#hasUnreadable,
+      unwritten: { versions: this.#store.unwritten, because: this.#notWritten },
       notAbsorbed: this.admin.notAbsorbed,
       clockMs: this.#clock(),
     });
@@ -337,10 +358,9 @@ export class Membership {
     return this.#invites.has(id);
   }
 
-  acceptVersion(raw: Uint8Array): Promise<Acceptance> {
+  acceptVersion(raw: Uint8Array): Promise<Hearing> {
     return this.#alone(async () => {
-      const { host } = this.identity;
-      const acceptance = await this.#store.accept(raw, { host, trust: this.self.trust });
+      const acceptance = await this.#store.hear(raw, this.#reader);
       switch (acceptance.kind) {
         case 'accepted':
         case 'fork-won':
@@ -364,12 +384,43 @@ export class Membership {
           );
           await this.#changed();
           break;
+        case 'unwritten':
+          this.#notWritten = messageOf(inWords(acceptance.error));
+          this.#writeAgain();
+          if (!acceptance.isNews) break;
+          this.#log.error(
+            { code: 'CONFIG_NOT_WRITTEN', err: acceptance.error },
+            'a configuration could not be written: whom it revokes is shut out, and the rest waits for the disk',
+          );
+          this.#roll.settle();
+          this.#tell();
+          break;
         case 'known':
         case 'gap':
           break;
       }
       return acceptance;
     });
+  }
+
+  /** Who reads the configuration here: parts that it may not read can be missing. */
+  get #reader(): Reader {
+    return { host: this.identity.host, trust: this.self.trust };
+  }
+
+  #writeAgain(): void {
+    clearTimeout(this.#writeTimer);
+    this.#writeTimer = setTimeout(() => {
+      this.#alone(() => this.#writeUnwritten()).catch((error: unknown) => {
+        this.#log.debug({ code: 'CONFIG_NOT_WRITTEN', err: error }, 'the disk still takes no configuration');
+        this.#writeAgain();
+      });
+    }, this.#writeAgainMs).unref();
+  }
+
+  async #writeUnwritten(): Promise<void> {
+    if (await this.#store.writeUnwritten(this.#reader)) await this.#changed();
+    if (this.#store.unwritten.length > 0) this.#writeAgain();
   }
 
   /** Takes in an admission from a peer. True when it is kept, or was already. */
@@ -469,6 +520,7 @@ export class Membership {
   /** In this host's turn among the admins. When that comes, another one may have done it. */
   async #absorb(): Promise<void> {
     clearTimeout(this.#absorbTimer);
+    if (this.#store.unwritten.length > 0) return;
     const { place = 0 } = this.admin;
     if (place === 0) return this.admin.absorb();
     this.#absorbTimer = setTimeout(() => {

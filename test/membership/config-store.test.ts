@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
@@ -76,6 +76,28 @@ test('a state folder belongs to no cluster before commit, and to one only after 
   await store.commit();
   t.true(hasCluster(stateDir));
   await t.throwsAsync(ConfigStore.begin(stateDir, first.cluster), { code: 'ALREADY_IN_CLUSTER' });
+});
+
+test('a rival that loses and that the disk refuses shuts out all the same, and is kept when it can be', async t => {
+  const stateDir = temporaryFolder(t);
+  const [admin, other, laptop, phone, tablet] = [newKey(), newKey(), newKey(), newKey(), newKey()];
+  const guests = [laptop, phone, tablet];
+  const ground = found([admin, other], { members: guests.map((key, n) => memberOf(key, `guest-${n}`)) });
+  const without = (...keys: readonly Key[]) => ({ revoked: keys.map(revocationOf) });
+  const winner = next(ground, admin, without(phone, tablet));
+  const loser = next(ground, other, without(laptop));
+  const store = await storeWith(stateDir, [ground, winner]);
+  const [lost, away] = [join(stateDir, 'config/lost'), join(stateDir, 'away')];
+  const isOut = () => store.standing.revoked.some(({ peer }) => peer === revocationOf(laptop).peer);
+  await rename(lost, away);
+  t.like(await store.hear(loser.raw, TRUSTED), { kind: 'unwritten', isNews: true });
+  t.true(isOut());
+  t.deepEqual([store.unwritten, store.current.hash, store.shutOut], [[2], winner.hash, []]);
+  t.like(await t.throwsAsync(store.writeUnwritten(TRUSTED)), { code: 'ENOENT' });
+  await rename(away, lost);
+  t.true(await store.writeUnwritten(TRUSTED));
+  t.true(isOut());
+  t.deepEqual([store.unwritten, store.lost.length, store.shutOut.length], [[], 1, 1]);
 });
 
 test('a damaged, truncated or missing file is found at the start and nothing is touched', async t => {

@@ -692,6 +692,53 @@ test('a configuration that this release cannot read wants a person, until one co
   t.deepEqual(membership.alarms(), []);
 });
 
+test('whom a version revokes is shut out at once though the disk refuses the version, and it is written when it can be', async t => {
+  const { stateDir, membership: first } = await founded(t);
+  await first.stop();
+  const membership = await openMembership({
+    stateDir,
+    clock: () => NOON_MS,
+    runMs: () => 0,
+    writeAgainMs: 20,
+    log: silent,
+  });
+  t.teardown(() => membership.stop());
+  const admin = (await loadAdminKey(stateDir)) as Signer;
+  const key = newKey();
+  const laptop = memberOf(key, 'laptop');
+  const start = membership.configuration;
+  const ground = next(start, admin, { members: [...start.members, laptop] });
+  await membership.acceptVersion(ground.raw);
+  const changed = next(ground, admin, { policyText: 'cluster: home\n' });
+  const revoking = next(changed, admin, withRevoked(changed, [revocationOf(key)]));
+  let news = 0;
+  membership.onChange(() => (news += 1));
+
+  await rename(join(stateDir, 'config'), join(stateDir, 'away'));
+  for (let times = 0; times < 2; times += 1)
+    for (const { raw } of [changed, revoking]) t.is((await membership.acceptVersion(raw)).kind, 'unwritten');
+  t.is(news, 2, 'else the others would be asked for it again, without an end');
+  t.false(membership.isMember(laptop.peer));
+  t.true(membership.revoked.some(({ peer }) => peer === laptop.peer));
+  t.is(membership.configuration.hash, ground.hash);
+  t.regex(membership.alarms().join(), /^configuration 3, 4 cannot be written \(.*Whom it revokes is shut out/);
+  // It would be a rival of them.
+  await t.throwsAsync(membership.admin.applyPolicy({ text: POLICY }));
+  t.deepEqual(membership.hint().hash, ground.hash);
+
+  const written = new Promise<void>(resolve => {
+    membership.onChange(() => {
+      if (membership.configuration.hash === revoking.hash) resolve();
+    });
+  });
+  await rename(join(stateDir, 'away'), join(stateDir, 'config'));
+  await written;
+  t.deepEqual(membership.alarms(), []);
+  t.false(membership.isMember(laptop.peer));
+  await membership.stop();
+  t.is((await again(stateDir)).configuration.hash, revoking.hash);
+});
+
 test('a hint tells whether its writer is worth asking', async t => {
   const { membership } = await founded(t);
   const hint = membership.hint();
