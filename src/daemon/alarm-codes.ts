@@ -103,8 +103,8 @@ export const ALARM_CODES = {
     remedy: "look at their power and network, and at this host's own",
   },
   PEER_BANNED: {
-    means: 'a host broke the protocol again and again, and was shut out for 10 minutes',
-    remedy: 'bring it to this release; if it has it, look at that machine. It ends when that host is connected again',
+    means: 'a host broke the protocol again and again, and is shut out for 10 minutes',
+    remedy: 'bring it to this release; if it has it, look at that machine. It ends with those 10 minutes',
   },
   RETENTION_FAILED: {
     means: 'no snapshot of a source was unlisted, for the reason in the text: all stay listed',

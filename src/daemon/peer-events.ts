@@ -1,5 +1,7 @@
 /** Peer events: passes on what the net notices: who comes and goes, what is gossiped, who breaks the protocol. */
+import type { PeerName } from '../core/ids.js';
 import type { Net } from '../net/net.js';
+import { BAN_MS } from '../net/offences.js';
 import type { Alarms } from './alarms.js';
 import type { Unstamped } from './driver.js';
 import type { KnownAddresses } from './known-addresses.js';
@@ -13,12 +15,13 @@ export interface PeerEventsOptions {
   readonly addresses: KnownAddresses;
   readonly alarms: Alarms;
   readonly tell: (input: Unstamped) => void;
+  /** How long a peer is shut out, in ms. Default: `BAN_MS`. */
+  readonly banMs?: number;
 }
 
-export function hearPeers({ net, roster, exchange, addresses, alarms, tell }: PeerEventsOptions): void {
+export function hearPeers({ net, roster, exchange, addresses, alarms, tell, banMs = BAN_MS }: PeerEventsOptions): void {
   net.onConnect((peer, where) => {
     addresses.remember(peer, where);
-    alarms.clear('PEER_BANNED', peer);
     const host = roster.hostOf(peer);
     if (host !== undefined) tell({ is: 'connected', host });
   });
@@ -37,13 +40,19 @@ export function hearPeers({ net, roster, exchange, addresses, alarms, tell }: Pe
     // This host's question tells it that its frames are ignored.
     void exchange.ask(host);
   });
+  const banEnds = new Map<PeerName, NodeJS.Timeout>();
   net.onOffence((peer, error, banned) => {
-    if (banned)
-      alarms.raise(
-        'PEER_BANNED',
-        peer,
-        `${roster.nameOf(roster.hostOf(peer) ?? roster.self)} broke the protocol repeatedly and is shut out for 10 min: ${error.message}`,
-      );
+    const host = roster.hostOf(peer);
+    // Strangers, who take a new key for each try, are in the log alone.
+    if (!banned || host === undefined) return;
+    const text = `${roster.nameOf(host)} broke the protocol repeatedly and is shut out for 10 min: ${error.message}`;
+    alarms.raise('PEER_BANNED', peer, text);
+    clearTimeout(banEnds.get(peer));
+    const end = (): void => {
+      banEnds.delete(peer);
+      alarms.clear('PEER_BANNED', peer);
+    };
+    banEnds.set(peer, setTimeout(end, banMs).unref());
   });
 }
 

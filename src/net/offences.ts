@@ -19,21 +19,31 @@ export class Offences {
 
   /** Counts one offence. @returns true when this one leads to a ban, which starts now */
   count(peer: PeerName, nowMs: number): boolean {
-    let entry = this.#counts.get(peer);
-    if (entry === undefined || nowMs - entry.sinceMs >= OFFENCE_WINDOW_MS) entry = { sinceMs: nowMs, count: 0 };
+    this.#forget(nowMs);
+    const entry = this.#counts.get(peer) ?? { sinceMs: nowMs, count: 0 };
     entry.count += 1;
     this.#counts.set(peer, entry);
     if (entry.count < OFFENCES_MAX) return false;
     this.#counts.delete(peer);
+    this.#bannedUntilMs.delete(peer);
     this.#bannedUntilMs.set(peer, nowMs + BAN_MS);
     return true;
   }
 
   isBanned(peer: PeerName, nowMs: number): boolean {
     const untilMs = this.#bannedUntilMs.get(peer);
-    if (untilMs === undefined) return false;
-    if (nowMs < untilMs) return true;
-    this.#bannedUntilMs.delete(peer);
-    return false;
+    return untilMs !== undefined && nowMs < untilMs;
+  }
+
+  /** What is over goes, for a stranger may come under a new name each time. Both maps have the oldest first. */
+  #forget(nowMs: number): void {
+    for (const [peer, { sinceMs }] of this.#counts) {
+      if (nowMs - sinceMs < OFFENCE_WINDOW_MS) break;
+      this.#counts.delete(peer);
+    }
+    for (const [peer, untilMs] of this.#bannedUntilMs) {
+      if (nowMs < untilMs) break;
+      this.#bannedUntilMs.delete(peer);
+    }
   }
 }

@@ -6,10 +6,10 @@
  * checked who the peer is.
  */
 import type { Stream } from '@libp2p/interface';
-import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
 import type { PeerName } from '../core/ids.js';
 import { withDeadline } from './deadline.js';
+import type { PeerLog } from './peer-log.js';
 
 /**
  * Serves one inbound stream. When it returns, the stream is closed. When it throws, the stream is reset and the reason
@@ -28,11 +28,11 @@ interface Serving {
 }
 
 export class ServedStreams {
-  readonly #log: Logger;
+  readonly #log: PeerLog;
   readonly #offends: (peer: PeerName, error: ClusterError) => void;
   readonly #open = new Map<PeerName, Map<AbortController, string>>();
 
-  constructor(log: Logger, offends: (peer: PeerName, error: ClusterError) => void) {
+  constructor(log: PeerLog, offends: (peer: PeerName, error: ClusterError) => void) {
     this.#log = log;
     this.#offends = offends;
   }
@@ -43,7 +43,7 @@ export class ServedStreams {
     const { protocol } = stream;
     const ofProtocol = [...open.values()].filter(other => other === protocol).length;
     if (open.size >= most || ofProtocol >= mostOfProtocol) {
-      this.#log.warn({ peer: from, protocol, most, mostOfProtocol }, 'refused: too many streams of one peer');
+      this.#log.warn(from, { protocol, most, mostOfProtocol }, 'refused: too many streams of one peer');
       stream.abort(new Error('refused: too many streams'));
       return;
     }
@@ -64,7 +64,7 @@ export class ServedStreams {
     } catch (error) {
       if (error instanceof ClusterError && error.blame === 'peer') this.#offends(from, error);
       // After a break, or an end by this host, the handler's error only says the same again.
-      this.#log[end.signal.aborted ? 'debug' : 'warn']({ err: error, peer: from, protocol }, 'a stream was reset');
+      this.#log[end.signal.aborted ? 'debug' : 'warn'](from, { err: error, protocol }, 'a stream was reset');
       stream.abort(errorOf(error));
     } finally {
       end.signal.removeEventListener('abort', onEnd);

@@ -40,6 +40,7 @@ import {
 } from './net.js';
 import { PacedLine, type Paces } from './pace.js';
 import { PeerClocks } from './peer-clocks.js';
+import { PeerLog } from './peer-log.js';
 import { Redial } from './redial.js';
 import { shareTurns } from './send-turns.js';
 import { ServedStreams } from './served-streams.js';
@@ -72,6 +73,7 @@ class LibraryNet implements Net {
   readonly #node: Node;
   readonly #options: NetOptions;
   readonly #log: Logger;
+  readonly #peerLog: PeerLog;
   readonly #stopping = lastingAbort();
   readonly #gating: Gating;
   readonly #gossip: GossipTopic;
@@ -94,12 +96,13 @@ class LibraryNet implements Net {
     this.#node = node;
     this.#options = options;
     this.#log = options.log;
+    this.#peerLog = new PeerLog(options.log, peer => options.gate.isMember(peer));
     this.#gating = gating;
     this.peer = nameOf(node.peerId);
     this.#onOffence = new Listeners(options.log);
     this.#onOlderStart = new Listeners(options.log);
     this.#members = new ConnectedMembers({ node, gating, stopping: this.#stopping.signal, log: options.log });
-    this.#served = new ServedStreams(options.log, (peer, error) => this.reportOffence(peer, error));
+    this.#served = new ServedStreams(this.#peerLog, (peer, error) => this.reportOffence(peer, error));
     this.#gossip = new GossipTopic(node.services.pubsub, {
       cluster: options.cluster,
       self: node.peerId,
@@ -251,8 +254,9 @@ class LibraryNet implements Net {
 
   reportOffence(peer: PeerName, error: ClusterError): void {
     const banned = this.#gating.offended(peer);
-    this.#log.warn(
-      { err: error, peer, code: error.code, banned },
+    this.#peerLog.warn(
+      peer,
+      { err: error, code: error.code, banned },
       banned ? 'a peer is banned for 10 min' : 'an offence',
     );
     this.#onOffence.tell(peer, error, banned);
