@@ -16,9 +16,8 @@ import { ClusterError } from '../core/fault.js';
 import { type SourceId, splitSourceId } from '../core/ids.js';
 import { hasCluster } from '../membership/config-store.js';
 import { readIfThere } from '../platform/durable.js';
-import { takeLock } from '../platform/lock.js';
+import { LOCK_NAME, takeLock } from '../platform/lock.js';
 import { namePath } from '../platform/name-path.js';
-import { LOCK_NAME } from './state-owner.js';
 
 /** Starts, or scans, in a row: a plug may be pulled twice, and reading large sources again takes hours. */
 const STARTS_MAX = 3;

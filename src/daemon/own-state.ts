@@ -6,14 +6,13 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Signer } from '../core/signed.js';
 import { type Membership, openMembership } from '../membership/membership.js';
-import { takeLock } from '../platform/lock.js';
+import { LOCK_NAME, takeLock } from '../platform/lock.js';
 import { posixFault } from '../platform/posix.js';
 import { countBoot } from './boot-counter.js';
 import { type Clock, steadyClock } from './clock.js';
 import { Pausing } from './pausing.js';
 import { RunningTime } from './running-time.js';
 import { openStateDisk, type StateDisk } from './state-disk.js';
-import { LOCK_NAME } from './state-owner.js';
 import type { Teardown } from './teardown.js';
 
 export interface OwnState {

@@ -10,12 +10,10 @@
 import { statSync } from 'node:fs';
 import { readAccountNames } from '../catalog/account-names.js';
 import { ClusterError } from '../core/fault.js';
-import { lockHolder } from '../platform/lock.js';
+import { LOCK_NAME, lockHolder } from '../platform/lock.js';
 
 /** Where a system service has its state folder. */
 export const SYSTEM_STATE_FOLDER = '/var/lib/scatterhoard';
-/** In a state folder. Its holder may write there. */
-export const LOCK_NAME = 'lock';
 
 /** How a system service is started. On macOS it is the user's own. */
 const SYSTEM_START: Partial<Record<NodeJS.Platform, string>> = {

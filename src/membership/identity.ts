@@ -27,7 +27,7 @@ export interface Identity {
 export const IDENTITY_FILE = 'identity.key';
 export const ADMIN_FILE = 'admin.key';
 /** Only its owner may access the state folder: it holds keys. */
-const FOLDER_MODE = 0o700;
+export const FOLDER_MODE = 0o700;
 const KEY_FILE_BYTES_MAX = 4096;
 /** All rights of a file but its owner's. */
 export const OTHERS = 0o077;
@@ -40,7 +40,10 @@ const keyFile = z.strictObject({
 });
 type KeyFile = z.output<typeof keyFile>;
 
-/** @throws ClusterError IDENTITY_EXISTS: a key is never overwritten. */
+/**
+ * Keys are made under the state folder's lock (new-state.ts, or the service's own): else two could be made at once.
+ * @throws ClusterError IDENTITY_EXISTS: a key is never overwritten.
+ */
 export async function createIdentity(stateDir: string): Promise<Identity> {
   if ((await readKey(stateDir, IDENTITY_FILE, 'scatterhoard host key')) !== undefined) {
     throw new ClusterError('IDENTITY_EXISTS', `${join(stateDir, IDENTITY_FILE)} exists already and was left as it is`, {

@@ -3,36 +3,40 @@
  * host as its only member.
  */
 import { hostname } from 'node:os';
-import { ClusterError } from '../core/fault.js';
 import { hexOf } from '../core/ids.js';
 import { checkName } from './check-name.js';
-import { ConfigStore, hasCluster } from './config-store.js';
+import { ConfigStore } from './config-store.js';
 import { type Configuration, clusterIdOf, MEMBER_ADDRESSES_MAX, signVersion } from './configuration.js';
 import { loadOrCreateAdminKey, loadOrCreateIdentity } from './identity.js';
+import { inNewState } from './new-state.js';
 import { hostNameFrom } from './roster.js';
 
-/** Continues an earlier try that failed half-way. @throws ClusterError ALREADY_IN_CLUSTER, BAD_NAME */
+/** Continues an earlier try that failed half-way. @throws ClusterError ALREADY_IN_CLUSTER, BAD_NAME; StateLocked */
 export async function initCluster({
   stateDir,
   clusterName,
   hostName = hostNameFrom(hostname()),
   addresses = [],
   nowMs,
-}: {
-  readonly stateDir: string;
-  readonly clusterName: string;
+}: Omit<Founding, 'addresses' | 'hostName'> & {
   /** Default: this machine's name. */
   readonly hostName?: string;
   readonly addresses?: readonly string[];
-  readonly nowMs: number;
 }): Promise<Configuration> {
   checkName('cluster name', clusterName);
   checkName('host name', hostName);
-  if (hasCluster(stateDir)) {
-    throw new ClusterError('ALREADY_IN_CLUSTER', `${stateDir} belongs to a cluster already; nothing was changed`, {
-      blame: 'operator',
-    });
-  }
+  return await inNewState(stateDir, () => found({ stateDir, clusterName, hostName, addresses, nowMs }));
+}
+
+interface Founding {
+  readonly stateDir: string;
+  readonly clusterName: string;
+  readonly hostName: string;
+  readonly addresses: readonly string[];
+  readonly nowMs: number;
+}
+
+async function found({ stateDir, clusterName, hostName, addresses, nowMs }: Founding): Promise<Configuration> {
   const identity = await loadOrCreateIdentity(stateDir);
   const { signer: admin } = await loadOrCreateAdminKey(stateDir, identity.host);
   const founder = {

@@ -21,13 +21,14 @@ import { signerFromSeed } from '../platform/ed25519.js';
 import { type Admission, admissionFlaw, type Joiner, NONCE_BYTES, proofMessage, readAdmission } from './admission.js';
 import { checkName } from './check-name.js';
 import { ANSWER_BYTES_MAX, VERSIONS_PER_ANSWER_MAX } from './config-protocol.js';
-import { ConfigStore, hasCluster } from './config-store.js';
+import { ConfigStore } from './config-store.js';
 import { type Configuration, MEMBER_ADDRESSES_MAX, MEMBERS_MAX, type Trust } from './configuration.js';
 import { badFrame, type FramedStream, framed, within } from './framed-stream.js';
 import { type Identity, loadOrCreateIdentity } from './identity.js';
 import { type Door, parseToken, type Token } from './invite.js';
 import { JOIN_MS_MAX, JOIN_PROTOCOL } from './join-protocol.js';
 import { openAdmissions } from './membership.js';
+import { inNewState } from './new-state.js';
 import { isAddress } from './policy-schema.js';
 import { writeRememberedPeers } from './remembered-peers.js';
 import { hostNameFrom, settleAdmissions } from './roster.js';
@@ -73,25 +74,28 @@ export interface Joined {
 /**
  * @throws ClusterError TOKEN_DAMAGED, TOKEN_TOO_NEW, TOKEN_EXPIRED, TOKEN_USED_UP, TOKEN_CLOSED, TOKEN_UNKNOWN, TOKEN_OTHER_CLUSTER,
  * TOKEN_REFUSED, JOIN_UNREACHABLE, NOT_ADMITTING, ALREADY_MEMBER, ALREADY_IN_CLUSTER, KEY_REVOKED, CLUSTER_FULL, BAD_NAME,
- * BAD_ADDRESS, BAD_CHAIN
+ * BAD_ADDRESS, BAD_CHAIN; StateLocked
  */
 export async function joinCluster(options: JoinOptions): Promise<Joined> {
-  const { stateDir, clock, log, addresses = [], hostName = hostNameFrom(hostname()) } = options;
+  const { stateDir, clock, addresses = [], hostName = hostNameFrom(hostname()) } = options;
   const token = parseToken(options.token);
   checkName('host name', hostName);
   checkAddresses(addresses);
-  if (hasCluster(stateDir)) {
-    throw new ClusterError(
-      'ALREADY_IN_CLUSTER',
-      `${stateDir} belongs to a cluster already; nothing was changed. Take another --state for another cluster`,
-      {
-        blame: 'operator',
-      },
-    );
-  }
   // The members will check that again by their clocks; this saves waiting for an answer that is known.
   if (token.invite.expiresMs <= clock()) throw expired(token);
+  return await inNewState(stateDir, () => join({ token, hostName, addresses, options }));
+}
 
+async function join({
+  token,
+  hostName,
+  addresses,
+  options,
+}: Pick<Task, 'options' | 'token'> & {
+  readonly hostName: string;
+  readonly addresses: readonly string[];
+}): Promise<Joined> {
+  const { stateDir, log } = options;
   const identity = await loadOrCreateIdentity(stateDir);
   const doors = new Set(token.doors.map(({ peer }) => peer));
   const net = await startNet({

@@ -13,6 +13,9 @@ import { randomBytes } from 'node:crypto';
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { namePath } from './name-path.js';
 
+/** In a state folder. Its holder may write there. */
+export const LOCK_NAME = 'lock';
+
 /** As far as can be told, another process is running on this state folder. */
 export class StateLocked extends Error {
   readonly code = 'STATE_LOCKED';
