@@ -9,6 +9,7 @@ import { planConfig } from './config-plan.js';
 import type { Context, JsonRecord } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import type { Run } from './run.js';
+import { readStandardInput } from './standard-input.js';
 import { tableText, timeRecord, timeText } from './text.js';
 
 /** So many versions fit on a screen. */
@@ -121,7 +122,7 @@ async function rollback(context: Context, version: number, { yes }: { readonly y
 
 async function apply(context: Context, file: string, { yes }: { readonly yes?: boolean }): Promise<ExitCode> {
   const service = context.service();
-  const policy = await readPolicy(file);
+  const policy = await readPolicy(context, file);
   await tell(context, await service.configApply({ ...policy, yes: yes === true }, context.signal));
   return EXIT.ok;
 }
@@ -135,14 +136,15 @@ async function edit(context: Context, { yes }: { readonly yes?: boolean }): Prom
 }
 
 async function plan(context: Context, file: string): Promise<ExitCode> {
-  return planConfig(context, await readPolicy(file));
+  return planConfig(context, await readPolicy(context, file));
 }
 
-async function readPolicy(file: string): Promise<{ readonly text: string; readonly fileName: string }> {
+async function readPolicy(
+  { signal }: Context,
+  file: string,
+): Promise<{ readonly text: string; readonly fileName: string }> {
   if (file === '-') {
-    const chunks: Buffer[] = [];
-    for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-    return { text: Buffer.concat(chunks).toString(), fileName: 'stdin' };
+    return { text: await readStandardInput(signal), fileName: 'stdin' };
   }
   try {
     return { text: await readFile(file, 'utf8'), fileName: file };

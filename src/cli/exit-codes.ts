@@ -45,6 +45,7 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   CONTROL_PATH_TOO_LONG: EXIT.usage,
   FILE_UNREADABLE: EXIT.usage,
   HOST_UNKNOWN: EXIT.usage,
+  INPUT_TOO_LONG: EXIT.usage,
   NEEDS_YES: EXIT.usage,
   NOT_A_STORE: EXIT.usage,
   NO_SUCH_HOST: EXIT.usage,

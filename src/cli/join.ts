@@ -1,9 +1,9 @@
 /** `cluster join TOKEN`: this machine becomes a member. Needs no service. */
 import { Command } from 'commander';
-import { ClusterError } from '../core/fault.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import type { Run } from './run.js';
+import { readStandardInput } from './standard-input.js';
 
 interface JoinOptions {
   readonly host?: string;
@@ -19,7 +19,7 @@ export const joinCommand = (run: Run): Command =>
     .action(run(join));
 
 async function join(context: Context, tokenArgument: string, { host, mdns }: JoinOptions): Promise<ExitCode> {
-  const token = tokenArgument === '-' ? await readToken() : tokenArgument;
+  const token = tokenArgument === '-' ? (await readStandardInput(context.signal)).trim() : tokenArgument;
   const { joinCluster } = await import('../membership/join-cluster.js');
   const { pino } = await import('pino');
   const { LogLines } = await import('../platform/log-lines.js');
@@ -60,18 +60,4 @@ async function join(context: Context, tokenArgument: string, { host, mdns }: Joi
   if (standing === 'provisional') context.note('Its copies count once a host with an admin key has been reached.');
   context.note("Next: 'cluster up' starts the service.");
   return EXIT.ok;
-}
-
-/** A token is one line of at most a few kilobytes. */
-const TOKEN_BYTES_MAX = 64 * 1024;
-
-async function readToken(): Promise<string> {
-  let text = '';
-  for await (const chunk of process.stdin) {
-    text += String(chunk);
-    if (text.length > TOKEN_BYTES_MAX) {
-      throw new ClusterError('TOKEN_DAMAGED', 'stdin does not hold a token: it is too long', { blame: 'operator' });
-    }
-  }
-  return text.trim();
 }

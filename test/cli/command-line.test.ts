@@ -130,6 +130,30 @@ test('the state folder is --state, then $CLUSTER_STATE, then the one in $XDG_STA
   );
 });
 
+test('a signal ends a command with 130 that waits for its standard input', async t => {
+  const stateDir = await serve(t, {});
+  for (const words of [
+    ['join', '-'],
+    ['config', 'apply', '-'],
+    ['config', 'plan', '-'],
+  ]) {
+    const options = { timeout: 20_000, killSignal: 'SIGKILL' } as const;
+    const child = spawn(process.execPath, [MAIN, '--state', stateDir, ...words], options);
+    const ended = once(child, 'exit');
+    // Only once it reads is its pipe drained.
+    await new Promise(resolve => child.stdin.write('x'.repeat(1_000_000), resolve));
+    child.kill(words[0] === 'join' ? 'SIGINT' : 'SIGTERM');
+    t.deepEqual(await ended, [130, null], words.join(' '));
+  }
+});
+
+test('what stands on standard input is limited', async t => {
+  const stateDir = await serve(t, {});
+  const { code, err } = await cluster(['--state', stateDir, 'join', '-'], { input: 'x'.repeat(1_048_577) });
+  t.is(code, 2);
+  t.regex(err, /more than 1048576 bytes on stdin/);
+});
+
 test('SIGTERM ends a command with 130', async t => {
   const stateDir = await serve(t, { statusChanges: signal => eachThenSilence(signal, statusOf()) });
   const kill = { signal: 'SIGTERM', when: /status/ } as const;
