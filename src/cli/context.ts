@@ -19,7 +19,7 @@ import {
   stateCandidates,
   stateSaid,
 } from './state-folder.js';
-import { onTerminal, printable } from './text.js';
+import { onTerminal, paragraphText } from './text.js';
 
 export interface JsonRecord {
   readonly message_type: string;
@@ -73,7 +73,7 @@ export class Context {
 
   /** Something that a person should know and a pipe should not get. */
   note(line: string): void {
-    process.stderr.write(`${printable(line)}\n`);
+    process.stderr.write(`${paragraphText(line)}\n`);
   }
 
   get stateSaid(): StateSaid {

@@ -7,7 +7,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { SPEC_HELP } from './ls.js';
 import { oneFile } from './one-file.js';
 import type { Run } from './run.js';
-import { coloured, countText, printable, shortId, sizeText, tableText } from './text.js';
+import { coloured, countText, lineText, shortId, sizeText, tableText } from './text.js';
 
 type Explained = ExplainReport['hosts'][number];
 
@@ -21,7 +21,7 @@ async function explain(context: Context, spec: string): Promise<ExitCode> {
   const { name, snapshot, entry, parcel } = await oneFile(context, spec, { forMore: 'ls-replicas', thoughAway: true });
   if (entry.size === 0) {
     if (context.json) await context.record({ message_type: 'explain', parcel: null, bytes: 0, want: 0, have: 0 });
-    else await context.print(printable(`${name} is empty: its name is all of it, and no host needs a copy`));
+    else await context.print(lineText(`${name} is empty: its name is all of it, and no host needs a copy`));
     return EXIT.ok;
   }
   const { bytes, want, have, hosts } = await context.service().explain({ parcel }, context.signal);
@@ -32,7 +32,7 @@ async function explain(context: Context, spec: string): Promise<ExitCode> {
     return EXIT.ok;
   }
   const count = `${have} of ${countText(want, 'copy', 'copies')}`;
-  const what = printable(`${name}, snapshot ${shortId(snapshot.id)}`);
+  const what = lineText(`${name}, snapshot ${shortId(snapshot.id)}`);
   await context.print(`${what}: ${have < want ? coloured('red', count) : count}`);
   await context.print(
     bytes === entry.size

@@ -13,7 +13,7 @@ import { commandsIn } from './commands.js';
 import { Context } from './context.js';
 import { EXIT, type ExitCode, exitCodeFor, isInterruption } from './exit-codes.js';
 import type { Run } from './run.js';
-import { onTerminal, printable } from './text.js';
+import { onTerminal, paragraphText } from './text.js';
 import { packageVersion } from './version.js';
 
 const interrupt = new AbortController();
@@ -135,11 +135,12 @@ function tellError(error: unknown): ExitCode {
   const record = toErrorRecord(error);
   if (isJson) process.stderr.write(`${JSON.stringify(record)}\n`);
   else {
-    const text = `cluster: ${printable(record.message)}`;
+    const text = `cluster: ${paragraphText(record.message)}`;
     process.stderr.write(`${process.stderr.isTTY ? onTerminal(text, process.stderr.columns || undefined) : text}\n`);
   }
   // A bug, not a refusal: the stack helps whoever gets the report.
-  if (record.code === 'INTERNAL' && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  if (record.code === 'INTERNAL' && error instanceof Error)
+    process.stderr.write(`${paragraphText(error.stack ?? '')}\n`);
   return exitCodeFor(error);
 }
 

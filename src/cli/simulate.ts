@@ -18,7 +18,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { lossFields, lossLines } from './loss-text.js';
 import { presentHosts, presentParcels } from './present-cluster.js';
 import type { Run } from './run.js';
-import { coloured, countText, printable, sizeText, tableText } from './text.js';
+import { coloured, countText, lineText, sizeText, tableText } from './text.js';
 
 export type { PlanReport };
 
@@ -135,7 +135,7 @@ async function simulate(context: Context, options: SimulateOptions): Promise<Exi
   // Last: what was found in minutes is not lost with a picture that cannot be written after all.
   if (options.svg !== undefined) {
     await writePicture(options.svg, await pictureOf(report, options));
-    if (!context.json) await context.print(printable(`picture: ${options.svg}`));
+    if (!context.json) await context.print(lineText(`picture: ${options.svg}`));
   }
   return report.phases.at(-1)?.short.parcels === 0 ? EXIT.ok : EXIT.underReplicated;
 }
@@ -151,7 +151,7 @@ function progressOf({ signal }: Context): NonNullable<PlanInput['progress']> {
   return async (phase, done) => {
     if (Date.now() - toldMs < PROGRESS_MS) return;
     toldMs = Date.now();
-    tellProgress(`${printable(phase)}: ${Math.floor(done * 100)} %`);
+    tellProgress(`${lineText(phase)}: ${Math.floor(done * 100)} %`);
     // Signals are heard only between two turns.
     await setImmediate();
     signal.throwIfAborted();
@@ -307,7 +307,7 @@ async function show(context: Context, report: PlanReport, { seed, rate }: Simula
     for (const line of phaseLines(phase)) await context.print(line);
   }
   await context.print('');
-  for (const line of lossLines(report.loss, nameIn(report))) await context.print(printable(line));
+  for (const line of lossLines(report.loss, nameIn(report))) await context.print(lineText(line));
 }
 
 const nameIn =
@@ -318,7 +318,7 @@ const nameIn =
 export function phaseLines(phase: Phase): string[] {
   const { what, movedBytes, boundMs, worst, short, overParcels } = phase;
   const tookMs = phase.endMs - phase.startMs;
-  const lines = [coloured('bold', printable(what))];
+  const lines = [coloured('bold', lineText(what))];
   if (movedBytes === 0) lines.push('  nothing was moved');
   else if (Number.isFinite(boundMs)) {
     const ratio = boundMs > 0 ? `, ${(tookMs / boundMs).toFixed(2)} times` : '';

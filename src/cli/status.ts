@@ -15,7 +15,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { hostsTable } from './hosts.js';
 import { statusRecord } from './records.js';
 import type { Run } from './run.js';
-import { coloured, countText, printable, shortId, spanText, tableText, timeText } from './text.js';
+import { coloured, countText, lineText, shortId, spanText, tableText, timeText } from './text.js';
 import { limitsOnlyWaiting, timeLimit } from './time-limit.js';
 
 interface StatusOptions {
@@ -142,21 +142,19 @@ async function show(context: Context, status: StatusReport): Promise<void> {
   await context.print(hostsTable(context.isTerminal, status.hosts));
   for (const { source, missing, lastSnapshot } of status.sources) {
     if (missing !== undefined)
-      await context.printText(coloured('red', printable(`missing source ${source}: ${missing}`)));
+      await context.printText(coloured('red', lineText(`missing source ${source}: ${missing}`)));
     if (lastSnapshot?.unreadable === undefined) continue;
     const what = `the last snapshot of ${source} cannot be read: ${lastSnapshot.unreadable}`;
-    await context.printText(coloured('red', printable(what)));
+    await context.printText(coloured('red', lineText(what)));
   }
   for (const { code, text, sinceMs } of status.alarms) {
-    await context.printText(
-      coloured('red', printable(`alarm ${code}, for ${spanText(Date.now() - sinceMs)}: ${text}`)),
-    );
+    await context.printText(coloured('red', lineText(`alarm ${code}, for ${spanText(Date.now() - sinceMs)}: ${text}`)));
   }
   for (const { name, self, state, alarms = 0 } of status.hosts) {
     // Of one that is dead or shut out they are old, and it cannot be asked.
     if (self || alarms === 0 || state === 'dead' || state === 'revoked') continue;
     await context.printText(
-      coloured('yellow', printable(`${countText(alarms, 'alarm')} on ${name}: 'cluster status' there says more`)),
+      coloured('yellow', lineText(`${countText(alarms, 'alarm')} on ${name}: 'cluster status' there says more`)),
     );
   }
 }

@@ -16,7 +16,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { lossFields, lossLines, parcelsText } from './loss-text.js';
 import { presentHosts, presentParcels } from './present-cluster.js';
 import type { Run } from './run.js';
-import { countText, printable, tableText } from './text.js';
+import { countText, lineText, tableText } from './text.js';
 
 /** So many of the sources that a loss would take from are named; --json has all. */
 const SOURCES_TOLD = 5;
@@ -104,7 +104,7 @@ async function showWorst(
     await context.print(
       `${anyText(worst.lose - 1)} can be lost: nothing ${isSomeGone ? 'more ' : ''}would be gone for good`,
     );
-  for (const line of [...lossLines(worst, nameOf), ...sourceLines(sources)]) await context.print(printable(line));
+  for (const line of [...lossLines(worst, nameOf), ...sourceLines(sources)]) await context.print(lineText(line));
 }
 
 const anyText = (count: number): string => (count === 1 ? 'any one host' : `any ${count} hosts together`);

@@ -19,6 +19,9 @@ export const printable = (text: string): string =>
 /** A text from elsewhere as one line of a result: a line break in the name of a store begins no line of its own. */
 export const lineText = (text: string): string => printable(text).replaceAll(/[\t\n]/g, ' ');
 
+/** The same where line breaks may be meant, as in a list of errors: what follows one begins no line of its own either. */
+export const paragraphText = (text: string): string => printable(text).replace(/\n(?! {2})/g, `\n${INDENT}`);
+
 export const sizeText = (bytes: number): string => prettyBytes(bytes);
 
 /** @param plural default: with an s */

@@ -1,6 +1,7 @@
 import test from 'ava';
 import type { Context } from '../../src/cli/context.js';
 import { statusCommand } from '../../src/cli/status.js';
+import { ClusterError } from '../../src/core/fault.js';
 import type { StatusReport } from '../../src/daemon/service.js';
 import {
   cluster,
@@ -49,6 +50,23 @@ test('status exits 20 while something has too few copies, and shows alarms and m
   t.regex(out, /photos\timac\t1\/2\t10\t3\t0/);
   t.regex(out, /missing source music: its folder is gone/);
   t.regex(out, /alarm ONE_ADMIN, for 1 min: there is one admin key/);
+});
+
+test('what a hook has printed paints no false line, neither in an alarm nor in an error', async t => {
+  const printed = 'the hook said: no\nalarm FAKE, for 1 s: all is lost\ncluster: give up';
+  const stateDir = await serve(t, {
+    status: async () =>
+      statusOf({
+        sources: [sourceOf({ missing: printed, lastSnapshot: snapshotOf({ unreadable: printed }) })],
+        alarms: [{ code: 'HOOK_FAILED', text: printed, sinceMs: Date.now() }],
+      }),
+    backup: () => Promise.reject(new ClusterError('HOOK_FAILED', printed, { blame: 'operator' })),
+  });
+  const { out } = await cluster(['--state', stateDir, 'status']);
+  t.is(out.split('\n').filter(line => line.includes('all is lost')).length, 3);
+  t.notRegex(out, /^\s*(alarm FAKE|cluster:)/m);
+  const { err } = await cluster(['--state', stateDir, 'backup', 'photos']);
+  t.is(err, `cluster: ${printed.replaceAll('\n', '\n  ')}\n`);
 });
 
 test('status exits 21 when everything has its copies but a source is stale, missing or never backed up; --wait does not', async t => {
