@@ -95,7 +95,7 @@ program
   )
   .option('--json', 'JSON lines on stdout')
   .showSuggestionAfterError()
-  .configureOutput({ outputError: (text, write) => write(usageErrorText(text)) })
+  .configureOutput({ writeErr: text => process.stderr.write(usageErrorText(text)) })
   .configureHelp({
     sortSubcommands: false,
     // Nearly all have options, and their own help tells which: without the word there is more room for what they do.
@@ -116,10 +116,12 @@ function inheriting(command: Command): Command {
   return command;
 }
 
-/** Commander finds usage errors before it has read all options. */
+/** Commander finds usage errors before it has read all options. Where a command is missing, it gives the help. */
 function usageErrorText(text: string): string {
   if (!process.argv.includes('--json')) return text;
-  return `${JSON.stringify({ message_type: 'error', code: 'USAGE', message: text.trim() })}\n`;
+  const [, usage] = /^Usage: (.*)/.exec(text) ?? [];
+  const message = usage === undefined ? text.trim() : `a command is missing: ${usage}. With --help it lists them`;
+  return `${JSON.stringify({ message_type: 'error', code: 'USAGE', message })}\n`;
 }
 
 /** Reports what went wrong, and returns the exit code for it. */

@@ -61,6 +61,18 @@ test('help and version exit 0', async t => {
   t.is(version.out.trim(), (JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version);
 });
 
+test('where a command is missing --json gives one error record, and else the help is given', async t => {
+  for (const words of [[], ['config']]) {
+    const { code, out, err } = await cluster(['--json', ...words]);
+    t.deepEqual([code, out], [2, '']);
+    const [record, ...more] = recordsOf(err);
+    t.like(record, { message_type: 'error', code: 'USAGE' });
+    t.regex(String(record?.message), new RegExp(`^a command is missing: ${['cluster', ...words].join(' ')} `));
+    t.deepEqual(more, []);
+    t.regex((await cluster(words)).err, /^Usage: cluster .*Commands:/s);
+  }
+});
+
 test('the help of all commands fits 80 columns', async t => {
   const { code, out } = await cluster(['--help']);
   t.is(code, 0);
@@ -69,13 +81,19 @@ test('the help of all commands fits 80 columns', async t => {
   t.regex(out, /^ {2}restore \[source\] {2,}/m, 'that there are options is told by its own help');
 });
 
-test('the help is broken into lines on a narrow terminal, too', async t => {
+/** What a shell's command prints on a terminal; undefined where there can be none. */
+async function onTerminal(command: string): Promise<string | undefined> {
   const script = (...words: readonly string[]) =>
     promisify(execFile)('script', words, { timeout: 20_000 }).catch(() => ({ stdout: '' }));
-  if (!(await script('--version')).stdout.includes('util-linux')) return skip(t, 'no script program gives a terminal');
-  const command = `stty cols 60 && '${process.execPath}' '${MAIN}' --help`;
+  if (!(await script('--version')).stdout.includes('util-linux')) return undefined;
   const { stdout } = await script('--quiet', '--return', '--command', command, '/dev/null');
-  const lines = stdout.replaceAll('\r', '').split('\n');
+  return stdout.replaceAll('\r', '');
+}
+
+test('the help is broken into lines on a narrow terminal, too', async t => {
+  const stdout = await onTerminal(`stty cols 60 && '${process.execPath}' '${MAIN}' --help`);
+  if (stdout === undefined) return skip(t, 'no script program gives a terminal');
+  const lines = stdout.split('\n');
   t.true(lines.length > 60, stdout);
   for (const line of lines) t.true(line.length <= 60, line);
 });
