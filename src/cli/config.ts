@@ -79,7 +79,7 @@ async function show(context: Context, version: number | undefined): Promise<Exit
     ? service.configShow(context.signal)
     : service.configAt({ version }, context.signal));
   if (context.json) await tell(context, report);
-  else await context.print(report.text.replace(/\n$/, ''));
+  else await context.printAsIs(report.text.replace(/\n$/, ''));
   return EXIT.ok;
 }
 

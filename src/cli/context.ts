@@ -19,7 +19,7 @@ import {
   stateCandidates,
   stateSaid,
 } from './state-folder.js';
-import { onTerminal, paragraphText } from './text.js';
+import { onTerminal, paragraphText, printable } from './text.js';
 
 export interface JsonRecord {
   readonly message_type: string;
@@ -59,6 +59,11 @@ export class Context {
   /** A text of the result: in lines on a terminal, and in one line in a pipe, where it can be searched. */
   async printText(text: string): Promise<void> {
     await this.print(this.isTerminal ? onTerminal(text) : text);
+  }
+
+  /** A text of the result that a pipe gets as it is. On a terminal its control characters are seen, and do nothing. */
+  async printAsIs(text: string): Promise<void> {
+    await this.print(process.stdout.isTTY === true ? printable(text) : text);
   }
 
   /** A record of the result. */

@@ -49,13 +49,13 @@ async function tellMade(context: Context, report: DatedTreeReport): Promise<void
   if (unplaced > 0)
     context.note(`${countText(unplaced, 'file')} held, but without a place in the tree; see ${path}.unplaced`);
   tellLeft(context, report);
-  await context.print(path);
+  await context.printAsIs(path);
 }
 
 async function tellRemoved(context: Context, report: RemovedTreeReport): Promise<void> {
   if (context.json) return context.record({ ...recordOf(report), removed: true });
   tellLeft(context, report);
-  await context.print(`removed: ${report.path}`);
+  await context.printAsIs(`removed: ${report.path}`);
 }
 
 function tellLeft(context: Context, { left, path }: RemovedTreeReport): void {

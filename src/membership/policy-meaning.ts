@@ -10,6 +10,18 @@ import { HOSTS_MAX } from '../core/cluster-config.js';
 import { type KeyPath, type PolicyReport, shown } from './policy-report.js';
 import { type KeepInput, type PolicyInput, SOURCES_MAX } from './policy-schema.js';
 
+/** Control characters in a path would move the cursor of whoever reads about it, and are most likely a mistake. */
+export function reportPaths(input: PolicyInput, report: PolicyReport): void {
+  for (const [name, host] of Object.entries(input.hosts ?? {})) {
+    const paths = [
+      ...(host?.stores ?? []).map(({ path }, index) => ({ at: ['stores', index], path })),
+      ...Object.entries(host?.sources ?? {}).map(([source, { path }]) => ({ at: ['sources', source], path })),
+    ];
+    for (const { at, path } of paths)
+      if (/\p{Cc}/u.test(path)) report.value(['hosts', name, ...at, 'path'], 'a path without control characters');
+  }
+}
+
 export function reportMeaning(input: PolicyInput, report: PolicyReport): void {
   if (Object.keys(input.hosts ?? {}).length > HOSTS_MAX)
     report.about(['hosts'], `too many hosts; allowed: at most ${HOSTS_MAX}`);

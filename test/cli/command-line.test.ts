@@ -73,6 +73,15 @@ test('where a command is missing --json gives one error record, and else the hel
   }
 });
 
+test('a policy is printed as it is into a pipe, and on a terminal without its control characters', async t => {
+  const text = 'cluster: home # \u001b[2Jours';
+  const stateDir = await serve(t, { configShow: async () => ({ text: `${text}\n`, version: 7, hash: 'h' }) });
+  t.is((await cluster(['--state', stateDir, 'config', 'show'])).out, `${text}\n`);
+  const shown = await onTerminal(`'${process.execPath}' '${MAIN}' --state '${stateDir}' config show`);
+  if (shown === undefined) return skip(t, 'no script program gives a terminal');
+  t.is(shown, 'cluster: home # \\x1b[2Jours\n');
+});
+
 test('the help of all commands fits 80 columns', async t => {
   const { code, out } = await cluster(['--help']);
   t.is(code, 0);

@@ -404,3 +404,18 @@ test('the JSON Schema names the same keys', t => {
   t.deepEqual(Object.keys(schema.properties), ['cluster', 'defaults', 'hosts', 'timing']);
   t.false(schema.additionalProperties);
 });
+
+test('a path with control characters is refused, with its place, unless it is in force already', t => {
+  const text =
+    'cluster: home\nhosts:\n  imac:\n    stores:\n      - { path: "/disk\\u001b[2J" }\n    sources: { docs: { path: "/do\\ncs" } }\n';
+  const error = t.throws(() => parsePolicy(text), { instanceOf: PolicyError });
+  t.deepEqual(
+    error?.problems.map(({ line, column, key }) => [line, column, key]),
+    [
+      [5, 17, 'hosts.imac.stores.0.path'],
+      [6, 30, 'hosts.imac.sources.docs.path'],
+    ],
+  );
+  t.regex(error?.message ?? '', /allowed: a path without control characters/);
+  t.is(parsePolicy(text, { isSigned: true }).policy.hosts.get('imac')?.stores[0]?.path, '/disk\u001b[2J');
+});
