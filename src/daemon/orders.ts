@@ -69,9 +69,20 @@ export class Orders {
     });
   }
 
-  /** @throws ClusterError SOURCE_MISSING, SomethingMissing, SOURCE_UNKNOWN, ORIGIN_REVOKED, BACKUP_FAILED, PEER_UNREACHABLE */
+  /**
+   * @throws ClusterError NOT_A_MEMBER, SOURCE_MISSING, SomethingMissing, SOURCE_UNKNOWN, ORIGIN_REVOKED, BACKUP_FAILED,
+   *   PEER_UNREACHABLE
+   */
   async backup(source: SourceId, accepted: Accepted, signal: AbortSignal): Promise<TakenSnapshot> {
     const { origin, source: name } = splitSourceId(source);
+    const own = this.#roster.member(this.#roster.self);
+    if (own === undefined || own.state === 'revoked') {
+      throw new ClusterError(
+        'NOT_A_MEMBER',
+        'this host is not a member of the cluster any more, so nobody would take copies of it: no snapshot was taken. What it has can still be looked at and restored. To back it up again, let it join with a new state folder',
+        { blame: 'operator' },
+      );
+    }
     if (origin === this.#roster.self) return this.#take(source, accepted);
     const peer = this.#roster.peerOf(origin);
     const host = this.#roster.nameOf(origin);
