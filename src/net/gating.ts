@@ -19,14 +19,24 @@ export interface Gate {
 export const STREAMS_PER_STRANGER_MAX = 2;
 /** A class of thirty that joins at once needs a few at a time; each is done within seconds and the others come back. */
 export const STRANGERS_MAX = 16;
-/** Joining takes a few round trips; a stranger that stays longer has another reason. */
-const STRANGER_CONNECTION_MS_MAX = 60_000;
+/** … of which one address has a share, so that a machine with many keys does not keep all others out. */
+export const STRANGERS_PER_ADDRESS_MAX = STRANGERS_MAX / 2;
+/**
+ * A stranger that proves an invite is a member at once, which takes a few round trips: whoever has not in this time is
+ * shown out, and who was only slow comes again a second later.
+ */
+const STRANGER_CONNECTION_MS_MAX = 10_000;
+
+interface Stranger {
+  readonly sinceMs: number;
+  readonly address: string;
+}
 
 export class Gating {
   readonly #gate: Gate;
   readonly #offences = new Offences();
-  /** Strangers that are connected, and since when. */
-  readonly #strangersNow = new Map<PeerName, number>();
+  /** Strangers that are connected. */
+  readonly #strangersNow = new Map<PeerName, Stranger>();
 
   constructor(gate: Gate) {
     this.#gate = gate;
@@ -43,19 +53,21 @@ export class Gating {
   }
 
   /** Asked when a peer connects to this host, as soon as it has proved its name. */
-  refuses(peer: PeerName): boolean {
+  refuses(peer: PeerName, address: string): boolean {
     if (this.admits(peer)) return false;
     if (!this.welcomes(peer)) return true;
-    return this.#strangersNow.size >= STRANGERS_MAX && !this.#strangersNow.has(peer);
+    if (this.#strangersNow.has(peer)) return false;
+    const neighbours = [...this.#strangersNow.values()].filter(other => other.address === address).length;
+    return this.#strangersNow.size >= STRANGERS_MAX || neighbours >= STRANGERS_PER_ADDRESS_MAX;
   }
 
-  strangerCame(peer: PeerName): void {
-    if (!this.#strangersNow.has(peer)) this.#strangersNow.set(peer, performance.now());
+  strangerCame(peer: PeerName, address: string): void {
+    if (!this.#strangersNow.has(peer)) this.#strangersNow.set(peer, { sinceMs: performance.now(), address });
   }
 
   /** True when the stranger has been connected for longer than joining takes. */
   overstays(stranger: PeerName): boolean {
-    const sinceMs = this.#strangersNow.get(stranger);
+    const sinceMs = this.#strangersNow.get(stranger)?.sinceMs;
     return sinceMs !== undefined && performance.now() - sinceMs > STRANGER_CONNECTION_MS_MAX;
   }
 

@@ -36,7 +36,7 @@ import { gatedRegistrar } from './gated-registrar.js';
 import { type Gating, STRANGERS_MAX } from './gating.js';
 import { gossipOptions } from './gossip-topic.js';
 import { DIAL_MS_MAX, type NetOptions } from './net.js';
-import { PENDING_MAX, PendingConnections } from './pending-connections.js';
+import { addressOf, PENDING_MAX, PendingConnections } from './pending-connections.js';
 
 /**
  * Two for each member, because two members that dial each other at once have two connections for a moment; libp2p's
@@ -98,7 +98,7 @@ export function createNode(
       denyInboundConnection: connection => pending.refuses(connection),
       denyInboundEncryptedConnection: (peer, connection) => {
         pending.named(connection);
-        return gating.refuses(nameOf(peer));
+        return gating.refuses(nameOf(peer), addressOf(connection));
       },
     },
     connectionManager: {

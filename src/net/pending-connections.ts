@@ -35,5 +35,6 @@ export class PendingConnections {
   }
 }
 
-/** The address, without the port. */
-const addressOf = ({ remoteAddr }: MultiaddrConnection): string => remoteAddr.getComponents()[0]?.value ?? '';
+/** The address that a connection comes from, without the port. */
+export const addressOf = ({ remoteAddr }: Pick<MultiaddrConnection, 'remoteAddr'>): string =>
+  remoteAddr.getComponents()[0]?.value ?? '';

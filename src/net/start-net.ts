@@ -41,6 +41,7 @@ import {
 import { PacedLine, type Paces } from './pace.js';
 import { PeerClocks } from './peer-clocks.js';
 import { PeerLog } from './peer-log.js';
+import { addressOf } from './pending-connections.js';
 import { Redial } from './redial.js';
 import { shareTurns } from './send-turns.js';
 import { ServedStreams } from './served-streams.js';
@@ -320,7 +321,7 @@ class LibraryNet implements Net {
         continue;
       }
       // The stranger may have been a member when it came.
-      this.#gating.strangerCame(peer);
+      this.#gating.strangerCame(peer, addressOf(connection));
       if (this.#members.has(peer) || this.#gating.overstays(peer) || !this.#gating.welcomes(peer))
         await this.close(peer);
     }
@@ -357,7 +358,7 @@ class LibraryNet implements Net {
     for (const old of this.#openConnections(peer).slice(0, -CONNECTIONS_PER_PEER_MAX))
       old.abort(new Error('too many connections of one peer'));
     if (this.#gating.admits(peer)) void this.#members.identify(connection);
-    else this.#gating.strangerCame(peer);
+    else this.#gating.strangerCame(peer, addressOf(connection));
   }
 
   #closed({ remotePeer }: Connection): void {

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 import type { PeerName } from '../../src/core/ids.js';
-import { Gating } from '../../src/net/gating.js';
+import { Gating, STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX } from '../../src/net/gating.js';
 import { BAN_MS, OFFENCES_MAX } from '../../src/net/offences.js';
 
 const peer = '12D3Koo' as PeerName;
@@ -16,13 +16,13 @@ function clocks(t: ExecutionContext): { ranMs: number; wallMs: number } {
   return at;
 }
 
-test.serial('a stranger overstays after a minute on the steady clock, however it was seen to come', t => {
+test.serial('a stranger overstays after ten seconds on the steady clock, however it was seen to come', t => {
   const at = clocks(t);
   const gating = new Gating({ isMember: () => false, strangersWelcome: () => true });
-  gating.strangerCame(peer);
+  gating.strangerCame(peer, '10.0.0.1');
   at.wallMs -= 3_600_000;
-  at.ranMs += 60_000;
-  gating.strangerCame(peer);
+  at.ranMs += 10_000;
+  gating.strangerCame(peer, '10.0.0.1');
   t.false(gating.overstays(peer));
   at.ranMs += 1;
   t.true(gating.overstays(peer));
@@ -42,4 +42,21 @@ test.serial('a ban begins at once, and a wall clock that jumps neither ends it n
   at.wallMs -= 1_000 * BAN_MS;
   at.ranMs += 1;
   t.true(gating.admits(peer));
+});
+
+test('strangers of one address have a share of the places, and all have them together', t => {
+  const gating = new Gating({ isMember: other => other === peer, strangersWelcome: () => true });
+  const come = (name: string, address: string): boolean => {
+    const isRefused = gating.refuses(name as PeerName, address);
+    if (!isRefused) gating.strangerCame(name as PeerName, address);
+    return !isRefused;
+  };
+  for (let n = 0; n < STRANGERS_PER_ADDRESS_MAX; n += 1) t.true(come(`a ${n}`, '10.0.0.1'));
+  t.false(come('one too many', '10.0.0.1'));
+  t.true(come('a 0', '10.0.0.1'), 'another connection takes no place');
+  for (let n = STRANGERS_PER_ADDRESS_MAX; n < STRANGERS_MAX; n += 1) t.true(come(`b ${n}`, `10.0.1.${n}`));
+  t.false(come('late', '10.0.2.1'));
+  t.false(gating.refuses(peer, '10.0.0.1'), 'a member comes in all the same');
+  gating.isNoStranger('a 0' as PeerName);
+  t.true(come('late', '10.0.2.1'));
 });
