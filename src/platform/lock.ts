@@ -29,6 +29,17 @@ export class StateLocked extends Error {
   }
 }
 
+/** A file of that name is there that this program has not written: it may be anything of the user's. */
+class ForeignLock extends Error {
+  readonly code = 'LOCK_FOREIGN';
+  readonly blame = 'operator';
+
+  constructor(path: string) {
+    super(`${path} is no lock of this program: use another folder, or move that file away; nothing was changed`);
+    this.name = 'ForeignLock';
+  }
+}
+
 export interface Lock {
   /** Releases the lock. Doing it twice is harmless. */
   release(): void;
@@ -45,7 +56,7 @@ interface Holder {
 /** How often it tries while others take and release the lock at the same moment. */
 const TRIES_MAX = 10;
 
-/** @throws StateLocked when a live process holds it. */
+/** @throws StateLocked when a live process holds it; ForeignLock */
 export function takeLock(path: string): Lock {
   const text = `${JSON.stringify(thisProcess())}\n`;
   const mark = randomBytes(6).toString('hex');
@@ -58,6 +69,7 @@ export function takeLock(path: string): Lock {
       if (found === undefined) continue;
       const holder = parseHolder(found);
       if (holder !== undefined && isAlive(holder)) throw new StateLocked(path, holder.pid);
+      if (!isOurs(found)) throw new ForeignLock(path);
       setAside(path, found, `${mine}.stale`);
     }
   } finally {
@@ -135,6 +147,14 @@ function release(path: string, text: string): void {
   if (readText(path) === text) rmSync(path, { force: true });
 }
 
+const FIRST_WORDS = '{"pid":';
+
+/** Also one of which a power cut has left a part, or zeros. */
+function isOurs(text: string): boolean {
+  const left = text.replace(/[\0\s]+/g, '');
+  return left.startsWith(FIRST_WORDS) || FIRST_WORDS.startsWith(left);
+}
+
 function thisProcess(): Holder {
   return { pid: process.pid, started: startOf(process.pid) ?? '', boot: bootId() };
 }
@@ -182,7 +202,7 @@ function parseHolder(text: string): Holder | undefined {
   try {
     value = JSON.parse(text);
   } catch {
-    // Not written by this program, whose locks appear whole: it is stale.
+    // Not written by this program, whose locks appear whole, or no longer whole: no live process holds it.
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;

@@ -69,6 +69,18 @@ for (const [what, changes] of [
   });
 }
 
+test('a lock of which a power cut has left zeros or a part is stale, and a file that is no lock is left alone', t => {
+  for (const text of ['', '\0'.repeat(80), '{"pi', '{"pid":12,"sta']) {
+    const path = newPath(t);
+    writeFileSync(path, text);
+    t.notThrows(() => takeLock(path), JSON.stringify(text));
+  }
+  const path = newPath(t);
+  writeFileSync(path, 'my notes about locks');
+  t.throws(() => takeLock(path), { code: 'LOCK_FOREIGN' });
+  t.is(readFileSync(path, 'utf8'), 'my notes about locks');
+});
+
 test('releasing does not remove the lock of somebody who took it over', t => {
   const path = newPath(t);
   const lock = takeLock(path);
