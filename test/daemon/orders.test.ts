@@ -31,10 +31,15 @@ test('a host that knows that it was revoked takes no snapshot, and asks for none
         return { unread: [] };
       },
     } as unknown as Origin,
+    names: { nameOf: source => source },
     log: pino({ level: 'silent' }),
   });
   const backup = (host: HostId) =>
-    orders.backup(sourceIdOf(host, 'docs'), { acceptChanges: false }, AbortSignal.timeout(10_000));
+    orders.backup(
+      sourceIdOf(host, 'docs'),
+      { acceptChanges: false, acceptMissing: false },
+      AbortSignal.timeout(10_000),
+    );
   roster.update([memberOf(SELF, 'active'), memberOf(OTHER, 'active')]);
   await backup(SELF);
   await t.throwsAsync(backup(OTHER), { code: 'ORIGIN_AWAY' });
