@@ -75,6 +75,11 @@ export const ALARM_CODES = {
       'the index seemed damaged, was moved to `index.damaged/`, and is made anew. No copy and no snapshot was in it',
     remedy: 'look at the disk of the state folder, and remove `index.damaged/`. It ends with the next start after that',
   },
+  INDEX_REFUSED: {
+    means:
+      'the disk of the state folder refuses writes of the index: this host takes few copies, or none, and goes on serving what it has',
+    remedy: 'make room on that disk, or look at why it fails. It ends within a minute of the last refusal',
+  },
   MASS_CHANGE: {
     means: "more than `brake` of a source's files left or changed: none of its snapshots is unlisted",
     remedy:

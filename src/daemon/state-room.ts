@@ -1,6 +1,7 @@
 /**
  * State room: tells a person when the disk of the state folder is nearly full. Then no head is taken in and no snapshot
- * is made, and a host that only holds copies has no failed backup that would say so.
+ * is made, and a host that only holds copies has no failed backup that would say so. Tells too when the index there
+ * refuses writes, for whatever reason.
  */
 import prettyBytes from 'pretty-bytes';
 import { statfs } from '../platform/disk-calls.js';
@@ -30,15 +31,25 @@ export function isNearlyFull(
   return freeBytes < LEAST_BYTES * factor || freeFiles < LEAST_FILES * factor;
 }
 
+interface StateRoomOptions {
+  readonly stateDir: string;
+  /** How many writes of the index the disk has refused so far. */
+  readonly indexRefusals: () => number;
+  readonly alarms: Pick<Alarms, 'raise' | 'clear'>;
+}
+
 export class StateRoom {
   readonly #stateDir: string;
+  readonly #indexRefusals: () => number;
   readonly #alarms: Pick<Alarms, 'raise' | 'clear'>;
   #isTold = false;
+  #refusalsBefore = 0;
   #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ stateDir, alarms }: { readonly stateDir: string; readonly alarms: Pick<Alarms, 'raise' | 'clear'> }) {
+  constructor({ stateDir, indexRefusals, alarms }: StateRoomOptions) {
     this.#stateDir = stateDir;
+    this.#indexRefusals = indexRefusals;
     this.#alarms = alarms;
   }
 
@@ -52,11 +63,20 @@ export class StateRoom {
   }
 
   async look(): Promise<void> {
+    this.#lookAtIndex();
     const { bavail, bsize, files, ffree } = await statfs(this.#stateDir);
     const room: StateDiskRoom = { freeBytes: bavail * bsize, freeFiles: files > 0 ? ffree : undefined };
     this.#isTold = isNearlyFull(room, this.#isTold);
     if (this.#isTold) this.#alarms.raise('STATE_DISK_FULL', this.#stateDir, textOf(this.#stateDir, room));
     else this.#alarms.clear('STATE_DISK_FULL', this.#stateDir);
+  }
+
+  /** Of a full disk small writes are taken now and then, so one that is taken does not yet end it. */
+  #lookAtIndex(): void {
+    const refusals = this.#indexRefusals();
+    if (refusals === this.#refusalsBefore) this.#alarms.clear('INDEX_REFUSED', this.#stateDir);
+    else this.#alarms.raise('INDEX_REFUSED', this.#stateDir, refusedText(this.#stateDir));
+    this.#refusalsBefore = refusals;
   }
 
   async #lookAndGoOn(): Promise<void> {
@@ -68,6 +88,10 @@ export class StateRoom {
     if (!this.#isStopped) this.#timer = setTimeout(() => void this.#lookAndGoOn(), LOOK_EVERY_MS).unref();
   }
 }
+
+/** Without LMDB's words, which are others for each write. */
+const refusedText = (stateDir: string): string =>
+  `the disk of the state folder ${stateDir} refuses writes of the index: while it does, this host takes few copies, or none, and goes on serving what it has. Make room on that disk, or look at why it fails`;
 
 /** Without the number of bytes: each change of an alarm's text is a line in the log. */
 function textOf(stateDir: string, { freeBytes, freeFiles }: StateDiskRoom): string {

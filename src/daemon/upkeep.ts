@@ -152,7 +152,7 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
   });
   teardown.defer(() => roomWatch.stop());
   roomWatch.start();
-  const stateRoom = new StateRoom({ stateDir, alarms });
+  const stateRoom = new StateRoom({ stateDir, indexRefusals: () => disk.index.refusals.count, alarms });
   teardown.defer(() => stateRoom.stop());
   stateRoom.start();
   return { trees, sweeper, scrubs };

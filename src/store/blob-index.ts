@@ -12,6 +12,7 @@ import { assert } from '../core/fault.js';
 import type { LogPosition } from '../core/holdings-log.js';
 import { type BlobId, bytesOf, hexOf, parseBlobId, type StoreId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
+import type { IndexRefusals } from './index-refusals.js';
 
 export interface HeldBlob {
   /** How many parcels list it, at least 1. */
@@ -50,10 +51,12 @@ export class BlobIndex {
   readonly #blobs: Database<Buffer, Uint8Array>;
   readonly #notes: Database<Buffer, Uint8Array>;
   readonly #key: Uint8Array;
+  readonly #refusals: Pick<IndexRefusals, 'flush'>;
   #distrusted = false;
 
-  constructor(root: RootDatabase<Buffer, Uint8Array>, store: StoreId) {
+  constructor(root: RootDatabase<Buffer, Uint8Array>, store: StoreId, refusals: Pick<IndexRefusals, 'flush'>) {
     this.#root = root;
+    this.#refusals = refusals;
     this.#blobs = root.openDB({ name: `blobs-${store}`, keyEncoding: 'binary', encoding: 'binary' });
     this.#notes = root.openDB({ name: 'stores', keyEncoding: 'binary', encoding: 'binary' });
     this.#key = bytesOf(store);
@@ -125,8 +128,7 @@ export class BlobIndex {
 
   /** Durable when this returns. */
   async noteBoots(boots: readonly number[]): Promise<void> {
-    await this.#root.transaction(() => this.#putNote({ ...this.note(), boots }));
-    await this.#root.flushed;
+    await this.#refusals.flush(() => this.#putNote({ ...this.note(), boots }));
   }
 
   async noteFlushFailed(flushFailedIn: string): Promise<void> {
@@ -135,7 +137,7 @@ export class BlobIndex {
 
   /** Waits until all that has been applied so far is on the disk. */
   async flush(): Promise<void> {
-    await this.#root.flushed;
+    await this.#refusals.flush(() => this.#putNote(this.note()));
   }
 
   /** Empties the table and forgets its position. */

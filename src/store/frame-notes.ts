@@ -38,7 +38,9 @@ export class FrameNotes {
     const value = Buffer.alloc(2 * COUNTER_BYTES);
     value.writeUIntBE(boot, 0, COUNTER_BYTES);
     value.writeUIntBE(frame, COUNTER_BYTES, COUNTER_BYTES);
-    // lmdb joins puts of the same moment into one transaction; a failing disk is reported by those who wait for a put.
-    void this.#notes.put(Buffer.from(writer, 'latin1'), value);
+    // lmdb joins puts of the same moment into one transaction.
+    this.#notes.put(Buffer.from(writer, 'latin1'), value).catch(() => {
+      // A disk that refuses what is written is told of once for all (index-refusals.ts).
+    });
   }
 }

@@ -12,6 +12,7 @@ import { open, type RootDatabase } from 'lmdb';
 import type { StoreId } from '../core/ids.js';
 import { BlobIndex } from './blob-index.js';
 import { FrameNotes } from './frame-notes.js';
+import { IndexRefusals } from './index-refusals.js';
 import { LogArchive } from './log-archive.js';
 import { RecipeIndex } from './recipe-index.js';
 import { ScrubNotes } from './scrub-notes.js';
@@ -29,6 +30,7 @@ export interface IndexDatabase {
   readonly unwanted: UnwantedNotes;
   readonly unanswered: UnansweredNotes;
   readonly frames: FrameNotes;
+  readonly refusals: Pick<IndexRefusals, 'count'>;
   /** Of this host's own scrubs of its stores. */
   readonly scrubs: ScrubNotes;
   /** Stores that are mounted now. Of a disk and its copy, only one can be. */
@@ -56,22 +58,24 @@ export function openIndexDatabase(path: string): IndexDatabase {
     keyEncoding: 'binary',
     encoding: 'binary',
   });
+  const refusals = new IndexRefusals(root);
   const logs = new LogArchive(root);
   return {
     logs,
     unwanted: new UnwantedNotes(root),
     unanswered: new UnansweredNotes(root),
     frames: new FrameNotes(root),
+    refusals,
     scrubs: new ScrubNotes(root),
     mounted: new Set(),
     objects: new SharedObjects(),
-    blobsOf: store => new BlobIndex(root, store),
+    blobsOf: store => new BlobIndex(root, store, refusals),
     recipesOf: store => new RecipeIndex(root, store),
     unreachedOf: store => new UnreachedNotes(root, store),
     straysOf: store => new StrayNotes(root, store),
     close: async () => {
       await logs.close();
-      await root.close();
+      await refusals.close();
     },
   };
 }

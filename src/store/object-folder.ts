@@ -321,23 +321,25 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, Sh
     const notes = this.#notes;
     const swept: Swept = { unreached: 0, removed: 0 };
     if (notes === undefined) return swept;
-    const noted: Promise<void>[] = [];
     for await (const { ids } of this.fan.shards()) {
       signal.throwIfAborted();
+      // Written when the shard is done: a note that the disk refuses must be awaited before anything else is.
+      const settled: ObjectId[] = [];
+      const fresh: ObjectId[] = [];
       for (const id of ids.map(parseObjectId)) {
         const sinceRunMs = notes.sinceRunMs(id, runMs);
         if (isReached(id) || this.#used.has(id)) {
-          if (sinceRunMs !== undefined) noted.push(notes.forget(id));
+          if (sinceRunMs !== undefined) settled.push(id);
         } else if (sinceRunMs !== undefined && runMs - sinceRunMs >= graceMs) {
           await this.#takeOut(id);
-          noted.push(notes.forget(id));
+          settled.push(id);
           swept.removed += 1;
         } else {
-          if (sinceRunMs === undefined) noted.push(notes.note(id, runMs));
+          if (sinceRunMs === undefined) fresh.push(id);
           swept.unreached += 1;
         }
       }
-      await Promise.all(noted.splice(0));
+      await Promise.all([...settled.map(id => notes.forget(id)), ...fresh.map(id => notes.note(id, runMs))]);
     }
     return swept;
   }

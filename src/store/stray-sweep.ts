@@ -40,7 +40,8 @@ export async function sweepStrays(
   for await (const { shard, ids } of blobs.shards()) {
     signal.throwIfAborted();
     const noted = notes.shard(shard, runMs);
-    const writes: Promise<void>[] = [];
+    // Written when the shard is done: a note that the disk refuses must be awaited before anything else is.
+    const fresh: BlobId[] = [];
     for (const blob of ids.map(parseBlobId)) {
       if (held.isListed(blob)) continue;
       const sinceRunMs = noted.get(blob);
@@ -53,11 +54,11 @@ export async function sweepStrays(
       swept.strays += 1;
       // Whatever is left in `noted` is forgotten below.
       noted.delete(blob);
-      if (sinceRunMs === undefined) writes.push(notes.note(blob, runMs));
+      if (sinceRunMs === undefined) fresh.push(blob);
     }
     // These are held again, or gone.
-    for (const blob of noted.keys()) writes.push(notes.forget(blob));
-    await Promise.all(writes);
+    const gone = [...noted.keys()].map(blob => notes.forget(blob));
+    await Promise.all([...gone, ...fresh.map(blob => notes.note(blob, runMs))]);
   }
   return swept;
 }

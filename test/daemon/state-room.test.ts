@@ -29,6 +29,7 @@ test('it is an alarm that says what is full and what that means, and is over whe
   const standing = new Map<string, string>();
   const room = new StateRoom({
     stateDir,
+    indexRefusals: () => 0,
     alarms: { raise: (code, _, text) => void standing.set(code, text), clear: code => void standing.delete(code) },
   });
   await room.look();
@@ -43,4 +44,22 @@ test('it is an alarm that says what is full and what that means, and is over whe
   rmSync(filling);
   await room.look();
   t.is(standing.size, 0);
+});
+
+test('an index that refuses writes is an alarm until none was refused between two looks', async t => {
+  const stateDir = temporaryFolder(t);
+  const standing = new Map<string, string>();
+  let refusals = 0;
+  const room = new StateRoom({
+    stateDir,
+    indexRefusals: () => refusals,
+    alarms: { raise: (code, _, text) => void standing.set(code, text), clear: code => void standing.delete(code) },
+  });
+  for (const more of [1, 2]) {
+    refusals += more;
+    await room.look();
+    t.regex(standing.get('INDEX_REFUSED') ?? '', /refuses writes of the index.*goes on serving/);
+  }
+  await room.look();
+  t.false(standing.has('INDEX_REFUSED'));
 });
