@@ -147,6 +147,8 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, Sh
   /** Used just now: their notes are being taken back, and may still be there. */
   readonly #used = new Set<ObjectId>();
   readonly #leaving = new Map<ObjectId, Promise<void>>();
+  /** Folders with names that are not durable yet, though nothing waits for them any longer. */
+  readonly #unflushed = new Set<string>();
   /** Sum of the sizes of the files here. Exact after `measure`. */
   #usedBytes = 0;
 
@@ -295,10 +297,14 @@ export class ObjectFolder extends ObjectFolderReader implements ObjectWriter, Sh
       if (failures[n] !== undefined) continue;
       this.#waiting.delete(id);
       this.damaged.delete(id);
+      // From now on `put` finds it there. Whatever fails below, the next flush owes it this one.
+      this.#unflushed.add(this.fan.folderOf(id));
     }
+    const folders = [...this.#unflushed];
+    await this.#sync.flush(folders);
+    for (const folder of folders) this.#unflushed.delete(folder);
     const failure = failures.find(one => one !== undefined);
     if (failure !== undefined) throw failure;
-    await this.#sync.flush(new Set(batch.map(([id]) => this.fan.folderOf(id))));
   }
 
   /** Bytes of the files here. Cheap: kept up to date since `measure`. */

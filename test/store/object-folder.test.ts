@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
-import { readdir, readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -9,6 +9,7 @@ import { pino } from 'pino';
 import { hashHex } from '../../src/core/hash.js';
 import { type ObjectId, parseObjectId } from '../../src/core/ids.js';
 import { readSmallFiles } from '../../src/platform/small-files.js';
+import type { DiskSync } from '../../src/store/disk-sync.js';
 import { OBJECT_BYTES_MAX, ObjectFolder } from '../../src/store/object-folder.js';
 import { SharedObjects, type SharingFolder } from '../../src/store/shared-objects.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -49,6 +50,38 @@ test('every object is read back as it was put, before and after the flush and a 
   for await (const id of again.ids()) there.push(id);
   t.deepEqual(there, [...new Set(ids.map(([id]) => id))].sort());
 });
+
+for (const fails of ['the place of another', 'the flush of its folder'] as const)
+  test(`the name of an object that was placed when ${fails} failed is durable after the next flush`, async t => {
+    const path = newPath(t);
+    const contents = ['placed', 'other'].map(text => Buffer.from(text));
+    const folders = contents.map(content => join(path, hashHex(content).slice(0, 2))) as [string, string];
+    const flushed = new Set<string>();
+    let isRefused = false;
+    const sync = {
+      flush: async (paths: Iterable<string>) => {
+        const list = [...paths];
+        // As where no more files can be opened, after which more is taken, unlike after a flush that the disk refused.
+        if (isRefused && list.some(one => folders.includes(one))) throw Object.assign(new Error(), { code: 'EMFILE' });
+        for (const one of list) flushed.add(one);
+      },
+    } as DiskSync;
+    const folder = await ObjectFolder.open(path, { log: SILENT, sync });
+    flushed.clear();
+    for (const content of contents) await folder.put(content);
+    if (fails === 'the place of another') await rm(folders[1], { recursive: true });
+    else isRefused = true;
+    await t.throwsAsync(folder.flush());
+    t.is((await readdir(folders[0])).length, 1);
+    isRefused = false;
+    await mkdir(folders[1], { recursive: true });
+    for (const content of contents) await folder.put(content);
+    await folder.flush();
+    t.deepEqual(
+      folders.filter(one => !flushed.has(one)),
+      [],
+    );
+  });
 
 test('an object is read before thousands of small files that wait to be read', async t => {
   const path = newPath(t);
