@@ -24,6 +24,8 @@ export interface MountedStoreOptions extends Omit<StoreLogOptions, 'isMounted'> 
   readonly partialMs: () => number;
   /** How long dropped and expired bytes lie in the trash, in ms. */
   readonly trashMs: () => number;
+  /** Of which blobs bytes that were set aside stay in the trash for longer: they may be all that is left of a file. */
+  readonly sparing: () => Promise<(blob: string) => boolean>;
   /** The other stores of this host on the same disk. */
   readonly besides: (mounted: MountedStore) => readonly MountedStore[];
   /** The bytes that the machine keeps free in a store for what it is about to fetch. */
@@ -68,10 +70,10 @@ export class MountedStore {
 
   /** Removes what has outlived its time, measures the disk, and tells the machine. */
   async measure(): Promise<void> {
-    const { clock, partialMs, trashMs } = this.#options;
+    const { clock, partialMs, trashMs, sparing } = this.#options;
     const { store } = this;
     await store.sweepIncoming(clock.wallMs() - partialMs());
-    await store.emptyTrash({ olderThanMs: trashMs() });
+    await store.emptyTrash({ olderThanMs: trashMs(), sparing });
     await this.makeRoom();
     this.tellMachine();
   }

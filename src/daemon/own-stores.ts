@@ -36,7 +36,7 @@ import { HANGS } from './hanging.js';
 import { doubtOf } from './log-doubt.js';
 import { MadeStores } from './made-stores.js';
 import { MissingStores } from './missing-stores.js';
-import { MountedStore } from './mounted-store.js';
+import { MountedStore, type MountedStoreOptions } from './mounted-store.js';
 import { openOwnStore } from './open-own-store.js';
 import type { AbsentStore } from './service.js';
 import { StoreDisks } from './store-disks.js';
@@ -67,6 +67,7 @@ export interface OwnStoresOptions {
   readonly partialMs: () => number;
   /** How long dropped and expired bytes lie in the trash, in ms. */
   readonly trashMs: () => number;
+  readonly sparing: MountedStoreOptions['sparing'];
   /** The bytes that the machine keeps free in a store for what it is about to fetch. */
   readonly reservedBytes: (store: StoreId) => number;
   /** See StoreOpening. */

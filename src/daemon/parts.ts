@@ -59,6 +59,11 @@ export async function makeParts(host: Host, teardown: Teardown): Promise<Parts> 
       void storeHeads.learn(store);
       scrubs.begin(store);
     },
+    // As with strays: while a parcel without any copy also has no record here, all is spared.
+    sparing: async () => {
+      const { has, isComplete } = await short.recent();
+      return isComplete ? has : () => true;
+    },
   });
   // Closed after all parts that read and write copies.
   teardown.defer(() => stores.close());
@@ -113,7 +118,7 @@ export async function makeParts(host: Host, teardown: Teardown): Promise<Parts> 
   };
 }
 
-function makeStores(host: Host, { onMount }: Pick<OwnStoresOptions, 'onMount'>): OwnStores {
+function makeStores(host: Host, { onMount, sparing }: Pick<OwnStoresOptions, 'onMount' | 'sparing'>): OwnStores {
   const { membership, disk, machine } = host;
   return new OwnStores({
     ...host,
@@ -122,6 +127,7 @@ function makeStores(host: Host, { onMount }: Pick<OwnStoresOptions, 'onMount'>):
     index: disk.index,
     partialMs: () => membership.clusterConfig.timing.partialMs,
     trashMs: () => membership.clusterConfig.timing.trashMs,
+    sparing,
     reservedBytes: store => machine.known.comingBytes(store),
     onMount,
   });

@@ -53,7 +53,7 @@ import type { StoreRoot } from './store-root.js';
 import { type LendingLimit, lentBytesOf, type StoreUsage, usageOf } from './store-usage.js';
 import type { StrayNotes } from './stray-notes.js';
 import { type StraySweep, type SweptStrays, sweepStrays } from './stray-sweep.js';
-import type { Trash, TrashLimit } from './trash.js';
+import type { AgeLimit, Trash, TrashLimit } from './trash.js';
 import type { TreeName } from './tree-name.js';
 import type { TreeReport, TreeView } from './tree-view.js';
 import { Trees } from './trees.js';
@@ -505,12 +505,29 @@ export class Store {
    * many bytes it freed.
    *
    * @param limit.olderThanMs an age, counted since the file came into the trash; 0 empties it
+   * @param limit.sparing of these blobs, if no PRESENT parcel has them either, what was set aside stays
    */
   async emptyTrash(limit: TrashLimit): Promise<number> {
     this.#parcels.mustWork();
     const { signal } = this.#ending;
     const prune = (inodes: ReadonlySet<number>) => this.#trees.prune(inodes, signal);
-    return this.#emptying.take('trash', () => this.#parts.trash.empty(limit, prune, signal));
+    const { trash } = this.#parts;
+    const spared = 'freeBytes' in limit ? limit : this.#sparingLacking(limit);
+    return this.#emptying.take('trash', () => trash.empty(spared, prune, signal));
+  }
+
+  /** Where right bytes of a blob lie here, nobody needs the wrong ones. */
+  #sparingLacking({ olderThanMs, sparing }: AgeLimit): AgeLimit {
+    if (sparing === undefined) return { olderThanMs };
+    const { blobs } = this.#parts;
+    const isLacking = (blob: string) => !blobs.isListed(blob) || blobs.isLost(blob);
+    return {
+      olderThanMs,
+      sparing: async () => {
+        const isSpared = await sparing();
+        return blob => isLacking(blob) && isSpared(blob);
+      },
+    };
   }
 
   /** Waits for work under way, and closes the disk's files. A tree that is being updated stays as far as it got. */

@@ -4,7 +4,8 @@
  *
  *   .trash/<blob>            dropped or expired. A later grab takes it back, and hashes it as all that comes back
  *   .trash/<blob>.<12 hex>   set aside: did not hash to its name. May be all that is left of a file, so a person finds
- *                            it here for as long; never taken back
+ *                            it here for as long, or as long as it is spared; never taken back. When room is needed it
+ *                            goes last
  *
  * A file's mtime says when it came here, by the wall clock; its other times change whenever a link is made or removed.
  * At the opening, the file's age is taken from its mtime. From then on, as from its coming for a new file, it ages by
@@ -24,7 +25,16 @@ import { systemCode, tampered } from './own-folder.js';
 import { Turns } from './turns.js';
 
 /** What may go: files that have been here for at least that long, or the oldest until that many bytes are freed. */
-export type TrashLimit = { readonly olderThanMs: number } | { readonly freeBytes: number };
+export type TrashLimit = AgeLimit | { readonly freeBytes: number };
+
+export interface AgeLimit {
+  readonly olderThanMs: number;
+  /**
+   * Asked when something that was set aside has been here for that long: of which blobs it stays all the same. Default:
+   * of none.
+   */
+  readonly sparing?: () => Promise<(blob: string) => boolean>;
+}
 
 export interface TrashClocks {
   /** Ms since 1970. */
@@ -47,6 +57,8 @@ interface Trashed {
  * age.
  */
 const TRASH_FILES_MAX = 500_000;
+/** Hex digits of a blob's id. */
+const BLOB_DIGITS = 64;
 /** Files removed in one round: the trees are searched once for each round. */
 const ROUND_FILES = 65_536;
 
@@ -56,6 +68,8 @@ export class Trash {
   readonly #filesMax: number;
   /** By file name, in the order of arrival: the oldest first. */
   readonly #files = new Map<string, Trashed>();
+  /** The same of what was set aside. */
+  readonly #aside = new Map<string, Trashed>();
   /** By file name: one call at a time makes, takes or removes it. */
   readonly #turns = new Turns<string>();
   #bytes = 0;
@@ -132,7 +146,7 @@ export class Trash {
   }
 
   /**
-   * Removes what may go, oldest first. Returns how many bytes that freed: none for a file that a person has linked
+   * Removes what may go, oldest first, and what was set aside after all else. Returns how many bytes that freed: none for a file that a person has linked
    * elsewhere; that link is theirs from now on.
    *
    * @param removeFromTrees is given the inodes that have other names
@@ -143,8 +157,9 @@ export class Trash {
     signal?: AbortSignal,
   ): Promise<number> {
     let freedBytes = 0;
+    const asideDue = 'freeBytes' in limit ? this.#aside : await this.#asideDue(limit);
     for (;;) {
-      const due = this.#due(limit, freedBytes);
+      const due = this.#due(limit, { freedBytes, asideDue });
       if (due.length === 0) return freedBytes;
       const linked = new Set<number>();
       for (const name of due) {
@@ -160,25 +175,45 @@ export class Trash {
     }
   }
 
-  #due(limit: TrashLimit, freedBytes: number): string[] {
+  /** What was set aside long enough ago, and is not spared. */
+  async #asideDue({ olderThanMs, sparing }: AgeLimit): Promise<ReadonlyMap<string, Trashed>> {
+    const untilMs = this.#clocks.steadyMs() - olderThanMs;
+    const due = [...this.#aside].filter(([, { sinceMs }]) => sinceMs <= untilMs);
+    if (sparing === undefined || due.length === 0) return new Map(due);
+    const isSpared = await sparing();
+    return new Map(due.filter(([name]) => !isSpared(blobOf(name))));
+  }
+
+  #due(
+    limit: TrashLimit,
+    { freedBytes, asideDue }: { readonly freedBytes: number; readonly asideDue: ReadonlyMap<string, Trashed> },
+  ): string[] {
     const due: string[] = [];
     const nowMs = this.#clocks.steadyMs();
-    let excess = this.#files.size - this.#filesMax;
+    let excess = this.#files.size + this.#aside.size - this.#filesMax;
     let bytes = freedBytes;
-    for (const [name, file] of this.#files) {
-      const goes =
-        excess > 0 || ('freeBytes' in limit ? bytes < limit.freeBytes : nowMs - file.sinceMs >= limit.olderThanMs);
-      if (!goes || due.length === ROUND_FILES) break;
-      due.push(name);
-      excess -= 1;
-      bytes += file.bytes;
-    }
+    const isDue = (name: string, { sinceMs }: Trashed): boolean => {
+      if ('freeBytes' in limit) return bytes < limit.freeBytes;
+      return this.#aside.has(name) ? asideDue.has(name) : nowMs - sinceMs >= limit.olderThanMs;
+    };
+    for (const files of [this.#files, this.#aside])
+      for (const [name, file] of files) {
+        if (due.length === ROUND_FILES) return due;
+        if (excess <= 0 && !isDue(name, file)) {
+          // All later ones are younger. Of what was set aside, only this one may be spared.
+          if (files === this.#files) break;
+          continue;
+        }
+        due.push(name);
+        excess -= 1;
+        bytes += file.bytes;
+      }
     return due;
   }
 
   async #remove(name: string): Promise<number> {
     // It was taken back meanwhile.
-    if (!this.#files.has(name)) return 0;
+    if (!this.#filesLike(name).has(name)) return 0;
     const path = `${this.#path}/${name}`;
     const found = await statIfThere(path);
     if (found !== undefined) await unlink(path);
@@ -187,15 +222,23 @@ export class Trash {
   }
 
   #note(name: string, file: Trashed): void {
-    this.#files.set(name, file);
+    this.#filesLike(name).set(name, file);
     this.#bytes += file.bytes;
   }
 
   #forget(name: string): void {
-    this.#bytes -= this.#files.get(name)?.bytes ?? 0;
-    this.#files.delete(name);
+    const files = this.#filesLike(name);
+    this.#bytes -= files.get(name)?.bytes ?? 0;
+    files.delete(name);
+  }
+
+  #filesLike(name: string): Map<string, Trashed> {
+    return blobOf(name) === name ? this.#files : this.#aside;
   }
 }
+
+/** Of a file of either kind. */
+const blobOf = (name: string): string => name.slice(0, BLOB_DIGITS);
 
 /** Does not follow a symlink, whatever may have taken the file's place. */
 async function setModified(path: string, ms: number): Promise<void> {

@@ -51,7 +51,7 @@ export async function anOwner(
   const told: Unstamped[] = [];
   const hears = { logs: true, thenOnce: () => {} };
   const ended = new AbortController();
-  const trash = { ms: 86_400_000 };
+  const trash = { ms: 86_400_000, isSpared: (_blob: string) => false };
   const reserved = { bytes: 0 };
   const toldAllAtMount: boolean[] = [];
   const steady = steadyClock();
@@ -81,6 +81,7 @@ export async function anOwner(
     signal: ended.signal,
     partialMs: () => 1_000,
     trashMs: () => trash.ms,
+    sparing: async () => trash.isSpared,
     reservedBytes: () => reserved.bytes,
     onMount: () => void toldAllAtMount.push(stores.logsTellAll),
     checkpointEveryOps,

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import { recordBlobs } from '../../src/catalog/record.js';
 import { DropProof } from '../../src/core/drop-proof.js';
 import { hashHex } from '../../src/core/hash.js';
 import { Holdings } from '../../src/core/holdings.js';
@@ -16,6 +17,7 @@ import {
   type StoreId,
   sourceIdOf,
 } from '../../src/core/ids.js';
+import type { BlobRef } from '../../src/core/parcel.js';
 import { ParcelTable } from '../../src/core/parcel-table.js';
 import { RULES } from '../../src/core/rules.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
@@ -300,6 +302,29 @@ test('what was dropped is no used room to the machine, and goes when its time is
   await stores.refresh();
   t.is((await store.usage()).trashBytes, 0);
   t.deepEqual(await readdir(join(folder, 'disk', '.trash')), []);
+});
+
+test('wrong bytes of what has too few copies stay until right ones lie here', async t => {
+  const { folder, stores, settingOf, trash } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  const parcel = await aCopy(store, 10_000);
+  const record = (await store.objects.get(parcel)) as Uint8Array;
+  const [ref] = recordBlobs(record) as [BlobRef];
+  const path = join(folder, 'disk', '.blobs', ref.blob.slice(0, 2), ref.blob);
+  const right = await readFile(path);
+  await writeFile(path, Buffer.from(right).fill(right.readUInt8() ^ 1, 0, 1));
+  t.is((await store.possess(parcel, { nonce: parseNonce('0'.repeat(32)), holders: [] })).kind, 'corrupt');
+  trash.ms = 0;
+  trash.isSpared = blob => blob === ref.blob;
+  await stores.refresh();
+  t.is((await store.usage()).trashBytes, ref.bytes);
+  const incoming = await store.receive(ref);
+  await incoming.write(right);
+  await incoming.finish();
+  await store.commit(parcel, record);
+  await stores.refresh();
+  t.is((await store.usage()).trashBytes, 0);
 });
 
 test('trash that stands between what is used and reserved and what is lent goes before its time', async t => {

@@ -23,6 +23,39 @@ async function begin(t: ExecutionContext, options: { filesMax?: number } = {}) {
 }
 
 const nobody = async () => {};
+const [RARE, OTHER] = ['ab'.repeat(32), 'cd'.repeat(32)];
+
+test('what was set aside outlives its time while it is spared, through a restart too', async t => {
+  const { trash: first, folder, pass, open, path } = await begin(t);
+  for (const blob of [RARE, OTHER]) {
+    await writeFile(join(folder, blob), 'wrong');
+    await first.setAside(join(folder, blob), blob);
+  }
+  const trash = await open();
+  let looks = 0;
+  const sparing = async () => {
+    looks += 1;
+    return (blob: string) => blob === RARE;
+  };
+  pass(999);
+  t.is(await trash.empty({ olderThanMs: 1_000, sparing }, nobody), 0);
+  t.is(looks, 0);
+  pass(1);
+  t.is(await trash.empty({ olderThanMs: 1_000, sparing }, nobody), 5);
+  t.is((await readdir(path)).join().slice(0, 64), RARE);
+  t.is(await trash.empty({ olderThanMs: 1_000 }, nobody), 5);
+  t.is(trash.bytes, 0);
+});
+
+test('when room is needed what was set aside goes after all else', async t => {
+  const { trash, put, folder, path } = await begin(t);
+  await writeFile(join(folder, RARE), 'wrong');
+  await trash.setAside(join(folder, RARE), RARE);
+  await put(trash, OTHER, 'right');
+  t.is(await trash.empty({ freeBytes: 5 }, nobody), 5);
+  t.is((await readdir(path)).join().slice(0, 64), RARE);
+  t.is(await trash.empty({ freeBytes: 5 }, nobody), 5);
+});
 
 test('with more files than it may keep in memory the oldest go, however young', async t => {
   const { trash, put, path } = await begin(t, { filesMax: 2 });
