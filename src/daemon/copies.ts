@@ -92,7 +92,7 @@ export function makeCopies(options: CopiesOptions, teardown: Teardown): Copies {
     tell,
     log,
   } = options;
-  const recipes = new Recipes();
+  const recipes = new Recipes({ log });
   teardown.defer(() => recipes.stop());
   const fetcher = new Fetcher({
     net,

@@ -10,6 +10,7 @@
  * file was read wrong when the recipe was made. So the recipe is made again when bytes that this host gave have hashed
  * to another name.
  */
+import type { Logger } from 'pino';
 import { makeRecipe, NoRecipe, type RecipeFile, type RecipeThread, recipeThread } from '../catalog/recipe-maker.js';
 import type { ByteRange } from '../core/byte-range.js';
 import type { BlobId } from '../core/ids.js';
@@ -50,6 +51,11 @@ export class Recipes {
   #keptBytes = 0;
   readonly #making = new Map<BlobId, Making>();
   readonly #threads = new Map<string, RecipeThread>();
+  readonly #log: Logger;
+
+  constructor({ log }: { readonly log: Logger }) {
+    this.#log = log;
+  }
 
   #find(blob: BlobId): Uint8Array | undefined {
     const packed = this.#kept.get(blob);
@@ -86,15 +92,15 @@ export class Recipes {
     }
   }
 
-  /** Pages of the recipe of a blob that a store holds; the store keeps them from then on. @throws as `pages` */
+  /** Pages of the recipe of a blob that a store holds, which keeps it if its index takes it. @throws as `pages` */
   async *ofHeld(
     store: Store,
     ref: LargeBlob,
     signal: AbortSignal,
     isDoubted = false,
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    if (isDoubted) await store.forgetRecipe(ref);
-    const kept = store.recipe(ref);
+    if (isDoubted) await this.#orWarn(ref, () => store.forgetRecipe(ref));
+    const kept = isDoubted ? undefined : store.recipe(ref);
     if (kept !== undefined) return yield* pagesOf(kept);
     const opened = await store.openBlob(ref.blob);
     if (opened === undefined) throw new NoRecipe(`store ${store.id} does not hold blob ${ref.blob}`);
@@ -103,7 +109,16 @@ export class Recipes {
       pages.push(page);
       yield page;
     }
-    await store.keepRecipe(ref, Buffer.concat(pages));
+    await this.#orWarn(ref, () => store.keepRecipe(ref, Buffer.concat(pages)));
+  }
+
+  /** Whoever asked has all pages, and this may be the last copy: a disk that takes no writes must still give it. */
+  async #orWarn({ blob }: LargeBlob, write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      this.#log.warn({ code: 'RECIPE_NOT_KEPT', blob, err: error }, 'a recipe could not be kept');
+    }
   }
 
   /** The pieces of some ranges of a file. They are not kept. @throws as `pages` */

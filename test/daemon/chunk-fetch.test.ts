@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path';
 import type { Stream } from '@libp2p/interface';
 import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
 import { recordBlobs } from '../../src/catalog/record.js';
 import { findEntry } from '../../src/catalog/walk.js';
 import type { ByteRange } from '../../src/core/byte-range.js';
@@ -58,7 +59,7 @@ interface Held {
 class Cluster {
   readonly house: House;
   readonly source: ScratchSource;
-  readonly recipes = new Recipes();
+  readonly recipes = new Recipes({ log: pino({ level: 'silent' }) });
   readonly #t: ExecutionContext;
   readonly torn: string[] = [];
   /** That the servers know of. One is wanted. */

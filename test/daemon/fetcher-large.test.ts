@@ -1,5 +1,6 @@
 /** Fetcher, of a parcel that is one large file: what the machine hears, and what becomes of what an earlier try left. */
 import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
 import { recordBlobs } from '../../src/catalog/record.js';
 import { findEntry } from '../../src/catalog/walk.js';
 import { ClusterError } from '../../src/core/fault.js';
@@ -44,7 +45,7 @@ async function aLargeFetch(t: ExecutionContext) {
   const [a, b] = (await new House(t).clique(2)) as [Host, Host];
   const host = await TestHost.begin(t);
   const store = await host.mount({ blobsOf: recordBlobs });
-  const recipes = new Recipes();
+  const recipes = new Recipes({ log: pino({ level: 'silent' }) });
   t.teardown(() => recipes.stop());
   const told: Unstamped[] = [];
   const large = {

@@ -2,10 +2,13 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
 import { NoRecipe } from '../../src/catalog/recipe-maker.js';
+import type { BlobId } from '../../src/core/ids.js';
 import { isRecipe } from '../../src/core/recipe.js';
 import { Recipes } from '../../src/daemon/recipes.js';
 import { Replay } from '../../src/daemon/replay.js';
+import type { Store } from '../../src/store/store.js';
 import { seededBytes } from '../helpers/seeded-bytes.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { blobOf, grab, parcelOf } from '../helpers/test-parcels.js';
@@ -18,7 +21,7 @@ const { signal } = new AbortController();
 
 function aFile(t: ExecutionContext) {
   const folder = temporaryFolder(t);
-  const recipes = new Recipes();
+  const recipes = new Recipes({ log: pino({ level: 'silent' }) });
   t.teardown(() => recipes.stop());
   const path = join(folder, 'file');
   writeFileSync(path, CONTENT);
@@ -68,7 +71,7 @@ test('of a held blob without a recipe one is made, and kept by its store', async
   const store = await host.mount();
   await grab(store, parcelOf(CONTENT));
   const ref = { blob, bytes: CONTENT.length };
-  const recipes = new Recipes();
+  const recipes = new Recipes({ log: pino({ level: 'silent' }) });
   t.teardown(() => recipes.stop());
   const pages = await all(recipes.ofHeld(store, ref, signal));
   t.true(Buffer.from(store.recipe(ref) ?? []).equals(Buffer.concat(pages)));
@@ -77,9 +80,33 @@ test('of a held blob without a recipe one is made, and kept by its store', async
   });
 });
 
+test('of a held blob a recipe is given to its end though the index takes none, and a doubted one is made anew', async t => {
+  const host = await TestHost.begin(t);
+  const store = await host.mount();
+  await grab(store, parcelOf(CONTENT));
+  const ref = { blob, bytes: CONTENT.length };
+  await store.keepRecipe(ref, Buffer.concat(await all(aFile(t).recipes.pages(blob, aFile(t).place, signal))));
+  const recipes = new Recipes({ log: pino({ level: 'silent' }) });
+  t.teardown(() => recipes.stop());
+  const refuse = async () => {
+    throw new Error('Commit failed');
+  };
+  for (const kept of [store.recipe(ref), undefined]) {
+    const refusing = {
+      id: store.id,
+      recipe: () => kept,
+      openBlob: (asked: BlobId) => store.openBlob(asked),
+      keepRecipe: refuse,
+      forgetRecipe: refuse,
+    } as unknown as Store;
+    const pages = await all(recipes.ofHeld(refusing, ref, signal, kept !== undefined));
+    t.true(isRecipe(Buffer.concat(pages), CONTENT.length));
+  }
+});
+
 test('one that is doubted is made anew, at the origin and by a holder, and the new one is kept', async t => {
   const { recipes, path, place } = aFile(t);
-  const right = Buffer.concat(await all(new Recipes().pages(blob, place, signal)));
+  const right = Buffer.concat(await all(new Recipes({ log: pino({ level: 'silent' }) }).pages(blob, place, signal)));
   writeFileSync(path, seededBytes(CONTENT.length, 9));
   const wrong = Buffer.concat(await all(recipes.pages(blob, place, signal)));
   writeFileSync(path, CONTENT);
@@ -101,7 +128,7 @@ test('one that is doubted is made anew, at the origin and by a holder, and the n
 
 test('one that is doubted while it is made for others is made beside it, and is the one that is kept', async t => {
   const { recipes, path, place } = aFile(t);
-  const right = Buffer.concat(await all(new Recipes().pages(blob, place, signal)));
+  const right = Buffer.concat(await all(new Recipes({ log: pino({ level: 'silent' }) }).pages(blob, place, signal)));
   writeFileSync(`${path}-wrong`, seededBytes(CONTENT.length, 9));
   const readWrong = { ...place, file: { ...place.file, path: Buffer.from(`${path}-wrong`) } };
   const first = recipes.pages(blob, readWrong, signal);
