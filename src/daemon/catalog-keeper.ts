@@ -26,7 +26,7 @@ import { type ObjectId, type ParcelId, type PeerName, type SourceId, splitSource
 import type { HeadHint } from '../core/messages.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { replacesHead } from '../core/own-heads.js';
-import { readIfThere, writeDurable } from '../platform/durable.js';
+import { flushDurable, readIfThere, writeDurable } from '../platform/durable.js';
 import { TIMER_MS_MAX } from '../platform/long-timer.js';
 import { Turns } from '../store/turns.js';
 import type { Alarms } from './alarms.js';
@@ -89,6 +89,8 @@ export class CatalogKeeper {
   readonly #floors = new Map<SourceId, number>();
   /** Head files that were unusable when they were read, until another head of their source is in force. */
   readonly #unread = new Set<string>();
+  /** Head files whose content this process has made durable: of any other an earlier write may have failed half-way. */
+  readonly #durable = new Set<string>();
   /** What the head in force wants. */
   readonly #wanted = new Map<SourceId, WantedBefore>();
   /** Sources with a held snapshot that has lost an object here. */
@@ -310,8 +312,11 @@ export class CatalogKeeper {
     // What was seen is kept first: a head in force whose snapshots are not recorded as seen would hold nothing.
     await this.#held.keep(source, seen);
     const file = this.#file(source, 'head');
-    const onDisk = readIfThere(file);
-    if (onDisk === undefined || !onDisk.equals(sealed)) await writeDurable(file, sealed, { mode: 0o600 });
+    if (readIfThere(file)?.equals(sealed) !== true) {
+      this.#durable.delete(file);
+      await writeDurable(file, sealed, { mode: 0o600 });
+    } else if (!this.#durable.has(file)) await flushDurable(file);
+    this.#durable.add(file);
     this.#heads.set(source, known);
     if (isVoid) this.#void.add(source);
     else this.#void.delete(source);

@@ -41,6 +41,17 @@ export async function writeDurable(
   await fsyncFolder(dirname(path));
 }
 
+/** Makes a file durable that is there already: an earlier `writeDurable` may have failed after its rename. */
+export async function flushDurable(path: string): Promise<void> {
+  const file = await open(path, O_RDONLY | O_NOFOLLOW);
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await fsyncFolder(dirname(path));
+}
+
 /** Makes the names in a folder durable: files made, renamed and removed in it before this call. */
 export async function fsyncFolder(path: string | Buffer): Promise<void> {
   const folder = await open(path, O_RDONLY | O_DIRECTORY);

@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
@@ -164,6 +165,34 @@ test('a head on our disk that cannot be used for now is not replaced by an earli
   t.is(catalog.get(source)?.head.seq, 7);
   t.is(told.length, 1);
 });
+
+test.serial(
+  'a head that was written, and whose name could not be flushed, is in force only when that is done',
+  async t => {
+    const theirs = new Objects();
+    const { catalog, file } = await aKeeper(t);
+    const sealed = sealedHead(1, [await aSnapshot(theirs, 1)]);
+    const self = await open(process.execPath);
+    const handles = Object.getPrototypeOf(self) as { sync: () => Promise<void> };
+    await self.close();
+    const { sync } = handles;
+    handles.sync = async function (this: FileHandle) {
+      if (existsSync(file) && (await this.stat()).isDirectory()) throw Object.assign(new Error(), { code: 'EIO' });
+      return sync.apply(this);
+    };
+    t.teardown(() => {
+      handles.sync = sync;
+    });
+    for (const time of ['first', 'second']) {
+      await t.throwsAsync(catalog.offer(sealed, theirs), { code: 'EIO' }, time);
+      t.deepEqual(new Uint8Array(readFileSync(file)), new Uint8Array(sealed));
+      t.is(catalog.get(source), undefined, time);
+    }
+    handles.sync = sync;
+    await catalog.offer(sealed, theirs);
+    t.is(catalog.get(source)?.head.seq, 1);
+  },
+);
 
 test('a keeper that is stopped waits for the head that is being taken: nothing is written after it', async t => {
   const theirs = new Objects();
