@@ -184,12 +184,17 @@ export class HeldParcels {
         contents: contentsOf(this.#present, this.#headSeqs),
         count: this.#present.size + this.#headSeqs.size,
       }));
+      // The draft and the log are found by their paths, and another store's log must not be replaced.
+      await this.#root.mustBeThere();
       const draft = await this.#log.draft(contents, this.#ending);
       try {
         // Otherwise a crash could leave an index from before the checkpoint, which would have to be rebuilt.
         await this.#index.flush();
         await lastReading(contents.at);
-        await this.#rounds.take('log', () => this.#log.standOn(draft));
+        await this.#rounds.take('log', async () => {
+          await this.#root.mustBeThere();
+          await this.#log.standOn(draft);
+        });
       } catch (error) {
         if (this.#log.base !== draft.base) await draft.discard();
         throw error;

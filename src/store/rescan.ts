@@ -20,6 +20,7 @@ import { type Marker, writeMarker } from './marker.js';
 import type { ObjectFolder } from './object-folder.js';
 import { systemCode } from './own-folder.js';
 import type { Records } from './records.js';
+import type { StoreRoot } from './store-root.js';
 
 export interface Rescanned {
   readonly parcel: ParcelId;
@@ -28,6 +29,7 @@ export interface Rescanned {
 
 export interface RescanParts {
   readonly storePath: string;
+  readonly root: Pick<StoreRoot, 'mustBeThere'>;
   readonly marker: Marker;
   readonly parcels: HeldParcels;
   readonly blobs: HeldBlobs;
@@ -57,7 +59,7 @@ export class Rescan {
 
   /** As `Store.rescan`. */
   async *run(signal?: AbortSignal): AsyncGenerator<Rescanned> {
-    const { storePath, marker, parcels, objects, log } = this.#parts;
+    const { storePath, root, marker, parcels, objects, log } = this.#parts;
     if (!this.#isDue) return;
     let isOver = true;
     for await (const id of objects.ids()) {
@@ -79,6 +81,8 @@ export class Rescan {
       if (position !== undefined) yield { parcel, position };
     }
     if (!isOver) return;
+    // Another store's folder at that path would get this one's marker.
+    await root.mustBeThere();
     this.#isDue = false;
     await writeMarker(storePath, { ...marker, rescan: false });
     log.info({ code: 'STORE_RESCANNED', parcels: parcels.count }, 'everything in this store was hashed');

@@ -3,7 +3,8 @@
  *
  * A mounted store can become hidden: its disk is unmounted while files are open, another disk is mounted over it, or
  * its folder is renamed. Its log still takes operations, but every path leads elsewhere. Then a missing file proves
- * nothing about the disk, and placed files do not reach it. So this is checked before every entry into the log.
+ * nothing about the disk, and placed files do not reach it. So this is checked before every entry into the log, and before
+ * a checkpoint, a marker or a tree is written by its path.
  */
 import { ClusterError, messageOf } from '../core/fault.js';
 import { lstat } from '../platform/disk-calls.js';

@@ -125,6 +125,7 @@ export class Store {
     this.#corrupt = new CorruptParcels({ parcels, blobs, incoming, records, index, blobFolder, whyGone, log });
     this.#rescan = new Rescan({
       storePath: folder.path,
+      root,
       marker,
       parcels,
       blobs,
@@ -476,9 +477,13 @@ export class Store {
     await this.#parts.signed.putConfig(version, raw);
   }
 
-  /** Makes a tree match its snapshot, as far as its blobs are held here (tree-view.ts). One at a time for each tree. */
+  /**
+   * Makes a tree match its snapshot, as far as its blobs are held here (tree-view.ts). One at a time for each tree.
+   * @throws ClusterError STORE_MISSING
+   */
   async updateTree(view: TreeView): Promise<TreeReport> {
     this.#parcels.mustWork();
+    await this.#parts.root.mustBeThere();
     return this.#trees.update(view);
   }
 
@@ -497,6 +502,7 @@ export class Store {
   /** Returns how many foreign things are in it, which stayed. */
   async removeTree(tree: TreeName): Promise<number> {
     this.#parcels.mustWork();
+    await this.#parts.root.mustBeThere();
     return this.#trees.remove(tree);
   }
 
