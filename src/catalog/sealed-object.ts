@@ -35,6 +35,20 @@ export function verifySeal(
     throw new BadSignature('the signature is not by the origin’s key over these bytes');
 }
 
+/** What `read` makes of an object with the first key that has signed it. @throws what it throws; BadSignature for none */
+export function verifyWithOneOf<T>(keys: readonly Uint8Array[], read: (key: Uint8Array) => T): T {
+  let wrong = new BadSignature('nobody is known who could have signed it');
+  for (const key of keys) {
+    try {
+      return read(key);
+    } catch (error) {
+      if (!(error instanceof BadSignature)) throw error;
+      wrong = error;
+    }
+  }
+  throw wrong;
+}
+
 function open(sealed: Uint8Array, bytesMax: number): { readonly body: Uint8Array; readonly signature: Uint8Array } {
   if (sealed.length > bytesMax)
     throw new MalformedObject(`sealed object: ${sealed.length} bytes, at most ${bytesMax} are allowed`);

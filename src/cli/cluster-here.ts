@@ -14,6 +14,7 @@ import { ADMIN_FILE, IDENTITY_FILE, type Identity, loadAdminKey, loadIdentity } 
 import { openAdmissions } from '../membership/membership.js';
 import { membershipAlarms } from '../membership/membership-alarms.js';
 import type { HostSetting } from '../membership/policy.js';
+import { identityIn } from '../membership/replacement.js';
 import { Roll } from '../membership/roll.js';
 import { systemCode } from '../store/own-folder.js';
 import type { Check } from './check.js';
@@ -49,8 +50,9 @@ async function keyHere<Key>(path: string, load: () => Promise<Key | undefined>):
 }
 
 /** @throws ClusterError NO_CLUSTER, CONFIG_DAMAGED */
-export async function lookAtCluster(stateDir: string, identity: Identity): Promise<ClusterHere> {
+export async function lookAtCluster(stateDir: string, own: Identity): Promise<ClusterHere> {
   const store = await ConfigStore.look(stateDir);
+  const identity = identityIn(store.current, own);
   const log = pino({ level: 'silent' });
   const admissions = existsSync(join(stateDir, 'admissions'))
     ? await openAdmissions(stateDir, log)
@@ -61,7 +63,7 @@ export async function lookAtCluster(stateDir: string, identity: Identity): Promi
     latestSignedMs: store.latestSignedMs,
     lost: store.lost.length,
     concerns: membershipAlarms({
-      self: identity.host,
+      self: identity,
       configuration: store.current,
       refused: roll.roster.refused,
       lost: store.lost,

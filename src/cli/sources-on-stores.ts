@@ -8,7 +8,7 @@
  */
 import { decodeHead, verifyHead } from '../catalog/head.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
-import { BadSignature } from '../catalog/sealed-object.js';
+import { BadSignature, verifyWithOneOf } from '../catalog/sealed-object.js';
 import { decodeSnapshot, type Snapshot, type SnapshotId, verifySnapshot } from '../catalog/snapshot.js';
 import type { SourceSpec } from '../catalog/source-spec.js';
 import { ClusterError } from '../core/fault.js';
@@ -29,7 +29,7 @@ export interface SourceOnStores {
   readonly origin: string;
   /** Oldest first. */
   readonly snapshots: readonly KnownSnapshot[];
-  /** The origin's key is known, and has verified that they are the origin's. */
+  /** The origin's keys are known, and have verified that they are the origin's. */
   readonly isVerified: boolean;
 }
 
@@ -42,7 +42,7 @@ export interface StoresContent {
 }
 
 type SourceName = Pick<SourceSpec, 'host' | 'source'>;
-type KeyOf = (source: SourceId) => Uint8Array | undefined;
+type KeysOf = (source: SourceId) => readonly Uint8Array[] | undefined;
 type Found = Map<SourceId, Map<SnapshotId, KnownSnapshot & { readonly firstSeq: number }>>;
 
 /** @param wanted the source that a person named; undefined: all sources */
@@ -51,23 +51,23 @@ export async function lookInto(
   { wanted, signal }: { readonly wanted: SourceName | undefined; readonly signal: AbortSignal },
 ): Promise<StoresContent> {
   const configuration = await newestConfiguration(stores);
-  const keyOf = keysIn(configuration);
+  const keysOf = keysIn(configuration);
   const hosts = new Map(configuration?.hosts.map(one => [one.host, one]));
   const nameOf = (host: HostId): string => hosts.get(host)?.name ?? host;
 
   const found: Found = new Map();
-  for (const store of stores.stores) await addHeads(found, { stores, store, keyOf });
-  const withHeads = sourcesOf(found, { nameOf, keyOf });
+  for (const store of stores.stores) await addHeads(found, { stores, store, keysOf });
+  const withHeads = sourcesOf(found, { nameOf, keysOf });
   const isFound = wanted !== undefined && matching(wanted, withHeads).length > 0;
   const isSearched = !isFound || withHeads.some(({ snapshots }) => snapshots.length === 0);
-  const all = isSearched ? await allSnapshots(stores, keyOf, signal) : undefined;
+  const all = isSearched ? await allSnapshots(stores, keysOf, signal) : undefined;
   for (const [source, snapshots] of all ?? []) if ((found.get(source)?.size ?? 0) === 0) found.set(source, snapshots);
-  return { configuration, sources: sourcesOf(found, { nameOf, keyOf }), all };
+  return { configuration, sources: sourcesOf(found, { nameOf, keysOf }), all };
 }
 
 function sourcesOf(
   found: Found,
-  { nameOf, keyOf }: { readonly nameOf: (host: HostId) => string; readonly keyOf: KeyOf },
+  { nameOf, keysOf }: { readonly nameOf: (host: HostId) => string; readonly keysOf: KeysOf },
 ): SourceOnStores[] {
   const names = [...found.keys()].map(id => splitSourceId(id).source);
   const sources = Array.from(found, ([id, snapshots]): SourceOnStores => {
@@ -81,14 +81,14 @@ function sourcesOf(
       snapshots: [...snapshots.values()].sort(
         (a, b) => a.timeMs - b.timeMs || a.firstSeq - b.firstSeq || (a.id < b.id ? -1 : 1),
       ),
-      isVerified: keyOf(id) !== undefined,
+      isVerified: keysOf(id) !== undefined,
     };
   });
   return sources.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-const keysIn = (configuration: FoundConfiguration | undefined): KeyOf => {
-  const keys = new Map(configuration?.hosts.map(({ host, key }) => [host, key]));
+const keysIn = (configuration: FoundConfiguration | undefined): KeysOf => {
+  const keys = new Map(configuration?.hosts.map(one => [one.host, one.keys]));
   return source => keys.get(splitSourceId(source).origin);
 };
 
@@ -105,7 +105,7 @@ export async function searchSnapshots(
 /** Adds the sources that have a head in this store, and the snapshots that its trusted heads list. */
 async function addHeads(
   found: Found,
-  { stores, store, keyOf }: { readonly stores: BareStores; readonly store: NamedStore; readonly keyOf: KeyOf },
+  { stores, store, keysOf }: { readonly stores: BareStores; readonly store: NamedStore; readonly keysOf: KeysOf },
 ): Promise<void> {
   for (const source of (await readable(stores, store, 'the list of heads', () => store.heads())) ?? []) {
     const known = found.get(source) ?? new Map();
@@ -113,8 +113,8 @@ async function addHeads(
     const head = await readable(stores, store, `the head of ${source}`, async () => {
       const sealed = await store.head(source);
       if (sealed === undefined) return undefined;
-      const key = keyOf(source);
-      const read = key === undefined ? decodeHead(sealed) : verifyHead(sealed, key);
+      const keys = keysOf(source);
+      const read = keys === undefined ? decodeHead(sealed) : verifyWithOneOf(keys, key => verifyHead(sealed, key));
       if (read.source !== source) throw new Error(`it is the head of another source, ${read.source}`);
       return read;
     });
@@ -123,14 +123,14 @@ async function addHeads(
 }
 
 /** Reads every object: only its bytes tell whether it is a snapshot. */
-async function allSnapshots(stores: BareStores, keyOf: KeyOf, signal: AbortSignal): Promise<Found> {
+async function allSnapshots(stores: BareStores, keysOf: KeysOf, signal: AbortSignal): Promise<Found> {
   const found: Found = new Map();
   for (const store of stores.stores) {
     await readable(stores, store, 'the catalog', async () => {
       for await (const id of store.objects.ids()) {
         if (signal.aborted) return;
         const sealed = await store.objects.get(id);
-        const snapshot = sealed === undefined ? undefined : asSnapshot(sealed, keyOf);
+        const snapshot = sealed === undefined ? undefined : asSnapshot(sealed, keysOf);
         if (snapshot === undefined) continue;
         const known = found.get(snapshot.source) ?? new Map();
         found.set(snapshot.source, known.set(id, { id, timeMs: snapshot.timeMs, firstSeq: 1 }));
@@ -142,11 +142,11 @@ async function allSnapshots(stores: BareStores, keyOf: KeyOf, signal: AbortSigna
 }
 
 /** `undefined`: another kind of object, or not signed by the origin that it names. */
-function asSnapshot(sealed: Uint8Array, keyOf: KeyOf): Snapshot | undefined {
+function asSnapshot(sealed: Uint8Array, keysOf: KeysOf): Snapshot | undefined {
   try {
     const snapshot = decodeSnapshot(sealed);
-    const key = keyOf(snapshot.source);
-    return key === undefined ? snapshot : verifySnapshot(sealed, key);
+    const keys = keysOf(snapshot.source);
+    return keys === undefined ? snapshot : verifyWithOneOf(keys, key => verifySnapshot(sealed, key));
   } catch (error) {
     if (error instanceof MalformedObject || error instanceof BadSignature) return undefined;
     throw error;

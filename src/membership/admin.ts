@@ -49,6 +49,7 @@ import {
   type StoreDrain,
 } from './policy-edit.js';
 import { splitPolicy } from './policy-parts.js';
+import { type ReplacementOrder, withReplaced } from './replacement.js';
 import type { Roll } from './roll.js';
 import { memberFrom } from './roster.js';
 
@@ -267,6 +268,17 @@ export class Admin {
   async revoke(hostName: string, heads: Revocation['heads']): Promise<Configuration> {
     const by = { signer: this.#of.identity.host, key: () => hexOf(this.#needKey().publicKey) };
     return (await this.#change(content => withoutHost(content, hostName, { heads, ...by }))).configuration;
+  }
+
+  /**
+   * Lets a machine that has joined go on in the place of a host's own.
+   * @throws ClusterError NO_ADMIN_KEY, NO_SUCH_HOST, REPLACE_REFUSED, LAST_ADMIN, REPLACED_FULL
+   */
+  async replace(order: ReplacementOrder): Promise<Configuration> {
+    const by = { signer: this.#of.identity.host, key: () => hexOf(this.#needKey().publicKey) };
+    const change = (content: ConfigurationContent) =>
+      withReplaced(content, order, { ...by, policy: this.#configuration.policy });
+    return (await this.#change(change)).configuration;
   }
 
   /**

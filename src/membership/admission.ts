@@ -157,9 +157,10 @@ export function admissionFlaw(
 }
 
 /**
- * Once a host that joined by an invite is revoked, nobody may join by it any longer: that host still has the token, and
- * would come back with a new key. Hosts admitted by it that are not written down yet are not let in either: the member
- * that admitted them may not have heard of the revocation.
+ * Once a host that joined by an invite is revoked, or its machine replaced, nobody may join by it any longer: that
+ * machine still has the token, and would come back with a new key. Hosts admitted by it that are not written down yet
+ * are not let in either: the member that admitted them may not have heard of the revocation.
  */
-export const isClosed = (invite: string, { members }: Pick<Configuration, 'members'>): boolean =>
+export const isClosed = (invite: string, { members, replaced }: Pick<Configuration, 'members' | 'replaced'>): boolean =>
+  replaced.some(former => former.invite === invite) ||
   members.some(member => member.invite === invite && member.state === 'revoked');

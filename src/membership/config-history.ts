@@ -109,6 +109,10 @@ function memberChanges(before: UncheckedVersion, after: UncheckedVersion): strin
     const old: ConfigurationMember | undefined = known.get(member.host);
     if (old === undefined) return [`${member.name} was admitted`];
     const changes: string[] = [];
+    if (old.peer !== member.peer) {
+      const by = before.members.find(({ peer }) => peer === member.peer)?.name ?? 'another machine';
+      return [`${member.name} goes on as the machine that joined as ${by}`];
+    }
     if (old.state !== member.state) changes.push(`${member.name}: ${old.state} -> ${member.state}`);
     if (!isSame(old.addresses, member.addresses)) changes.push(`${member.name} has other addresses`);
     return changes;

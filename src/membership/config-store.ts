@@ -22,7 +22,7 @@ import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { ConfigMark } from '../core/cluster-config.js';
-import { goesBefore } from '../core/config-fork.js';
+import { type ForkedVersion, goesBefore } from '../core/config-fork.js';
 import { ClusterError } from '../core/fault.js';
 import { type ClusterId, parseClusterId } from '../core/ids.js';
 import { fsyncFolder, readIfThere, writeDurable } from '../platform/durable.js';
@@ -33,6 +33,7 @@ import {
   type Reader,
   type Revocation,
   readVersion,
+  shutOutBy,
   type UncheckedVersion,
   type VersionRefusal,
 } from './configuration.js';
@@ -74,8 +75,10 @@ export interface LostVersion {
   readonly policyPath: string;
   /** The admin key that signed it, 64 hex digits. */
   readonly signer: string;
-  /** Those that the version before it did not have. */
+  /** Those that the version before it did not have … */
   readonly revoked: readonly Revocation[];
+  /** … and the machines in whose place it put others. */
+  readonly replaced: readonly Revocation[];
 }
 
 /**
@@ -190,27 +193,28 @@ export class ConfigStore {
   }
 
   /**
-   * Hosts that are revoked by versions that lost a fork and not by the version in use. Versions signed by keys that are
-   * no longer an admin's do not count: whoever has such a key could shut out everybody by a branch that cannot win.
+   * Machines that versions which lost a fork have revoked or replaced, and the version in use has not. Versions signed
+   * by keys that are no longer an admin's do not count: whoever has such a key could shut out everybody by a branch
+   * that cannot win.
+   *
+   * A machine that was to be replaced counts as revoked, for its key must stay shut out, and the one that was to take
+   * its place may be another host by now: in no branch are there two machines for one host.
    */
   get shutOut(): readonly Revocation[] {
-    const { revoked, admins } = this.current;
-    const known = new Set(revoked.map(({ peer }) => peer));
+    const { admins } = this.current;
     const lost = this.lost.filter(({ signer }) => admins.some(({ key }) => key === signer));
-    const found = lost.flatMap(version => version.revoked.filter(({ peer }) => !known.has(peer)));
-    return [...new Map(found.map(revocation => [revocation.peer, revocation])).values()];
+    return moreShutOut(lost, shutOutBy(this.current));
   }
 
   /** The version in use, with the hosts revoked as well that are shut out, also by what could not be written yet. */
   get standing(): Configuration {
     const { shutOut } = this;
-    const known = new Set([...this.current.revoked, ...shutOut].map(({ peer }) => peer));
     const { admins } = this.current;
     const counted = this.#unwritten.filter(
       ({ version, wins }) => wins || admins.some(({ key }) => key === version.signer),
     );
-    const found = counted.flatMap(({ version }) => version.revoked.filter(({ peer }) => !known.has(peer)));
-    return withRevoked(this.current, [...shutOut, ...new Map(found.map(one => [one.peer, one])).values()]);
+    const unwritten = counted.map(({ version }) => version);
+    return withRevoked(this.current, [...shutOut, ...moreShutOut(unwritten, [...shutOutBy(this.current), ...shutOut])]);
   }
 
   /** Verified versions that the disk has not taken yet: their numbers, for an alarm. */
@@ -374,7 +378,7 @@ export class ConfigStore {
     // A second version 1 would have another cluster id, so every rival has a parent.
     if (ground === undefined) return { kind: 'refused', because: 'other-cluster' };
     const chains = { ground, ours: await this.#chainFrom(first.version), rival: [...lost, checked] };
-    onWriting({ version: checked, wins: goesBefore(chains) });
+    onWriting({ version: checked, wins: rivalWins(chains) });
     return await this.#settle(chains);
   }
 
@@ -382,18 +386,11 @@ export class ConfigStore {
    * Replaces this host's branch by the rival one, or keeps the rival's versions in `lost/`, where those before the last
    * mostly are already.
    */
-  async #settle({
-    ground,
-    ours,
-    rival,
-  }: {
-    readonly ground: UncheckedVersion;
-    readonly ours: readonly UncheckedVersion[];
-    readonly rival: readonly UncheckedVersion[];
-  }): Promise<Acceptance> {
+  async #settle(chains: Chains): Promise<Acceptance> {
+    const { ground, ours, rival } = chains;
     const newest = rival.at(-1);
     if (newest === undefined) throw new Error('bug: a branch without a version');
-    if (!goesBefore({ ground, ours, rival })) {
+    if (!rivalWins(chains)) {
       if ((await this.#loadLost(newest)) !== undefined) return { kind: 'known' };
       for (const version of rival.slice(0, -1))
         if ((await this.#loadLost(version)) === undefined) await this.#keepLost(version);
@@ -440,14 +437,24 @@ export class ConfigStore {
     const { version, hash, signer } = lost;
     const mark = before(lost);
     const parent = mark === undefined ? undefined : ((await this.#loadLost(mark)) ?? (await this.#loadOurs(mark)));
-    const known = new Set(parent?.revoked.map(({ peer }) => peer));
-    return { version, hash, policyPath, signer, revoked: lost.revoked.filter(({ peer }) => !known.has(peer)) };
+    const known = new Set(parent && shutOutBy(parent).map(({ peer }) => peer));
+    const isNew = ({ peer }: Revocation): boolean => !known.has(peer);
+    return {
+      version,
+      hash,
+      policyPath,
+      signer,
+      revoked: lost.revoked.filter(isNew),
+      replaced: lost.replaced.filter(isNew),
+    };
   }
 
   /** Finds the versions that lost a fork before this start. For a damaged one only its policy is reported. */
   async #findLost(): Promise<void> {
     const found = await listLost(this.#folder);
-    this.#lost.push(...found.map(({ mark, policyPath }) => ({ ...mark, policyPath, signer: '', revoked: [] })));
+    this.#lost.push(
+      ...found.map(({ mark, policyPath }) => ({ ...mark, policyPath, signer: '', revoked: [], replaced: [] })),
+    );
     for (const [n, { mark, policyPath }] of found.entries()) {
       const version = await this.#loadLost(mark);
       if (version !== undefined) this.#lost[n] = await this.#lostVersion(version, policyPath);
@@ -545,6 +552,28 @@ export class ConfigStore {
     await fsyncFolder(join(this.#folder, 'lost'));
     await fsyncFolder(this.#folder);
   }
+}
+
+/** A version as forks are decided by. */
+const forked = (version: UncheckedVersion): ForkedVersion => ({ ...version, revoked: shutOutBy(version) });
+
+/** The last version that both have, and what each has after it. */
+interface Chains {
+  readonly ground: UncheckedVersion;
+  readonly ours: readonly UncheckedVersion[];
+  readonly rival: readonly UncheckedVersion[];
+}
+
+const rivalWins = ({ ground, ours, rival }: Chains): boolean =>
+  goesBefore({ ground: forked(ground), ours: ours.map(forked), rival: rival.map(forked) });
+
+type ShutOut = Parameters<typeof shutOutBy>[0];
+
+/** Whom these versions shut out besides the known ones. */
+function moreShutOut(versions: readonly ShutOut[], known: readonly Revocation[]): readonly Revocation[] {
+  const peers = new Set(known.map(({ peer }) => peer));
+  const found = versions.flatMap(version => shutOutBy(version).filter(({ peer }) => !peers.has(peer)));
+  return [...new Map(found.map(({ host, peer, heads }) => [peer, { host, peer, heads }])).values()];
 }
 
 function readCurrent(folder: string, bytes: Buffer): z.output<typeof currentFile> {

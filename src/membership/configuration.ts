@@ -54,6 +54,11 @@ export const ARCHIVED_MAX = 10_000;
 export const RELEASED_MAX = 2_048;
 /** Heads of one revoked host: more than it can have sources at a time, so that archived ones have room. */
 export const REVOKED_HEADS_MAX = 1000;
+/**
+ * Machines in whose place another one has come: a class of thirty that loses one a month has room for decades. Their
+ * keys must stay shut out, so none ever leaves the list.
+ */
+export const REPLACED_MAX = 1000;
 /** A day in the year 9999, in ms: beyond it a date cannot be printed. */
 export const TIME_MS_MAX = 253_402_300_799_000;
 const DOMAIN = 'scatterhoard/configuration/1';
@@ -91,6 +96,24 @@ export interface Revocation {
   readonly peer: PeerName;
   readonly heads: readonly { readonly source: SourceId; readonly seq: number; readonly hash: string }[];
 }
+
+/**
+ * A machine in whose place another one goes on as the same host, and what stays valid of what the host said with its
+ * key. That key is shut out as a revoked one is.
+ */
+export interface Replacement extends Revocation {
+  /** The invite that the machine joined with, which is closed by this. */
+  readonly invite: string | undefined;
+}
+
+/** The machines that are shut out: those revoked, and those in whose place others go on. */
+export const shutOutBy = ({
+  revoked,
+  replaced,
+}: {
+  readonly revoked: readonly Revocation[];
+  readonly replaced: readonly Revocation[];
+}): readonly Revocation[] => [...revoked, ...replaced];
 
 /** A source that left the policy. Its copies stay in force until an admin forgets it. */
 export interface ArchivedSource {
@@ -132,6 +155,8 @@ export interface UncheckedVersion {
   readonly forgotten: readonly ForgottenSource[];
   /** Snapshots that are no longer held once their source's head does not list them; those let go last come last. */
   readonly released: readonly ObjectId[];
+  /** In the order in which it was done: a host may be in it several times. */
+  readonly replaced: readonly Replacement[];
   readonly parts: readonly ConfigurationPart[];
   readonly body: Uint8Array;
   readonly signature: Uint8Array;
@@ -195,6 +220,8 @@ function readBody(body: Uint8Array): Body {
     // Versions in which nothing was ever forgotten end here.
     forgotten: fields.isAtEnd() ? [] : fields.list('forgotten', ARCHIVED_MAX, readForgotten),
     released: fields.isAtEnd() ? [] : fields.list('released', RELEASED_MAX, readReleased),
+    // Versions in which no machine was ever replaced end here.
+    replaced: fields.isAtEnd() ? [] : fields.list('replaced', REPLACED_MAX, readReplacement),
   };
   fields.end();
   return read;
@@ -210,6 +237,7 @@ const UNIQUE: readonly (readonly [what: string, of: (body: Body) => readonly str
   ['archived source', ({ archived }) => archived.map(({ source }) => source)],
   ['forgotten source', ({ forgotten }) => forgotten.map(({ source }) => source)],
   ['released snapshot', ({ released }) => released],
+  ['replaced peer', ({ replaced }) => replaced.map(({ peer }) => peer)],
 ];
 
 function checkBody(body: Body): void {
@@ -219,6 +247,8 @@ function checkBody(body: Body): void {
   }
   if (admins.length === 0) throw malformed('configuration: no admins');
   if (partHeads[0]?.name !== 'head') throw malformed('configuration: the first part is not the head');
+  const former = new Set(body.replaced.map(({ peer }) => peer));
+  if (body.members.some(({ peer }) => former.has(peer))) throw malformed('configuration: a member with a replaced key');
   for (const [what, of] of UNIQUE) {
     const values = of(body);
     if (new Set(values).size !== values.length) throw malformed(`configuration: one ${what} twice`);
@@ -258,6 +288,11 @@ function readRevocation(item: Fields): Revocation {
     })),
   };
 }
+
+const readReplacement = (item: Fields): Replacement => ({
+  ...readRevocation(item),
+  invite: item.isNothing() ? undefined : item.hex('invite', ID_BYTES),
+});
 
 const readAdmin = (item: Fields): Admin => ({
   key: item.hex('key', KEY_BYTES),
@@ -329,13 +364,14 @@ export interface ConfigurationContent {
   readonly archived: readonly ArchivedSource[];
   readonly forgotten: readonly ForgottenSource[];
   readonly released: readonly ObjectId[];
+  readonly replaced: readonly Replacement[];
   readonly policyText: string;
 }
 
 /**
  * Signs the version after `parent`, or version 1.
  *
- * @throws ClusterError NOT_AN_ADMIN, CONFIG_TOO_LARGE, ARCHIVED_FULL, FORGOTTEN_FULL, REVOKED_FULL, POLICY_LAYOUT;
+ * @throws ClusterError NOT_AN_ADMIN, CONFIG_TOO_LARGE, ARCHIVED_FULL, FORGOTTEN_FULL, REVOKED_FULL, REPLACED_FULL, POLICY_LAYOUT;
  *   PolicyError POLICY_INVALID
  */
 export function signVersion(
@@ -379,13 +415,9 @@ export function signVersion(
     ]),
     content.admins.map(admin => [bytesOf(admin.key), bytesOf(admin.host)]),
     parts.map(part => [part.name, hash(part.bytes)]),
-    content.revoked.map(({ host, peer, heads }) => [
-      bytesOf(host),
-      publicKeyOf(peer),
-      heads.map(head => [head.source, head.seq, bytesOf(head.hash)]),
-    ]),
+    content.revoked.map(revocationFields),
     content.archived.map(({ source, copies }) => [source, copies]),
-    ...forgettingFields(content),
+    ...laterFields(content),
   ]);
   const raw = encode([body, signer.sign(body), parts.map(part => [part.bytes])]);
   if (raw.length > VERSION_BYTES_MAX) {
@@ -403,7 +435,7 @@ export function signVersion(
 }
 
 /** @throws ClusterError for what a person has brought about in many small steps; readers would call it malformed */
-function mustFit({ archived, forgotten, revoked }: ConfigurationContent): void {
+function mustFit({ archived, forgotten, revoked, replaced }: ConfigurationContent): void {
   const refuse = (code: string, text: string): never => {
     throw new ClusterError(code, text, { blame: 'operator' });
   };
@@ -423,13 +455,41 @@ function mustFit({ archived, forgotten, revoked }: ConfigurationContent): void {
         'REVOKED_FULL',
         `host ${host} has ${heads.length} sources whose last heads would be written down, at most ${REVOKED_HEADS_MAX} can be; nothing was changed, and the host is still a member. Let go of its archived sources first: ${HOW_TO_FORGET}`,
       );
+  if (replaced.length > REPLACED_MAX)
+    refuse(
+      'REPLACED_FULL',
+      `${REPLACED_MAX} machines of this cluster were replaced, and no more can be: nothing was changed, and both machines are members as before. Give the new one the sources and stores of the old one in the policy, and revoke the old one`,
+    );
+  for (const { host, heads } of replaced)
+    if (heads.length > REVOKED_HEADS_MAX)
+      refuse(
+        'REPLACED_FULL',
+        `host ${host} has ${heads.length} sources whose last heads would be written down, at most ${REVOKED_HEADS_MAX} can be; nothing was changed, and both machines are members as before. Let go of its archived sources first: ${HOW_TO_FORGET}`,
+      );
 }
 
-/** Left out while both are empty, so that an earlier release can read the version. */
-const forgettingFields = ({ forgotten, released }: ConfigurationContent): readonly (readonly unknown[])[] =>
-  forgotten.length + released.length === 0
-    ? []
-    : [forgotten.map(({ source, seq }) => [source, seq]), released.map(snapshot => [bytesOf(snapshot)])];
+const revocationFields = ({ host, peer, heads }: Revocation): readonly unknown[] => [
+  bytesOf(host),
+  publicKeyOf(peer),
+  heads.map(head => [head.source, head.seq, bytesOf(head.hash)]),
+];
+
+/** Those at the end are left out while they are empty, so that an earlier release can read the version. */
+function laterFields({ forgotten, released, replaced }: ConfigurationContent): readonly (readonly unknown[])[] {
+  if (forgotten.length + released.length + replaced.length === 0) return [];
+  return [
+    forgotten.map(({ source, seq }) => [source, seq]),
+    released.map(snapshot => [bytesOf(snapshot)]),
+    ...(replaced.length === 0
+      ? []
+      : [
+          replaced.map(replacement => [
+            ...revocationFields(replacement),
+            replacement.invite === undefined ? null : bytesOf(replacement.invite),
+          ]),
+        ]),
+  ];
+}
 
 /** The content to start an edit from. */
 export const contentOf = (version: Configuration): ConfigurationContent => ({
@@ -439,19 +499,22 @@ export const contentOf = (version: Configuration): ConfigurationContent => ({
   archived: version.archived,
   forgotten: version.forgotten,
   released: version.released,
+  replaced: version.replaced,
   policyText: version.policyText,
 });
 
 /** The host that a version is made for. */
 export interface Reader {
   readonly host: HostId;
+  /** With which key, if the version may say that the machine that has it is another host. */
+  readonly peer?: PeerName;
   readonly trust: Trust;
 }
 
-const mayRead = (name: PolicyPartName, version: UncheckedVersion, { host, trust }: Reader): boolean =>
+const mayRead = (name: PolicyPartName, version: UncheckedVersion, { host, peer, trust }: Reader): boolean =>
   trust === 'trusted' ||
   !name.startsWith('host:') ||
-  version.members.some(member => member.host === host && name === `host:${member.name}`);
+  version.members.some(member => (member.host === host || member.peer === peer) && name === `host:${member.name}`);
 
 /** A version for a reader. An untrusted one gets members, the policy's frame (defaults, timing) and its own section. */
 export function versionFor(version: UncheckedVersion, reader: Reader): Uint8Array {

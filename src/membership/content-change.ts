@@ -87,14 +87,18 @@ export function withoutHost(
   const member = memberNamed(content, hostName);
   const { host, peer } = member;
   const changed = withTakenOver(content, [{ host, peer, heads }], { signer, key: key() });
-  if (changed.admins.length === 0) {
-    throw new ClusterError(
-      'LAST_ADMIN',
-      `${hostName} is the only host with an admin key; nothing was changed. Put its admin.key into the state folder of another member, restart the service on that member and revoke ${hostName} there`,
-      { blame: 'operator' },
-    );
-  }
+  mustHaveAdmin(changed, hostName, `revoke ${hostName}`);
   return changed;
+}
+
+/** @throws ClusterError LAST_ADMIN */
+export function mustHaveAdmin({ admins }: Pick<ConfigurationContent, 'admins'>, hostName: string, todo: string): void {
+  if (admins.length > 0) return;
+  throw new ClusterError(
+    'LAST_ADMIN',
+    `${hostName} is the only host with an admin key; nothing was changed. Put its admin.key into the state folder of another member, restart the service on that member and ${todo} there`,
+    { blame: 'operator' },
+  );
 }
 
 /**
@@ -106,11 +110,25 @@ export function withTakenOver(
   revocations: readonly Revocation[],
   { signer, key }: { readonly signer: HostId; readonly key: string },
 ): ConfigurationContent {
-  const gone = new Set(revocations.map(({ host }) => host));
-  const admins = content.admins
+  const isGone = isOneOf(revocations);
+  const gone = new Set(content.members.filter(isGone).map(({ host }) => host));
+  return withRevoked({ ...content, admins: withoutAdmins(content, gone, { signer, key }) }, revocations);
+}
+
+/** The admins without those of these hosts; the key that signs stays, as that of the host at which it is now. */
+export const withoutAdmins = (
+  { admins }: Pick<ConfigurationContent, 'admins'>,
+  gone: ReadonlySet<HostId>,
+  { signer, key }: { readonly signer: HostId; readonly key: string },
+): ConfigurationContent['admins'] =>
+  admins
     .map(admin => (admin.key === key && gone.has(admin.host) ? { ...admin, host: signer } : admin))
     .filter(admin => !gone.has(admin.host));
-  return withRevoked({ ...content, admins }, revocations);
+
+/** By its key: a branch may have given a host another one, and then means no longer the machine that is known here. */
+function isOneOf(revocations: readonly Pick<Revocation, 'peer'>[]): (member: ConfigurationMember) => boolean {
+  const peers = new Set(revocations.map(({ peer }) => peer));
+  return ({ peer }) => peers.has(peer);
 }
 
 /** The same content with these members shut out; the admins stay as they are. */
@@ -119,8 +137,8 @@ export function withRevoked<T extends Pick<ConfigurationContent, 'members' | 're
   revocations: readonly Revocation[],
 ): T {
   if (revocations.length === 0) return content;
-  const gone = new Set(revocations.map(({ host }) => host));
-  const members = content.members.map(member => (gone.has(member.host) ? { ...member, state: 'revoked' } : member));
+  const isGone = isOneOf(revocations);
+  const members = content.members.map(member => (isGone(member) ? { ...member, state: 'revoked' } : member));
   return { ...content, members, revoked: [...content.revoked, ...revocations] };
 }
 
@@ -148,7 +166,8 @@ const withMember = (
   members: content.members.map(member => (member.host === host ? { ...member, ...changes } : member)),
 });
 
-function memberNamed({ members }: ConfigurationContent, name: string): ConfigurationMember {
+/** @throws ClusterError NO_SUCH_HOST */
+export function memberNamed({ members }: ConfigurationContent, name: string): ConfigurationMember {
   const admitted = members.filter(({ state }) => state !== 'revoked');
   const member = admitted.find(other => other.name === name);
   if (member !== undefined) return member;

@@ -8,7 +8,7 @@
  */
 import type { Member } from '../core/cluster-config.js';
 import { type Admission, isClosed, type Joiner } from './admission.js';
-import type { Configuration } from './configuration.js';
+import { type Configuration, shutOutBy } from './configuration.js';
 import { isMalformed } from './fields.js';
 import type { Invite } from './invite.js';
 import { type Provisional, settleAdmissions } from './roster.js';
@@ -50,7 +50,7 @@ export interface AdmissionView {
 
 export function decideAdmission(view: AdmissionView): JoinVerdict {
   const { invite, joiner, configuration, members, admissions, sign } = view;
-  if (configuration.revoked.some(({ peer }) => peer === joiner.peer)) return refused('revoked');
+  if (shutOutBy(configuration).some(({ peer }) => peer === joiner.peer)) return refused('revoked');
   let admission: Admission;
   try {
     admission = sign();

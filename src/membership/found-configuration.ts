@@ -19,10 +19,10 @@ export interface FoundHost {
   readonly host: HostId;
   readonly name: string;
   /**
-   * The key by which it signs. Also given for a host that was revoked since: what it backed up before is wanted all the
-   * same.
+   * The key by which it signs, and those that the machines had which were this host before. Also given for a host that
+   * was revoked since: what it backed up before is wanted all the same.
    */
-  readonly key: Uint8Array;
+  readonly keys: readonly Uint8Array[];
   /** The folders that it lends, by the policy; none where the policy cannot be read. */
   readonly stores: readonly string[];
 }
@@ -49,7 +49,9 @@ export function readFoundVersion(raw: Uint8Array, cluster: ClusterId | undefined
     hosts: found.members.map(({ host, name, peer }) => ({
       host,
       name,
-      key: publicKeyOf(peer),
+      keys: [peer, ...found.replaced.filter(former => former.host === host).map(former => former.peer)].map(
+        publicKeyOf,
+      ),
       stores: policy?.hosts.get(name)?.stores.map(({ path }) => path) ?? [],
     })),
   };

@@ -56,6 +56,7 @@ async function found({ stateDir, clusterName, hostName, addresses, nowMs }: Foun
       archived: [],
       forgotten: [],
       released: [],
+      replaced: [],
       policyText: `cluster: ${clusterName}\ndefaults:\n  copies: 2\n`,
     },
     { parent: undefined, signer: admin, nowMs },

@@ -6,6 +6,8 @@ import type { HostId } from '../core/ids.js';
 import type { NotAbsorbed } from './admin.js';
 import type { LostVersion } from './config-store.js';
 import type { Configuration, Revocation } from './configuration.js';
+import type { Identity } from './identity.js';
+import { isReplaced } from './replacement.js';
 import type { Roster } from './roster.js';
 
 const HOUR_MS = 3_600_000;
@@ -23,8 +25,8 @@ export function membershipAlarms({
   notAbsorbed,
   clockMs,
 }: {
-  readonly self: HostId;
-  readonly configuration: Pick<Configuration, 'members' | 'revoked' | 'signedMs' | 'version'>;
+  readonly self: Pick<Identity, 'host' | 'peer'>;
+  readonly configuration: Pick<Configuration, 'members' | 'replaced' | 'revoked' | 'signedMs' | 'version'>;
   readonly refused: Roster['refused'];
   readonly lost: readonly LostVersion[];
   /** Revoked only by these. */
@@ -38,7 +40,7 @@ export function membershipAlarms({
   readonly clockMs: number;
 }): readonly string[] {
   const refusals = refused.map(({ admission, because }) => {
-    const who = admission.host === self ? 'this host' : `${admission.wantedName} (${admission.host})`;
+    const who = admission.peer === self.peer ? 'this host' : `${admission.wantedName} (${admission.host})`;
     const by = configuration.members.find(({ peer }) => peer === admission.admitter)?.name ?? admission.admitter;
     const why = {
       'used-up': 'its invite was used up by another host that joined at the same time; make a new invite for it',
@@ -50,13 +52,16 @@ export function membershipAlarms({
     }[because];
     return `${who}, admitted by ${by}, is refused: ${why}`;
   });
-  const forks = lost.map(({ version, policyPath, revoked }) => {
+  const nameOf = (host: HostId): string => configuration.members.find(member => member.host === host)?.name ?? host;
+  const forks = lost.map(({ version, policyPath, revoked, replaced }) => {
+    const out = [...revoked, ...replaced];
     const namesOf = (among: readonly Revocation[]): string =>
-      revoked
+      out
         .filter(({ peer }) => among.some(other => other.peer === peer))
-        .map(({ host }) => configuration.members.find(member => member.host === host)?.name ?? host)
+        .map(({ host }) => nameOf(host))
         .join(', ');
     const [stay, wait] = [namesOf(configuration.revoked), namesOf(shutOut)];
+    const undone = replaced.filter(({ peer }) => !isReplaced(configuration, peer)).map(({ host }) => nameOf(host));
     const told = [
       `configuration ${version} was signed twice, by admins who were not connected; the version that lost is kept in ${policyPath}`,
       ...(stay === '' ? [] : [`What it revoked stays revoked: ${stay}`]),
@@ -64,6 +69,11 @@ export function membershipAlarms({
         ? []
         : [
             `These hosts, which it revoked, are shut out by this host: ${wait}. All hosts shut them out once one with the admin key has written that down, which it does on its own when it has both versions. If it does not, revoke them there once more`,
+          ]),
+      ...(undone.length === 0
+        ? []
+        : [
+            `The machine that was to go on in the place of ${undone.join(', ')} does not: it is a host of its own under the name by which it joined, if it is a member. What ${undone.join(', ')} backed up stays, and can be restored: give the machine the same folders as sources of its own`,
           ]),
       'Apply the missing changes again, then remove that version from config/lost',
     ];
@@ -91,5 +101,10 @@ export function membershipAlarms({
           `configuration ${configuration.version} was signed at ${new Date(configuration.signedMs).toISOString()}, ${Math.floor(aheadMs / HOUR_MS)} hours ahead of this host's clock. If this clock is wrong, set it. If it is right, set the clock of the host with the admin key and change the configuration there once more. Until then new invites carry that date, and still last as long as they should`,
         ]
       : [];
-  return [...refusals, ...forks, ...unreadable, ...refusedByDisk, ...notWrittenDown, ...ahead];
+  const gone = isReplaced(configuration, self.peer)
+    ? [
+        `another machine goes on as ${nameOf(self.host)}, and the key of this one is shut out: nothing is taken from it any more. Stop its service, and attach the disks of its stores to the other machine. To use this one as a further host, let it join with a new state folder`,
+      ]
+    : [];
+  return [...gone, ...refusals, ...forks, ...unreadable, ...refusedByDisk, ...notWrittenDown, ...ahead];
 }

@@ -25,7 +25,14 @@ import { adminRequestLine, mustBeOwn } from './admin-request.js';
 import { type Admission, admissionFlaw, type Joiner, readAdmission, signAdmission } from './admission.js';
 import { type ConfigStep, configHistory, policyOf } from './config-history.js';
 import { ConfigStore, type Hearing, MARKS_MAX } from './config-store.js';
-import type { Configuration, Reader, Revocation, UncheckedVersion } from './configuration.js';
+import {
+  type Configuration,
+  type ConfigurationMember,
+  type Reader,
+  type Revocation,
+  shutOutBy,
+  type UncheckedVersion,
+} from './configuration.js';
 import { ADMISSIONS_MAX, decideAdmission, type JoinRefusal, type JoinVerdict } from './decide-admission.js';
 import { isMalformed } from './fields.js';
 import { type AdminKey, type Identity, loadAdminKey, loadIdentity, loadOrCreateAdminKey } from './identity.js';
@@ -33,6 +40,7 @@ import { type Door, type Invite, readInvite } from './invite.js';
 import { membershipAlarms } from './membership-alarms.js';
 import { Notes } from './notes.js';
 import { OpenInvites } from './open-invites.js';
+import { hostIn, identityIn } from './replacement.js';
 import { Roll } from './roll.js';
 import { SignedTime } from './signed-time.js';
 
@@ -74,8 +82,8 @@ export async function openMembership({
   log,
 }: MembershipOptions): Promise<Membership> {
   const store = await ConfigStore.open(stateDir);
-  const identity = await loadIdentity(stateDir);
-  if (identity === undefined) {
+  const own = await loadIdentity(stateDir);
+  if (own === undefined) {
     throw new ClusterError(
       'IDENTITY_MISSING',
       `${stateDir} has a configuration but no identity.key; everything was left as it is. Put the key back from a copy`,
@@ -84,6 +92,7 @@ export async function openMembership({
       },
     );
   }
+  const identity = identityIn(store.current, own);
   const admin = await loadAdminKey(stateDir);
   const invites = await Notes.open(join(stateDir, 'invites'), { read: readInvite, idOf: invite => invite.id, log });
   const admissions = await openAdmissions(stateDir, log);
@@ -178,10 +187,11 @@ export class Membership {
       const nowMs = this.nowMs();
       await this.#invites.prune();
       const waiting = new Set(this.#roll.roster.provisional.map(({ admission }) => admission.hash));
-      // A version in which a member was written down may be lost in a fork; then its admission stands again.
-      const members = new Set([this.identity.host, ...this.configuration.members.map(({ host }) => host)]);
+      // A version in which a member was written down may be lost in a fork; then its admission stands again. So may be
+      // one in which a machine has taken a host's place: it is found by its key.
+      const members = new Set([this.identity.peer, ...this.configuration.members.map(({ peer }) => peer)]);
       await this.#admissions.prune(
-        ({ hash, host, invite }) => !waiting.has(hash) && !members.has(host) && invite.expiresMs <= nowMs,
+        ({ hash, peer, invite }) => !waiting.has(hash) && !members.has(peer) && invite.expiresMs <= nowMs,
       );
       this.#roll.settle();
       await this.#absorb();
@@ -228,9 +238,26 @@ export class Membership {
     return policyOf(this.#store, version);
   }
 
-  /** For each host that is shut out, by the configuration in use or a lost branch: which of its words stay valid. */
+  /**
+   * For each key that is shut out, by the configuration in use or a lost branch, because its host was revoked or goes on
+   * with another key: which of its words stay valid.
+   */
   get revoked(): readonly Revocation[] {
-    return this.#store.standing.revoked;
+    return shutOutBy(this.#store.standing);
+  }
+
+  /**
+   * True once the configuration says that this machine is another host than it was at the start of this service: it has
+   * taken the place of one, or a fork has undone that. The service must start again, as that host.
+   */
+  get isOtherHost(): boolean {
+    return hostIn(this.configuration, this.identity) !== this.identity.host;
+  }
+
+  /** How many other machines were this host before this one. */
+  get predecessors(): number {
+    const { host, peer } = this.identity;
+    return this.revoked.filter(former => former.host === host && former.peer !== peer).length;
   }
 
   /** What the machine's decisions depend on: the configuration's part, with provisional members. */
@@ -279,7 +306,7 @@ export class Membership {
   /** One line for each thing that wants a person. */
   alarms(): readonly string[] {
     return membershipAlarms({
-      self: this.identity.host,
+      self: this.identity,
       configuration: this.configuration,
       refused: this.#roll.roster.refused,
       lost: this.#store.lost,
@@ -405,7 +432,7 @@ export class Membership {
 
   /** Who reads the configuration here: parts that it may not read can be missing. */
   get #reader(): Reader {
-    return { host: this.identity.host, trust: this.self.trust };
+    return { host: this.identity.host, peer: this.identity.peer, trust: this.self.trust };
   }
 
   #writeAgain(): void {
@@ -429,7 +456,8 @@ export class Membership {
       const admission = readOr(readAdmission, raw);
       if (admission === undefined) return false;
       if (this.#admissions.has(admission.hash)) return true;
-      if (this.configuration.members.some(({ host }) => host === admission.host)) return true; // written down already
+      const isWritten = ({ host, peer }: ConfigurationMember) => host === admission.host || peer === admission.peer;
+      if (this.configuration.members.some(isWritten)) return true;
       if (admissionFlaw(admission, this.#store.standing) !== undefined) return false;
       const same = [...this.#admissions.values()].filter(other => other.invite.id === admission.invite.id).length;
       if (same >= admission.invite.uses + ADMISSIONS_OVER_USES_MAX || this.#admissions.size >= ADMISSIONS_MAX)

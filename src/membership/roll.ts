@@ -11,10 +11,11 @@ import type { ClusterConfig, MemberState } from '../core/cluster-config.js';
 import type { PeerName } from '../core/ids.js';
 import type { Admission } from './admission.js';
 import type { ConfigStore } from './config-store.js';
-import type { Configuration, Reader, Trust } from './configuration.js';
+import type { Configuration, ConfigurationMember, Reader, Trust } from './configuration.js';
 import type { Identity } from './identity.js';
 import type { Door } from './invite.js';
 import type { Notes } from './notes.js';
+import { isReplaced } from './replacement.js';
 import { type Roster, settleAdmissions, toClusterConfig } from './roster.js';
 
 /** A host's standing: a member's state, or a word for a host whose admission came to nothing. */
@@ -95,11 +96,20 @@ export class Roll {
 
   /** Admissions that are in no version yet. */
   unwritten(): readonly Admission[] {
-    const written = new Set(this.#configuration.members.map(({ host }) => host));
-    return [...this.#of.admissions.values()].filter(({ host }) => !written.has(host));
+    const { members } = this.#configuration;
+    const hosts = new Set(members.map(({ host }) => host));
+    const peers = new Set(members.map(({ peer }) => peer));
+    return [...this.#of.admissions.values()].filter(({ host, peer }) => !hosts.has(host) && !peers.has(peer));
   }
 
+  /** For a machine that was replaced, its host is revoked: the one that goes on under that name is another. */
   get #configuration(): Configuration {
-    return this.#of.store.standing;
+    const { identity, store } = this.#of;
+    const { standing } = store;
+    if (!isReplaced(standing, identity.peer)) return standing;
+    const members = standing.members.map(
+      (member): ConfigurationMember => (member.host === identity.host ? { ...member, state: 'revoked' } : member),
+    );
+    return { ...standing, members };
   }
 }

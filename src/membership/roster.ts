@@ -38,9 +38,11 @@ export interface Roster {
 }
 
 export function settleAdmissions(configuration: Configuration, admissions: Iterable<Admission>): Roster {
-  const { members, revoked } = configuration;
+  const { members, revoked, replaced } = configuration;
   const hosts = new Set(members.map(member => member.host));
-  const peers = new Set([...members.map(member => member.peer), ...revoked.map(({ peer }) => peer)]);
+  // A machine that has taken the place of another one is, or was, a member under that one's host id.
+  const written = new Set([...members, ...replaced].map(({ peer }) => peer));
+  const peers = new Set([...written, ...revoked.map(({ peer }) => peer)]);
   const names = new Set(members.map(member => member.name));
   const usesByInvite = new Map<string, number>();
   for (const { invite } of members)
@@ -50,7 +52,8 @@ export function settleAdmissions(configuration: Configuration, admissions: Itera
   const refused: Roster['refused'][number][] = [];
   for (const admission of [...admissions].sort((a, b) => (a.hash < b.hash ? -1 : 1))) {
     const { host, peer, invite } = admission;
-    if (hosts.has(host)) continue; // written down already, or admitted twice because the first answer got lost
+    // Written down already, or admitted twice because the first answer got lost.
+    if (hosts.has(host) || written.has(peer)) continue;
     const uses = usesByInvite.get(invite.id) ?? 0;
     const flaw = admissionFlaw(admission, configuration);
     const because: AdmissionRefusal | undefined = peers.has(peer)
@@ -142,7 +145,9 @@ export function toClusterConfig(configuration: Configuration, admissions: Iterab
 /** For a source whose origin was revoked. */
 function lastSeqOf(source: SourceId, revoked: readonly Revocation[]): Pick<SourcePolicy, 'lastSeq'> {
   const { origin } = splitSourceId(source);
-  const revocation = revoked.find(({ host }) => host === origin);
-  if (revocation === undefined) return {};
-  return { lastSeq: revocation.heads.find(head => head.source === source)?.seq ?? 0 };
+  // Several keys of the host may be revoked: one that it had in a branch that lost, and one that it has in this one.
+  const revocations = revoked.filter(({ host }) => host === origin);
+  if (revocations.length === 0) return {};
+  const heads = revocations.flatMap(revocation => revocation.heads.filter(head => head.source === source));
+  return { lastSeq: Math.max(0, ...heads.map(({ seq }) => seq)) };
 }

@@ -74,6 +74,7 @@ export function found(admins: readonly Key[], content: Partial<ConfigurationCont
       archived: [],
       forgotten: [],
       released: [],
+      replaced: [],
       policyText: 'cluster: home\n',
       ...content,
     },

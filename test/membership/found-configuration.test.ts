@@ -22,7 +22,19 @@ test('a version without those before it tells names, keys and where stores are, 
       [hostOf(pi), 'pi', ['/srv/hoard']],
     ],
   );
-  t.deepEqual(Buffer.from(hosts[1]?.key ?? []), Buffer.from(pi.publicKey));
+  t.deepEqual(hosts[1]?.keys.map(Buffer.from), [Buffer.from(pi.publicKey)]);
+});
+
+test('a host that goes on with another machine is told with all keys that it has had, the present one first', t => {
+  const fresh = newKey();
+  const members = [memberOf(admin, 'imac'), memberOf(pi, 'pi', { peer: memberOf(fresh, 'x').peer })];
+  const { host, peer } = memberOf(pi, 'pi');
+  const replaced = [{ host, peer, heads: [], invite: undefined }];
+  const { hosts } = readFoundVersion(next(first, admin, { members, replaced }).raw, first.cluster);
+  t.deepEqual(
+    hosts.map(({ keys }) => keys.map(key => Buffer.from(key))),
+    [[admin], [fresh, pi]].map(keys => keys.map(({ publicKey }) => Buffer.from(publicKey))),
+  );
 });
 
 test('one of another cluster, or that was changed since it was signed, is refused', t => {

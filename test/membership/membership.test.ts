@@ -509,6 +509,55 @@ test('whose writing-down is lost in a fork is admitted all the same, also after 
   t.is(stateOf(), 'provisional');
 });
 
+test('a machine is the host that its key belongs to from its next start on, which it says at once, and a fork takes that back, long after its invite', async t => {
+  const { stateDir, membership } = await founded(t);
+  const [admin, old, own, gone] = [(await loadAdminKey(stateDir)) as Signer, newKey(), selfKey(membership), newKey()];
+  const { configuration, identity } = membership;
+  const written = [memberOf(old, 'pi'), memberOf(gone, 'gone')];
+  const parent = next(configuration, admin, { members: [...configuration.members, ...written] });
+  await membership.acceptVersion(parent.raw);
+  await rm(join(stateDir, 'admin.key'));
+  const made = invitation(parent, admin);
+  const plain = await again(stateDir);
+  t.true(await plain.acceptInvite(made.invite.raw));
+  const [guest, its] = [newKey(), newKey()];
+  t.true(await plain.acceptAdmission(admission(made, guest, own).raw));
+  const [imac, pi] = parent.members;
+  if (imac === undefined || pi === undefined) return t.fail();
+  const formers = [pi, memberOf(its, 'tab')].map(({ host, peer }) => ({ host, peer, heads: [], invite: undefined }));
+  const given = next(parent, admin, {
+    // The guest was written down, and took the place of a host, too.
+    members: [
+      { ...pi, peer: imac.peer },
+      memberOf(its, 'tab', { peer: memberOf(guest, 'x').peer }),
+      ...written.slice(1),
+    ],
+    replaced: formers,
+  });
+  await plain.acceptVersion(given.raw);
+  t.deepEqual([plain.isOtherHost, plain.identity.host], [true, identity.host]);
+
+  const later = await again(stateDir, NOON_MS + 48 * HOUR_MS);
+  t.deepEqual([later.isOtherHost, later.identity.host, later.identity.peer], [false, pi.host, identity.peer]);
+  t.like(later.self, { name: 'pi', standing: 'active' });
+  t.deepEqual([later.predecessors, later.isMember(pi.peer), later.alarms()], [1, false, []]);
+  t.true(later.revoked.some(({ peer }) => peer === pi.peer));
+
+  const winner = next(
+    parent,
+    admin,
+    withRevoked(parent, [revocationOf(gone), revocationOf(newKey()), revocationOf(newKey())]),
+  );
+  t.is((await later.acceptVersion(winner.raw)).kind, 'fork-won');
+  t.true(later.isOtherHost);
+  const back = await again(stateDir, NOON_MS + 48 * HOUR_MS);
+  t.deepEqual([back.isOtherHost, back.identity.host, back.predecessors], [false, identity.host, 0]);
+  t.like(back.self, { name: 'imac', standing: 'active' });
+  const stateOf = (key: typeof old) =>
+    back.clusterConfig.members.find(({ peer }) => peer === memberOf(key, 'x').peer)?.state;
+  t.deepEqual([stateOf(old), stateOf(guest)], ['revoked', 'provisional']);
+});
+
 test('a third admission on an invite for two is refused, and wants a person', async t => {
   const { membership } = await founded(t);
   const made = parseToken(await membership.admin.createInvite({ ...TERMS, uses: 2 }));
