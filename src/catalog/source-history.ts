@@ -5,6 +5,9 @@
  * answers to the question that an origin asks its peers before signing: it may be running from an old image, and a peer
  * may remember a later head, which is this origin's own signed word.
  *
+ * The machine that was this host before may have signed heads that are valid no more. What they list does not count, but
+ * no number is used again: somebody may have heard them.
+ *
  * One file a source: `FOLDER/<source>.head`, the sealed bytes as they are sent. While that file is damaged nobody knows
  * which number was the last, and nothing is signed for the source. Once a person has moved the file away, the source
  * goes on as if it had no head. Driven by the daemon.
@@ -28,6 +31,7 @@ import {
   verifyHead,
 } from './head.js';
 import { MalformedObject } from './malformed-object.js';
+import { verifyWithOneOf } from './sealed-object.js';
 
 export interface KnownHead {
   readonly head: Head;
@@ -46,12 +50,34 @@ export interface HeadToSign {
   readonly unacceptedSinceMs: number | undefined;
 }
 
+/** What a head that names a source of this host is worth: whether its list and its number count, or only its number. */
+export interface JudgedHead {
+  readonly head: Head;
+  readonly stands: boolean;
+}
+
+/**
+ * @returns undefined for a head that this machine has signed while it was another host
+ * @throws MalformedObject, BadSignature for what no machine that was this host has signed
+ */
+export type JudgeHead = (sealed: Uint8Array) => JudgedHead | undefined;
+
+/** For a host that has had one key all along; or, for whoever only looks, with the keys that it had before. */
+export const judgeBy =
+  (...keys: readonly Uint8Array[]): JudgeHead =>
+  sealed => ({ head: verifyWithOneOf(keys, key => verifyHead(sealed, key)), stands: true });
+
 const SUFFIX = '.head';
+/** Other hosts believe no head that is further beyond the newest one they know. */
+const VOID_JUMP_MAX = 2 ** 20;
 
 export class SourceHistory {
   readonly #folder: string;
   readonly #signer: Signer;
+  readonly #judge: JudgeHead;
   readonly #heads: Map<SourceId, KnownHead>;
+  /** The highest numbers of heads that do not stand. */
+  readonly #voidSeqs: Map<SourceId, number>;
   /** By file name. */
   readonly #damaged: Map<string, ClusterError>;
   /** The end of the last change to each source: changes to one source run one after the other. */
@@ -60,32 +86,56 @@ export class SourceHistory {
   private constructor(
     folder: string,
     signer: Signer,
-    { heads, damaged }: { readonly heads: Map<SourceId, KnownHead>; readonly damaged: Map<string, ClusterError> },
+    {
+      judge,
+      heads,
+      voidSeqs,
+      damaged,
+    }: {
+      readonly judge: JudgeHead;
+      readonly heads: Map<SourceId, KnownHead>;
+      readonly voidSeqs: Map<SourceId, number>;
+      readonly damaged: Map<string, ClusterError>;
+    },
   ) {
     this.#folder = folder;
     this.#signer = signer;
+    this.#judge = judge;
+    this.#voidSeqs = voidSeqs;
     this.#heads = heads;
     this.#damaged = damaged;
   }
 
-  /** `folder` is made if necessary. */
-  static async open({ folder, signer }: { readonly folder: string; readonly signer: Signer }): Promise<SourceHistory> {
+  /** `folder` is made if necessary. `judge`: default: this host has had one key all along. */
+  static async open({
+    folder,
+    signer,
+    judge = judgeBy(signer.publicKey),
+  }: {
+    readonly folder: string;
+    readonly signer: Signer;
+    readonly judge?: JudgeHead;
+  }): Promise<SourceHistory> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await fsyncFolder(folder);
     const heads = new Map<SourceId, KnownHead>();
+    const voidSeqs = new Map<SourceId, number>();
     const damaged = new Map<string, ClusterError>();
     for (const name of await readdir(folder)) {
       if (!name.endsWith(SUFFIX)) continue; // left by a write that a crash interrupted
       try {
-        const known = await readOwnHead(join(folder, name), signer.publicKey);
-        heads.set(known.head.source, known);
+        const found = await readOwnHead(join(folder, name), judge);
+        const { source, seq } = found?.known.head ?? {};
+        if (found === undefined || source === undefined || seq === undefined) continue;
+        if (found.stands) heads.set(source, found.known);
+        else voidSeqs.set(source, seq);
       } catch (error) {
         // Whatever the error, even of the disk: it stops only this source, and nothing else from starting.
         if (!(error instanceof ClusterError)) throw error;
         damaged.set(name, error);
       }
     }
-    return new SourceHistory(folder, signer, { heads, damaged });
+    return new SourceHistory(folder, signer, { judge, heads, voidSeqs, damaged });
   }
 
   /** HEAD_DAMAGED, while the file of the source exists and is damaged: then nothing is signed or adopted. */
@@ -129,6 +179,7 @@ export class SourceHistory {
    * @param again picks, from what the later head no longer lists, what to list again; if nothing, that head is taken as
    * it is. Default: all
    * @throws MalformedObject, BadSignature when it is not this origin's word; ClusterError HEAD_DAMAGED
+   * @returns `older` also for a head that does not stand: only its number is not used again
    */
   adopt(
     source: SourceId,
@@ -136,9 +187,14 @@ export class SourceHistory {
     again: (head: Head, unlisted: readonly ListedSnapshot[]) => readonly ListedSnapshot[] = (_, unlisted) => unlisted,
   ): Promise<Adoption<ListedSnapshot>> {
     return this.#change(source, async () => {
-      const head = verifyHead(sealed, this.#signer.publicKey);
-      assert(head.source === source, `a head of ${head.source} was handed in as one of ${source}`);
+      const judged = this.#judge(sealed);
+      assert(judged?.head.source === source, `a head of another source was handed in as one of ${source}`);
+      const { head, stands } = judged;
       const own = this.#heads.get(source);
+      if (!stands) {
+        this.#voidSeqs.set(source, Math.max(head.seq, this.#voidSeqs.get(source) ?? 0));
+        return { kind: 'older' };
+      }
       const found: KnownHead = { head, sealed, hash: headHash(sealed) };
       const adoption = decideAdoption(own === undefined ? undefined : { ...own.head, hash: own.hash }, {
         ...head,
@@ -169,7 +225,7 @@ export class SourceHistory {
         { blame: 'operator' },
       );
     }
-    const seq = nextSeq(own?.head);
+    const seq = this.#nextSeq(source, own?.head);
     const firstSeqs = new Map(own?.head.snapshots.map(({ id, firstSeq }) => [id, firstSeq]));
     const listed = snapshots.map(
       ({ id, timeMs, complete }): ListedSnapshot => ({ id, timeMs, complete, firstSeq: firstSeqs.get(id) ?? seq }),
@@ -185,6 +241,12 @@ export class SourceHistory {
     const known: KnownHead = { head: decodeHead(sealed), sealed, hash: headHash(sealed) };
     await this.#keep(known);
     return known;
+  }
+
+  #nextSeq(source: SourceId, own: Head | undefined): number {
+    const next = nextSeq(own);
+    const above = (this.#voidSeqs.get(source) ?? 0) + 1;
+    return above > next && above - next < VOID_JUMP_MAX ? above : next;
   }
 
   async #keep(known: KnownHead): Promise<void> {
@@ -212,14 +274,19 @@ export class SourceHistory {
   }
 }
 
-/** @param publicKey this host's. @throws ClusterError HEAD_DAMAGED, whatever is wrong with the file or its disk */
-async function readOwnHead(path: string, publicKey: Uint8Array): Promise<KnownHead> {
+/** @throws ClusterError HEAD_DAMAGED, whatever is wrong with the file or its disk */
+async function readOwnHead(
+  path: string,
+  judge: JudgeHead,
+): Promise<{ readonly known: KnownHead; readonly stands: boolean } | undefined> {
   try {
     const sealed = await readFile(path);
-    const head = verifyHead(sealed, publicKey);
+    const judged = judge(sealed);
+    if (judged === undefined) return undefined;
+    const { head, stands } = judged;
     if (fileOf(head.source) !== basename(path))
       throw new MalformedObject(`it is a head of ${head.source}, not of the source that the file is named after`);
-    return { head, sealed, hash: headHash(sealed) };
+    return { known: { head, sealed, hash: headHash(sealed) }, stands };
   } catch (cause) {
     throw headDamaged(path, cause);
   }
@@ -232,10 +299,11 @@ async function readOwnHead(path: string, publicKey: Uint8Array): Promise<KnownHe
 export async function lookAtOwnHead(
   folder: string,
   source: SourceId,
-  publicKey: Uint8Array,
+  judge: JudgeHead,
 ): Promise<KnownHead | undefined> {
   const path = join(folder, fileOf(source));
-  return existsSync(path) ? readOwnHead(path, publicKey) : undefined;
+  const found = existsSync(path) ? await readOwnHead(path, judge) : undefined;
+  return found?.stands === true ? found.known : undefined;
 }
 
 const fileOf = (source: SourceId): string => `${splitSourceId(source).source}${SUFFIX}`;

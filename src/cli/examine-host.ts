@@ -12,6 +12,7 @@ import { serviceAt } from '../daemon/control-client.js';
 import { toErrorRecord } from '../daemon/control-wire.js';
 import type { StatusReport } from '../daemon/service.js';
 import type { Identity } from '../membership/identity.js';
+import { publicKeyOf } from '../membership/peer-key.js';
 import { LOCK_NAME, lockHolder } from '../platform/lock.js';
 import { orAborted } from '../platform/or-aborted.js';
 import { systemCode } from '../store/own-folder.js';
@@ -41,7 +42,8 @@ export async function* examineHost({ stateDir, saidBy, signal }: HostToExamine):
   const { key: identity, ...hostKey } = await lookAtHostKey(stateDir);
   const found = identity === undefined ? undefined : await clusterOf(stateDir, identity);
   const here = found instanceof ClusterError ? undefined : found;
-  const sources = here === undefined ? [] : await recallSources(here.setting?.sources ?? [], { stateDir, ...here });
+  const sources =
+    here === undefined ? [] : await recallSources(here.setting?.sources ?? [], { stateDir, ...ownKeys(here) });
 
   yield* await checkMachine({
     status,
@@ -63,6 +65,14 @@ export async function* examineHost({ stateDir, saidBy, signal }: HostToExamine):
   }
   if (status !== undefined) yield* checkService(status);
 }
+
+/** This host, and all keys that it has had. */
+const ownKeys = ({ configuration, identity: { host, peer } }: ClusterHere) => ({
+  host,
+  keys: [peer, ...configuration.replaced.filter(former => former.host === host).map(former => former.peer)].map(
+    publicKeyOf,
+  ),
+});
 
 interface FoldersToCheck {
   readonly stateDir: string;

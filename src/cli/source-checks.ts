@@ -6,11 +6,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Exclusion } from '../catalog/exclude.js';
 import { ifReadable, readSnapshot } from '../catalog/read-object.js';
-import { lookAtOwnHead } from '../catalog/source-history.js';
+import { judgeBy, lookAtOwnHead } from '../catalog/source-history.js';
 import { messageOf } from '../core/fault.js';
 import { type HostId, type SourceId, sourceIdOf } from '../core/ids.js';
 import type { SourceReport } from '../daemon/service.js';
-import type { Identity } from '../membership/identity.js';
 import type { SourceSetting } from '../membership/policy.js';
 import { freshUntil, lateness, scheduleText } from '../membership/schedule.js';
 import { diskOf } from '../platform/disk.js';
@@ -167,11 +166,15 @@ export interface SourceHere extends SourceKnown {
   readonly seen: SourceSeen;
 }
 
-export const recallSources = (
-  settings: readonly SourceSetting[],
-  { stateDir, identity }: { readonly stateDir: string; readonly identity: Identity },
-): Promise<readonly SourceKnown[]> =>
-  Promise.all(settings.map(async setting => ({ setting, ...(await lookAtNewest(setting, { stateDir, identity })) })));
+/** Where its heads lie, and with which keys they may be signed. */
+interface HostAndKeys {
+  readonly stateDir: string;
+  readonly host: HostId;
+  readonly keys: readonly Uint8Array[];
+}
+
+export const recallSources = (settings: readonly SourceSetting[], host: HostAndKeys): Promise<readonly SourceKnown[]> =>
+  Promise.all(settings.map(async setting => ({ setting, ...(await lookAtNewest(setting, host)) })));
 
 export const lookAtSources = (known: readonly SourceKnown[]): Promise<readonly SourceHere[]> =>
   Promise.all(
@@ -249,12 +252,12 @@ function isExcluded(path: string, exclusion: Exclusion): boolean {
 
 async function lookAtNewest(
   { name, schedule, jitterMs }: SourceSetting,
-  { stateDir, identity }: { readonly stateDir: string; readonly identity: Identity },
+  { stateDir, host, keys }: HostAndKeys,
 ): Promise<Pick<SourceHere, 'newest' | 'files'>> {
-  const source = sourceIdOf(identity.host, name);
+  const source = sourceIdOf(host, name);
   const folder = join(stateDir, 'catalog', 'own-heads');
   try {
-    const known = await lookAtOwnHead(folder, source, identity.signer.publicKey);
+    const known = await lookAtOwnHead(folder, source, judgeBy(...keys));
     const last = known?.head.snapshots.at(-1);
     if (last === undefined) return { newest: { kind: 'none' }, files: undefined };
     const { id, timeMs } = last;

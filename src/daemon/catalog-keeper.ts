@@ -9,9 +9,9 @@
  * (core/hold.ts). That it was seen is also durable before the head is in force. A held snapshot that has lost an
  * object which nobody has does not keep a head out of force: the snapshot is wanted as far as it can be read.
  *
- * Only an admin who revokes the origin can turn a head back: the last head that stays valid then replaces a later one.
- * Until that last head is here, the later one stays in force, and no other host is told of it; what only the later
- * head lists stays wanted through its hold.
+ * Only an admin who shuts out a key of the origin can turn a head back: the last head of that key which stays valid, or
+ * one with the origin's present key, then replaces a later one. Until such a head is here, the later one stays in force,
+ * and no other host but the origin is told of it; what only the later head lists stays wanted through its hold.
  *
  * Of two heads with one seq the lower hash wins on every host, and an alarm says so until the origin's answer, which
  * lists what both list, is in force.
@@ -19,10 +19,11 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { decodeHead, type Head, headHash, verifyHead } from '../catalog/head.js';
+import { decodeHead, type Head, headHash } from '../catalog/head.js';
+import { MalformedObject } from '../catalog/malformed-object.js';
 import type { KnownHead } from '../catalog/source-history.js';
 import { ClusterError } from '../core/fault.js';
-import { type ObjectId, type ParcelId, type PeerName, type SourceId, splitSourceId } from '../core/ids.js';
+import { type HostId, type ObjectId, type ParcelId, type PeerName, type SourceId, splitSourceId } from '../core/ids.js';
 import type { HeadHint } from '../core/messages.js';
 import type { ObjectReader, ObjectWriter } from '../core/objects.js';
 import { replacesHead } from '../core/own-heads.js';
@@ -163,7 +164,13 @@ export class CatalogKeeper {
 
   /** All known and valid heads, including those of forgotten sources. */
   *heads(): IterableIterator<KnownHead> {
-    for (const known of this.#heads.values()) if (!this.#isVoided(known)) yield known;
+    for (const known of this.#heads.values()) if (!this.#signers.isVoided(known)) yield known;
+  }
+
+  /** The heads of a host's own sources that are in force here and valid no more: that host must not use their numbers. */
+  *voidHeadsOf(origin: HostId): IterableIterator<KnownHead> {
+    for (const [source, known] of this.#heads)
+      if (splitSourceId(source).origin === origin && this.#signers.isVoided(known)) yield known;
   }
 
   /** The snapshots whose parcels are wanted: those that the head in force lists, and those in their hold. */
@@ -214,17 +221,18 @@ export class CatalogKeeper {
   async offer(bytes: Uint8Array, from: PeerName | ObjectReader | undefined, signal?: AbortSignal): Promise<void> {
     const { source } = decodeHead(bytes);
     await this.#turns.take(source, async () => {
-      const key = this.#signers.needKey(source);
+      const keys = this.#signers.needKeys(source);
       if (!this.#options.forgotten.isSource(source)) {
         // Its configuration may be on the way: the head is asked for again once that is here.
         throw new ClusterError('SOURCE_UNKNOWN', `${source} is not in the configuration`, { blame: 'passing' });
       }
-      const head = verifyHead(bytes, key);
+      const head = this.#signers.verify(bytes, keys);
       const hash = headHash(bytes);
+      const signed = { head, sealed: bytes };
       const known = this.#heads.get(source);
       const isVoid = this.#options.forgotten.isVoid(source, head.seq);
       const floor = this.#floors.get(source) ?? 0;
-      const isTurnedBack = head.seq < floor && this.#signers.isLastOfRevoked(head, hash);
+      const isTurnedBack = head.seq < floor && this.#isVoidNow(source) && this.#signers.endsVoid(signed);
       if (head.seq < floor && !isTurnedBack) {
         if (from !== undefined) return;
         throw new ClusterError(
@@ -234,10 +242,10 @@ export class CatalogKeeper {
         );
       }
       if (known?.hash === hash && this.#void.has(source) === isVoid) return;
-      const isLast = this.#signers.isLastOfRevoked(head, hash);
+      this.#signers.refuseVoid(signed);
       if (known !== undefined && known.head.seq === head.seq && known.hash !== hash) {
         // An admin has said which of the two stands.
-        if (isLast) this.#forks.end(source);
+        if (this.#signers.isVoided(known)) this.#forks.end(source);
         else {
           this.#forks.note(known.head, head);
           if (!replacesHead({ seq: head.seq, hash }, { seq: known.head.seq, hash: known.hash })) return;
@@ -250,7 +258,7 @@ export class CatalogKeeper {
       const reader = typeof from === 'string' ? this.#options.fromPeer(from) : from;
       const listed = head.snapshots.map(({ id }) => id);
       const had = new Set(this.get(source)?.head.snapshots.map(({ id }) => id));
-      const fetching = { source, reader, key, signal };
+      const fetching = { source, reader, keys, signal };
       await this.#headObjects.fetch(
         listed.filter(id => !had.has(id)),
         fetching,
@@ -283,7 +291,7 @@ export class CatalogKeeper {
     const known = this.get(source);
     if (known === undefined) return undefined;
     const listed = known.head.snapshots.map(({ id }) => id);
-    await this.#headObjects.copy(listed, target, { key: () => this.#signers.needKey(source), complete });
+    await this.#headObjects.copy(listed, target, { keys: () => this.#signers.needKeys(source), complete });
     return known;
   }
 
@@ -293,8 +301,22 @@ export class CatalogKeeper {
    */
   #read(sealed: Uint8Array): Head {
     const head = decodeHead(sealed);
-    const key = this.#signers.keyOf(head.source);
-    return key === undefined ? head : verifyHead(sealed, key);
+    const keys = this.#signers.keysOf(head.source);
+    return keys.length === 0 ? head : this.#signers.verify(sealed, keys);
+  }
+
+  /** Whether the head on this host's disk, in force or not, is valid no more. */
+  #isVoidNow(source: SourceId): boolean {
+    const known = this.#heads.get(source);
+    if (known !== undefined) return this.#signers.isVoided(known);
+    const sealed = this.onDisk(source);
+    try {
+      return sealed !== undefined && this.#signers.isVoided({ head: decodeHead(sealed), sealed });
+    } catch (error) {
+      // It has rotted since it was read: a valid head is better than none.
+      if (error instanceof MalformedObject) return true;
+      throw error;
+    }
   }
 
   /** `recuts`: snapshots that a re-cut has replaced may be let go. */
@@ -420,10 +442,6 @@ export class CatalogKeeper {
   #letGoInTurn(): Promise<void> {
     this.#lettingGo = this.#lettingGo.then(() => (this.#end.signal.aborted ? undefined : this.letGo()));
     return this.#lettingGo;
-  }
-
-  #isVoided({ head, hash }: KnownHead): boolean {
-    return this.#signers.isVoided(head, hash);
   }
 
   #file(source: SourceId, kind: 'head' | 'seen'): string {

@@ -21,7 +21,7 @@ import type { Upkeep } from './upkeep.js';
 export interface ConfigurationUseOptions {
   readonly membership: Membership;
   readonly roster: Roster;
-  readonly net: Pick<Net, 'close' | 'paces'>;
+  readonly net: Pick<Net, 'close' | 'connected' | 'paces'>;
   readonly known: KnownSources;
   readonly stores: OwnStores;
   readonly storeHeads: StoreHeads;
@@ -39,13 +39,27 @@ export class ConfigurationUse {
     this.#options = options;
   }
 
-  /** Former members go first. The stores come last, because what they hold is judged by all the rest. */
+  /**
+   * Former members go first; a machine in whose place another one goes on is one. The stores come last, because what they
+   * hold is judged by all the rest.
+   */
   begin(): void {
     const { membership, roster, net, known, stores, storeHeads, sourceDisks, origin, sweeper, tell, log } =
       this.#options;
     const { configuration, clusterConfig, self } = membership;
-    for (const peer of roster.update(clusterConfig.members)) void net.close(peer);
+    const before = new Map(net.connected().map(peer => [peer, roster.hostOf(peer)]));
+    const gone = roster.update(clusterConfig.members);
+    for (const [peer, host] of before) {
+      // Nobody tells of the end of a connection to a peer that is no host any more.
+      const isOther = host !== undefined && roster.hostOf(peer) !== host && roster.peerOf(host) !== undefined;
+      if (isOther) tell({ is: 'disconnected', host });
+    }
+    for (const peer of gone) void net.close(peer);
     tell({ is: 'config', config: clusterConfig });
+    for (const [peer, host] of before) {
+      const now = roster.hostOf(peer);
+      if (now !== undefined && host !== undefined && now !== host) tell({ is: 'connected', host: now });
+    }
     known.forgotten.update(configuration);
     known.revocations.update(membership);
     known.catalog

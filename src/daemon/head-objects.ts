@@ -2,11 +2,12 @@
  * Head objects: the snapshots and pages that a head lists. They are fetched from a peer that knows the head, searched
  * for everywhere when a held snapshot has lost one, and copied into another catalog.
  *
- * A reader checks an object against its hash; here a snapshot is checked against the key of its origin.
+ * A reader checks an object against its hash; here a snapshot is checked against the keys of its origin.
  */
 import type { Logger } from 'pino';
 import { decodePage } from '../catalog/page.js';
 import { readSnapshot } from '../catalog/read-object.js';
+import { verifyWithOneOf } from '../catalog/sealed-object.js';
 import { decodeSnapshot, verifySnapshot } from '../catalog/snapshot.js';
 import { ClusterError } from '../core/fault.js';
 import type { ObjectId, SourceId } from '../core/ids.js';
@@ -58,12 +59,13 @@ export class HeadObjects {
     {
       source,
       reader,
-      key,
+      keys,
       signal,
     }: {
       readonly source: SourceId;
       readonly reader: ObjectReader | undefined;
-      readonly key: Uint8Array;
+      /** Of the origin, present and former. */
+      readonly keys: readonly Uint8Array[];
       readonly signal: AbortSignal | undefined;
     },
   ): Promise<void> {
@@ -71,7 +73,7 @@ export class HeadObjects {
     for (const id of snapshots) {
       signal?.throwIfAborted();
       const sealed = await this.#fetchObject(id, reader);
-      const snapshot = verifySnapshot(sealed, key);
+      const snapshot = verifyWithOneOf(keys, key => verifySnapshot(sealed, key));
       if (snapshot.source !== source) {
         throw new ClusterError('FOREIGN_SNAPSHOT', `the head of ${source} lists a snapshot of ${snapshot.source}`, {
           blame: 'peer',
@@ -121,13 +123,14 @@ export class HeadObjects {
   async copy(
     snapshots: readonly ObjectId[],
     target: ObjectWriter,
-    { key, complete }: { readonly key: () => Uint8Array; readonly complete: ReadonlySet<ObjectId> },
+    { keys, complete }: { readonly keys: () => readonly Uint8Array[]; readonly complete: ReadonlySet<ObjectId> },
   ): Promise<void> {
     const absent: ObjectId[] = [];
     const there = new Set<ObjectId>();
     for (const id of snapshots) if (!complete.has(id) || !(await isWhole(id, target, there))) absent.push(id);
     for (const id of absent) {
-      const { pages } = verifySnapshot(await this.#need(id), key());
+      const sealed = await this.#need(id);
+      const { pages } = verifyWithOneOf(keys(), key => verifySnapshot(sealed, key));
       for (const page of pages) if (!(await target.has(page))) await target.put(await this.#need(page));
     }
     await target.flush();

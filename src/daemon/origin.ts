@@ -36,7 +36,7 @@ import type { Hooks } from './hooks.js';
 import type { OwnSource } from './live-parcels.js';
 import { MassChanges } from './mass-changes.js';
 import type { OnceCopied } from './once-copied.js';
-import { OwnHeads } from './own-heads.js';
+import { OwnHeads, type OwnHeadsOptions } from './own-heads.js';
 import { PARTIAL } from './partial.js';
 import type { Pausing } from './pausing.js';
 import type { Retainer, Retention } from './retention.js';
@@ -79,7 +79,9 @@ interface Own extends RunSource {
   readonly copied: CopiedLooks;
 }
 
-export interface OriginOptions extends Omit<SnapshotRunsOptions, 'heads' | 'unlisting' | 'massChanges'> {
+export interface OriginOptions
+  extends Omit<SnapshotRunsOptions, 'heads' | 'unlisting' | 'massChanges'>,
+    Pick<OwnHeadsOptions, 'owedSeq'> {
   readonly host: HostId;
   readonly catalog: CatalogKeeper;
   readonly forgotten: Pick<Forgotten, 'isVoid' | 'seqOf'>;

@@ -35,6 +35,11 @@ export interface OwnHeadsOptions {
   /** The catalog of this host; what it lacks is read from hosts that have it. */
   readonly objects: ObjectReader;
   readonly log: Logger;
+  /**
+   * The number of the last head that a machine which was this host before has signed, by the configuration; 0 for none.
+   * Default: there was no such machine.
+   */
+  readonly owedSeq?: (source: SourceId) => number;
   /** Asks every reachable member for its state, so that the heads that they know of this host's sources arrive here. */
   readonly askEverybody: () => Promise<void>;
 }
@@ -87,7 +92,7 @@ export class OwnHeads {
    * Called before anything relies on what a source lists, and before each head that is signed. Brings the source's
    * newest head into force here; what is lost of it is fetched from a host that has it. A head signed above one that
    * is not in force would be in force nowhere, and each attempt would put one more behind it.
-   * @throws ClusterError HEAD_DAMAGED, HISTORY_LOST, HEAD_BEHIND, and whatever else keeps it out of force; then
+   * @throws ClusterError HEAD_DAMAGED, HISTORY_LOST, HISTORY_AWAY, HEAD_BEHIND, and whatever else keeps it out of force; then
    * nothing was signed
    */
   async bringIntoForce(source: SourceId): Promise<void> {
@@ -100,6 +105,7 @@ export class OwnHeads {
     }
     await this.#adoptOnDisk(source);
     const own = history.head(source);
+    this.#mustHaveOwed(source, own?.head.seq ?? 0);
     if (own === undefined || catalog.get(source)?.hash === own.hash) return;
     try {
       await catalog.offer(own.sealed, undefined);
@@ -111,6 +117,18 @@ export class OwnHeads {
         throw isMissing(cause) ? historyLost(source, cause) : cause;
       }
     }
+  }
+
+  /**
+   * What this host signs takes the place of all that the machine before it has listed, so that list must be here: the
+   * folder may be empty after a machine was reinstalled, and a head that begins anew would unlist all.
+   */
+  #mustHaveOwed(source: SourceId, seq: number): void {
+    const owed = this.#options.owedSeq?.(source) ?? 0;
+    if (seq >= owed || owed <= this.#options.forgotten.seqOf(source)) return;
+    // A host that is switched on meanwhile is asked too.
+    this.#askedEverybody = undefined;
+    throw historyAway(source, owed);
   }
 
   /** The list that the next head goes on from, oldest first. */
@@ -250,6 +268,13 @@ export class OwnHeads {
 
 const isMissing = (error: unknown): error is ClusterError =>
   error instanceof ClusterError && error.code === 'OBJECT_MISSING';
+
+const historyAway = (source: SourceId, seq: number): ClusterError =>
+  new ClusterError(
+    'HISTORY_AWAY',
+    `head ${seq} of ${splitSourceId(source).source}, the list of the snapshots from before this machine took the place of another, is not here yet. No snapshot is taken or unlisted until it is, and all are kept: switch on the other hosts, and mount the stores that are away. If no host has it any longer, give the source another name in the policy: it then starts afresh`,
+    { blame: 'passing' },
+  );
 
 const historyLost = (source: SourceId, cause: ClusterError): ClusterError =>
   new ClusterError(

@@ -51,7 +51,7 @@ export interface OwnSourcesOptions {
 export async function makeOrigin(options: OwnSourcesOptions, teardown: Teardown): Promise<Origin> {
   const { stateDir, scratchFolder, signer, disk, known, protections, stores, sourceDisks, exchange } = options;
   const { machine, names, roster, net, clock, pausing, alarms, log, signal } = options;
-  const { catalog, forgotten, mending } = known;
+  const { catalog, forgotten, mending, revocations } = known;
   const { self } = roster;
   const brakes = new Brakes({ stateDir, nameOf: source => names.nameOf(source), alarms, log });
   const wallMs = (): number => clock.wallMs();
@@ -81,6 +81,7 @@ export async function makeOrigin(options: OwnSourcesOptions, teardown: Teardown)
     scratchFolder,
     forbidden: () => [stateFolder, ...stores.forbidden()],
     hanging: source => sourceDisks.hanging(source),
+    owedSeq: source => revocations.lastHead(source)?.seq ?? 0,
     askEverybody: async () => {
       await meetMembers({ connected: () => net.connected(), roster, clock, signal });
       await Promise.all(net.connected().map(peer => exchange.ask(roster.hostOf(peer) ?? self)));

@@ -6,14 +6,19 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Signer } from '../core/signed.js';
 import { type Membership, openMembership } from '../membership/membership.js';
+import { hostIdOf } from '../membership/peer-key.js';
 import { LOCK_NAME, takeLock } from '../platform/lock.js';
 import { posixFault } from '../platform/posix.js';
 import { countBoot } from './boot-counter.js';
 import { type Clock, steadyClock } from './clock.js';
+import { judgeOwn } from './judge-own.js';
 import { Pausing } from './pausing.js';
 import { RunningTime } from './running-time.js';
 import { openStateDisk, type StateDisk } from './state-disk.js';
 import type { Teardown } from './teardown.js';
+
+/** No store was ever mounted in this start: the first one is number 1. */
+const NO_BOOT = 0;
 
 export interface OwnState {
   readonly stateDir: string;
@@ -49,11 +54,19 @@ export async function openOwnState(
   const running = new RunningTime({ stateDir, clock, log });
   const membership = await openMembership({ stateDir, clock: wallMs, runMs: () => running.nowMs(), log });
   teardown.defer(() => membership.stop());
-  const { signer } = membership.identity;
-  const { boot, previousBoot } = await countBoot(stateDir);
+  const { host, signer } = membership.identity;
+  const firstHost = hostIdOf(signer.publicKey);
+  const counted = await countBoot(stateDir, membership.predecessors);
+  const { boot } = counted;
+  // The counter of another machine is in the markers of the stores that came along with a host. Whatever it is, it says
+  // nothing of this one's starts: each store that this machine has not had yet is read again.
+  const previousBoot = host === firstHost ? counted.previousBoot : NO_BOOT;
   running.start();
   teardown.defer(() => running.stop());
-  const disk = await openStateDisk({ stateDir, signer, wallMs: wallMs(), log }, teardown);
+  const disk = await openStateDisk(
+    { stateDir, signer, judge: judgeOwn(membership), host, firstHost, wallMs: wallMs(), log },
+    teardown,
+  );
   const pausing = new Pausing({ stateDir, clock, log });
   teardown.defer(() => pausing.stop());
   const scratchFolder = join(stateDir, 'catalog');

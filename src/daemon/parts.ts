@@ -79,6 +79,7 @@ export async function makeParts(host: Host, teardown: Teardown): Promise<Parts> 
   const exchange = new StateExchange({
     ...host,
     known: machine.known,
+    revocations: known.revocations,
     heartbeat: () => machine.heartbeat(),
     stores,
     catalog,

@@ -11,12 +11,13 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { ScanCache } from '../catalog/scan-cache.js';
-import { SourceHistory } from '../catalog/source-history.js';
-import type { SourceId } from '../core/ids.js';
+import { type JudgeHead, SourceHistory } from '../catalog/source-history.js';
+import type { HostId, SourceId } from '../core/ids.js';
 import type { Signer } from '../core/signed.js';
 import { namePath } from '../platform/name-path.js';
 import { type IndexDatabase, openIndexDatabase } from '../store/index-database.js';
 import { ObjectFolder } from '../store/object-folder.js';
+import { keepIndexOf } from './index-owner.js';
 import { beginIndexTrial, SCAN_CACHE_FILES } from './index-trial.js';
 import type { Teardown } from './teardown.js';
 
@@ -41,6 +42,11 @@ export interface StateDiskOptions {
   readonly stateDir: string;
   /** Signs this host's own heads. */
   readonly signer: Signer;
+  /** Which heads are this host's own, and stand. */
+  readonly judge: JudgeHead;
+  /** This host, and the one that this machine was when its key was made. */
+  readonly host: HostId;
+  readonly firstHost: HostId;
   readonly wallMs: number;
   readonly log: Logger;
 }
@@ -50,11 +56,12 @@ export interface StateDiskOptions {
  * @throws ENOSPC or EDQUOT when there is no room for an index that must be made
  */
 export async function openStateDisk(
-  { stateDir, signer, wallMs, log }: StateDiskOptions,
+  { stateDir, signer, judge, host, firstHost, wallMs, log }: StateDiskOptions,
   teardown: Teardown,
 ): Promise<StateDisk> {
   const trial = beginIndexTrial(stateDir);
   teardown.defer(() => trial.end());
+  await keepIndexOf(host, { stateDir, firstHost });
   for (const folder of ['index', 'catalog/heads', 'catalog/own-heads', 'catalog/objects', 'hooks']) {
     await mkdir(join(stateDir, folder), { recursive: true, mode: 0o700 });
   }
@@ -69,7 +76,7 @@ export async function openStateDisk(
   teardown.defer(() => objects.close());
   const cache = new ScanCache(join(stateDir, 'index', SCAN_CACHE_FILES[0]), { nowMs: wallMs });
   teardown.defer(() => cache.close());
-  const history = await SourceHistory.open({ folder: join(stateDir, 'catalog', 'own-heads'), signer });
+  const history = await SourceHistory.open({ folder: join(stateDir, 'catalog', 'own-heads'), signer, judge });
   return { damaged: trial.damaged, index, objects, cache, beginScan: source => trial.beginScan(source), history };
 }
 

@@ -20,9 +20,11 @@ import type { Net } from '../net/net.js';
 import { askState, STATE_VECTOR_MAX, type StatePart, type StateRequest, serveState } from '../net/state-protocol.js';
 import { verify } from '../platform/ed25519.js';
 import type { AppendVerdict, LogArchive } from '../store/log-archive.js';
+import { formerBootMax } from './boot-counter.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import type { Unstamped } from './driver.js';
 import type { OwnStores } from './own-stores.js';
+import type { Revocations } from './revocations.js';
 import type { Roster } from './roster.js';
 
 /** Operations in one segment of an answer: some 200 KiB. */
@@ -36,6 +38,7 @@ export interface StateExchangeOptions {
   /** What this host says about itself. */
   readonly heartbeat: () => Heartbeat;
   readonly roster: Roster;
+  readonly revocations: Pick<Revocations, 'wordsOf'>;
   readonly stores: OwnStores;
   readonly catalog: CatalogKeeper;
   readonly archive: LogArchive;
@@ -129,11 +132,14 @@ export class StateExchange {
     const { roster, tell, archive } = this.#options;
     const key = roster.keyOf(segment.host);
     if (key === undefined) return true;
-    if (!verify(key, positionMessage(segment.host, segment.end), segment.signature)) return false;
+    const message = positionMessage(segment.host, segment.end);
+    const signer = this.#signerOf(segment.host, key, { message, signature: segment.signature });
+    if (signer === undefined) return false;
     if (segment.host === roster.self) {
       this.#hearOfOwnLog(segment.end);
       return true;
     }
+    if (signer === 'former') return true;
     if (!this.#readsLogsOf(segment.host)) return true;
     const relayed = from !== segment.host;
     tell({ is: 'log', segment, relayed });
@@ -147,11 +153,14 @@ export class StateExchange {
     const { checkpoint } = piece;
     const key = roster.keyOf(checkpoint.host);
     if (key === undefined) return true;
-    if (!verify(key, checkpointMessage(checkpoint.host, checkpoint), checkpoint.signature)) return false;
+    const message = checkpointMessage(checkpoint.host, checkpoint);
+    const signer = this.#signerOf(checkpoint.host, key, { message, signature: checkpoint.signature });
+    if (signer === undefined) return false;
     if (checkpoint.host === roster.self) {
       this.#hearOfOwnLog(checkpoint.at);
       return true;
     }
+    if (signer === 'former') return true;
     if (!this.#readsLogsOf(checkpoint.host)) return true;
     const relayed = from !== checkpoint.host;
     tell({ is: 'checkpoint', piece, relayed });
@@ -167,9 +176,20 @@ export class StateExchange {
   }
 
   /**
-   * The error for a wrongly signed part of a writer's log. It is an offence only of the writer itself: others may
-   * keep, in good faith, what it signed with the key that it had before it was replaced.
+   * With which key of a host a part of its log is signed. Of what was signed with a key that another machine had nothing
+   * is used, but for this: a log of our own may lack what somebody remembers of it.
    */
+  #signerOf(
+    host: HostId,
+    present: Uint8Array,
+    { message, signature }: { readonly message: Uint8Array; readonly signature: Uint8Array },
+  ): 'present' | 'former' | undefined {
+    if (verify(present, message, signature)) return 'present';
+    const words = this.#options.revocations.wordsOf(host);
+    return words.some(({ key }) => verify(key, message, signature)) ? 'former' : undefined;
+  }
+
+  /** The error for a wrongly signed part of a writer's log. It is an offence only of the writer itself. */
   #wronglySigned(writer: HostId, from: HostId | undefined): ClusterError {
     const { roster, net } = this.#options;
     const peer = from === writer ? roster.peerOf(writer) : undefined;
@@ -222,7 +242,8 @@ export class StateExchange {
     switch (part.kind) {
       case 'heartbeat': {
         const from = roster.hostOf(peer);
-        if (from !== undefined) tell({ is: 'heard', from, message: part.heartbeat });
+        if (from !== undefined && !this.#isFromBefore(from, part.heartbeat))
+          tell({ is: 'heard', from, message: part.heartbeat });
         return;
       }
       case 'your-frame':
@@ -262,7 +283,16 @@ export class StateExchange {
     if (message.kind === 'log') {
       // A gossiping host speaks only of its own stores.
       if (message.segment.host === from && !this.#takeSegment(message.segment, from)) this.#wronglySigned(from, from);
-    } else this.#options.tell({ is: 'heard', from, message });
+    } else if (message.kind !== 'heartbeat' || !this.#isFromBefore(from, message))
+      this.#options.tell({ is: 'heard', from, message });
+  }
+
+  /**
+   * True for what a machine says of itself that has not heard yet that it goes on as this host: it starts again as soon
+   * as it has, with a higher number. By that one, the host might seem to run on two machines.
+   */
+  #isFromBefore(host: HostId, { boot }: Heartbeat): boolean {
+    return boot <= formerBootMax(this.#options.revocations.wordsOf(host).length);
   }
 
   async *#answer(request: StateRequest, from: PeerName): AsyncGenerator<StatePart> {
@@ -306,7 +336,7 @@ export class StateExchange {
     // An untrusted host gets what this host remembers of that host's own sources, and of nobody else's. It gets the logs,
     // for only they say who has its copies: without them it would cut out of its snapshots what others have.
     const mayHave = (source: SourceId) => roster.isTrusted(from) || splitSourceId(source).origin === asker;
-    yield* this.#heads(heads, mayHave);
+    yield* this.#heads(heads, { asker, may: mayHave });
     if (knowsMore && asker !== undefined) this.#askBack(asker);
   }
 
@@ -339,12 +369,21 @@ export class StateExchange {
     }
   }
 
-  /** Heads that are not older than those the asker knows. */
-  *#heads(known: ReadonlyMap<SourceId, number>, may: (source: SourceId) => boolean): Generator<StatePart> {
+  /**
+   * Heads that are not older than those the asker knows; and those of its own that are valid no more, so that it uses
+   * none of their numbers again.
+   */
+  *#heads(
+    known: ReadonlyMap<SourceId, number>,
+    { asker, may }: { readonly asker: HostId | undefined; readonly may: (source: SourceId) => boolean },
+  ): Generator<StatePart> {
     for (const { head, sealed } of this.#options.catalog.heads()) {
       const { source, seq } = head;
       if (may(source) && seq >= (known.get(source) ?? 0)) yield { kind: 'head', source, bytes: sealed };
     }
+    if (asker === undefined) return;
+    for (const { head, sealed } of this.#options.catalog.voidHeadsOf(asker))
+      yield { kind: 'head', source: head.source, bytes: sealed };
   }
 
   *#logAfter(host: HostId, store: StoreId, fromSeq: number): Generator<StatePart> {

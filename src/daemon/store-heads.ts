@@ -3,11 +3,11 @@
  *
  * A store gets the head in force when the machine says so, and again where the store's is damaged or gone. If a store
  * has a later head than the state folder, the state folder is an old image, and the store's head is taken. A head that
- * an admin has forgotten goes. A head that is no longer valid, because its origin was revoked, is replaced by the one
- * in force.
+ * an admin has forgotten goes. A head that is no longer valid, because the key that signed it was shut out, is replaced
+ * by the one in force.
  */
 import type { Logger } from 'pino';
-import { decodeHead, type Head, headHash, verifyHead } from '../catalog/head.js';
+import { decodeHead, type Head } from '../catalog/head.js';
 import { MalformedObject } from '../catalog/malformed-object.js';
 import { BadSignature } from '../catalog/sealed-object.js';
 import type { Effect } from '../core/effects.js';
@@ -89,21 +89,24 @@ export class StoreHeads {
 
   /** `undefined` for bytes that the origin, revoked or not, has not signed; for an unknown origin, what can be read. */
   signed(source: SourceId, sealed: Uint8Array | undefined): Head | undefined {
-    const key = this.#signers.keyOf(source);
-    return key === undefined ? headFrom(sealed) : headFrom(sealed, bytes => verifyHead(bytes, key));
+    const keys = this.#signers.keysOf(source);
+    return keys.length === 0 ? headFrom(sealed) : headFrom(sealed, bytes => this.#signers.verify(bytes, keys));
   }
 
   /** True when the head is no longer valid. */
   #isVoided(sealed: Uint8Array): boolean {
     const head = headFrom(sealed);
-    return head !== undefined && this.#signers.isVoided(head, headHash(sealed));
+    return head !== undefined && this.#signers.isVoided({ head, sealed });
   }
 
-  /** The machine never asks for a head earlier than the one that a store's log claims. */
+  /**
+   * The machine never asks for a head earlier than the one that a store's log claims, which may be one that was signed
+   * with a key that is shut out now.
+   */
   #renewVoided(source: SourceId): void {
     const { stores, catalog, revocations } = this.#options;
     const seq = catalog.get(source)?.head.seq;
-    if (seq === undefined || revocations.lastHead(source)?.seq !== seq) return;
+    if (seq === undefined || revocations.wordsOf(splitSourceId(source).origin).length === 0) return;
     for (const store of stores.stores()) if (store.headSeq(source) > seq) void this.renew(store, source);
   }
 

@@ -4,7 +4,15 @@ import test, { type ExecutionContext } from 'ava';
 import { encodeHead, HEAD_SNAPSHOTS_MAX, headHash, verifyHead } from '../../src/catalog/head.js';
 import { BadSignature } from '../../src/catalog/sealed-object.js';
 import type { SnapshotId } from '../../src/catalog/snapshot.js';
-import { type KnownHead, lookAtOwnHead, type SnapshotToList, SourceHistory } from '../../src/catalog/source-history.js';
+import {
+  type JudgedHead,
+  type JudgeHead,
+  judgeBy,
+  type KnownHead,
+  lookAtOwnHead,
+  type SnapshotToList,
+  SourceHistory,
+} from '../../src/catalog/source-history.js';
 import { sourceIdOf, splitSourceId } from '../../src/core/ids.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -155,6 +163,48 @@ test('a head that this origin did not sign is refused, and a later call works', 
   t.is((await history.publish(aSource, { snapshots: [] })).head.seq, 1);
 });
 
+test('a head of a machine that was this host before is gone on from while it stands, and of one that does not only the number counts', async t => {
+  const folder = aFolder(t);
+  const before = signerFromSeed(generateKeyPair().seed);
+  const formerHead = (seq: number, id: number) =>
+    encodeHead({ source: aSource, seq, previous: undefined, snapshots: [{ ...snapshot(id), firstSeq: 1 }] }, before);
+  const judge: JudgeHead = sealed => {
+    const { head } = judgeBy(publicKey, before.publicKey)(sealed) as JudgedHead;
+    const isFormer = ((): boolean => {
+      try {
+        return verifyHead(sealed, before.publicKey) !== undefined;
+      } catch {
+        return false;
+      }
+    })();
+    if (head.source !== aSource) return undefined;
+    return { head, stands: !isFormer || head.seq <= 5 };
+  };
+  const openAs = () => SourceHistory.open({ folder, signer, judge });
+  const history = await openAs();
+  t.is((await history.adopt(aSource, formerHead(9, 8))).kind, 'older');
+  t.is(history.head(aSource), undefined);
+  t.is((await history.adopt(aSource, formerHead(5, 1))).kind, 'adopted');
+  const [first] = (await history.publish(aSource, { snapshots: [snapshot(1), snapshot(2)] })).head.snapshots;
+  t.is(history.head(aSource)?.head.seq, 10);
+  t.is(first?.id, snapshot(1).id);
+  t.is((await history.publish(aSource, { snapshots: [] })).head.seq, 11);
+  // Nobody believes a number that is so far beyond what was heard.
+  await history.adopt(aSource, formerHead(12 + 2 ** 20, 1));
+  t.is((await history.publish(aSource, { snapshots: [] })).head.seq, 12);
+
+  const file = join(folder, 'photos.head');
+  writeFileSync(file, formerHead(20, 1));
+  const again = await openAs();
+  t.deepEqual([again.isDamaged, again.head(aSource)], [false, undefined]);
+  t.is(await lookAtOwnHead(folder, aSource, judge), undefined);
+  t.is((await again.publish(aSource, { snapshots: [] })).head.seq, 21);
+  // What this machine has signed as another host is no damage.
+  writeFileSync(file, encodeHead({ source: otherSource, seq: 3, previous: undefined, snapshots: [] }, signer));
+  const other = await openAs();
+  t.deepEqual([other.isDamaged, other.heads()], [false, []]);
+});
+
 test('a head lists at most 4096 snapshots', async t => {
   const history = await open(aFolder(t));
   const snapshots = Array.from({ length: HEAD_SNAPSHOTS_MAX + 1 }, (_, number) => snapshot(number + 1));
@@ -164,10 +214,10 @@ test('a head lists at most 4096 snapshots', async t => {
 
 test('a look gives the newest head of a source, and none where there is none, nor makes the folder', async t => {
   const folder = aFolder(t);
-  t.is(await lookAtOwnHead(folder, aSource, publicKey), undefined);
+  t.is(await lookAtOwnHead(folder, aSource, judgeBy(publicKey)), undefined);
   t.false(existsSync(folder));
   const { hash } = await (await open(folder)).publish(aSource, { snapshots: [snapshot(1)] });
-  t.is((await lookAtOwnHead(folder, aSource, publicKey))?.hash, hash);
+  t.is((await lookAtOwnHead(folder, aSource, judgeBy(publicKey)))?.hash, hash);
 });
 
 test('what a crash left beside a head is passed over', async t => {
@@ -205,7 +255,7 @@ for (const [how, damage] of Object.entries(damages))
     };
     await t.throwsAsync(history.publish(aSource, { snapshots: [snapshot(3)] }), refused);
     await t.throwsAsync(history.adopt(aSource, sealed), refused);
-    await t.throwsAsync(lookAtOwnHead(folder, aSource, publicKey), refused);
+    await t.throwsAsync(lookAtOwnHead(folder, aSource, judgeBy(publicKey)), refused);
     t.deepEqual(readFileSync(file), Buffer.from(damaged));
     t.true(history.isDamaged);
 

@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import type { PeerName } from '../../src/core/ids.js';
 import { BEHIND_MAX, OTHERS_MS as DECIDED_MS, RAISE_EVERY_MS } from '../../src/core/later-starts.js';
 import { Alarms } from '../../src/daemon/alarms.js';
-import { countBoot } from '../../src/daemon/boot-counter.js';
+import { countBoot, formerBootMax } from '../../src/daemon/boot-counter.js';
 import { BootWatch } from '../../src/daemon/boot-watch.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
@@ -51,6 +51,16 @@ test('a host of which later starts were heard raises its counter above all of th
   await t.throwsAsync(watch.behind, { code: 'BOOT_BEHIND', message: /start 40 .* is start 8/ });
   t.deepEqual(await countBoot(stateDir), { boot: 41, previousBoot: 40 });
   t.deepEqual(alarms.list(), []);
+});
+
+test('a machine counts its starts from above all that one which was this host before it can have had', async t => {
+  const stateDir = temporaryFolder(t);
+  writeFileSync(join(stateDir, 'boot'), '3\n');
+  t.is((await countBoot(stateDir, 1)).boot, formerBootMax(1) + 1);
+  t.is((await countBoot(stateDir, 1)).boot, formerBootMax(1) + 2);
+  t.is((await countBoot(stateDir, 2)).boot, formerBootMax(2) + 1);
+  t.is((await countBoot(stateDir, 0)).boot, formerBootMax(2) + 2, 'it never goes back');
+  t.true(formerBootMax(1) > BEHIND_MAX);
 });
 
 test('a frame under our own counter that we have not sent is a later start', async t => {

@@ -63,6 +63,7 @@ async function aSnapshot(
   number: number,
   pageCount = 1,
   fields: Partial<Snapshot> = {},
+  by = signer,
 ): Promise<{ id: SnapshotId; timeMs: number }> {
   const pages: ObjectId[] = [];
   for (let n = 0; n < pageCount; n += 1) {
@@ -71,10 +72,10 @@ async function aSnapshot(
   }
   const timeMs = fields.timeMs ?? number * 1000;
   const counts = { stale: 0, missed: 0, files: 1, bytes: 1, device: 1n, recutOf: undefined, holdDays: 1 };
-  return { id: await objects.put(encodeSnapshot({ source, ...counts, pages, ...fields, timeMs }, signer)), timeMs };
+  return { id: await objects.put(encodeSnapshot({ source, ...counts, pages, ...fields, timeMs }, by)), timeMs };
 }
 
-const sealedHead = (seq: number, snapshots: readonly { id: SnapshotId; timeMs: number }[]): Uint8Array =>
+const sealedHead = (seq: number, snapshots: readonly { id: SnapshotId; timeMs: number }[], by = signer): Uint8Array =>
   encodeHead(
     {
       source,
@@ -82,7 +83,7 @@ const sealedHead = (seq: number, snapshots: readonly { id: SnapshotId; timeMs: n
       previous: undefined,
       snapshots: snapshots.map(listed => ({ ...listed, complete: true, firstSeq: 1 })),
     },
-    signer,
+    by,
   );
 
 type Letting = Parameters<Forgotten['update']>[0];
@@ -98,8 +99,9 @@ interface Kept {
   /** The host's running time. */
   readonly run?: { ms: number };
   readonly held?: ReadonlySet<ParcelId>;
-  /** The origin is no member any more. */
+  /** The origin is no member any more; or it goes on with this key. */
   readonly revoked?: Revoked;
+  readonly present?: () => Uint8Array | undefined;
 }
 
 async function aKeeper(t: ExecutionContext, options: Kept = {}) {
@@ -111,6 +113,7 @@ async function aKeeper(t: ExecutionContext, options: Kept = {}) {
     held = new Set(),
     config = NOTHING_FORGOTTEN,
     revoked = [],
+    present,
   } = options;
   const forgotten = new Forgotten(config, isConfigured);
   /** What other hosts have, besides the one that tells of a head. */
@@ -131,7 +134,7 @@ async function aKeeper(t: ExecutionContext, options: Kept = {}) {
     hasCopy: parcel => held.has(parcel),
     // The keeper asks it for keys and names only.
     roster: {
-      keyOf: () => (revoked.length === 0 ? publicKey : undefined),
+      keyOf: () => (revoked.length === 0 ? publicKey : present?.()),
       nameOf: () => 'laptop',
     } as unknown as Roster,
     revocations: new Revocations({ revoked }),
@@ -286,6 +289,104 @@ test('of a revoked origin that nobody had a head of none is taken, and none of s
   });
   await t.throwsAsync(stranger.catalog.offer(head, theirs), { code: 'HEAD_OF_STRANGER' });
   t.is(theirs.most, 0);
+});
+
+const later = signerFromSeed(generateKeyPair().seed);
+
+test('of an origin that goes on with another key heads with the former are taken up to the last valid one, and with the present one beyond, with snapshots of both', async t => {
+  const theirs = new Objects();
+  const [one, two, three] = [
+    await aSnapshot(theirs, 1),
+    await aSnapshot(theirs, 2, 1, {}, later),
+    await aSnapshot(theirs, 3),
+  ];
+  const last = sealedHead(2, [one]);
+  const { catalog, codes } = await aKeeper(t, { revoked: revokedAt([2, last]), present: () => later.publicKey });
+  await catalog.offer(sealedHead(1, [one]), theirs);
+  await t.throwsAsync(catalog.offer(sealedHead(3, [one, three]), theirs), {
+    code: 'HEAD_OF_REVOKED',
+    message:
+      /head 3 of .* another machine goes on as laptop, and the key that signed it is shut out: head 2 is the last/,
+  });
+  await t.throwsAsync(catalog.offer(sealedHead(2, [three]), theirs), { code: 'HEAD_OF_REVOKED' });
+  const stranger = signerFromSeed(generateKeyPair().seed);
+  await t.throwsAsync(catalog.offer(sealedHead(4, [one], stranger), theirs), { code: 'BAD_SIGNATURE' });
+  t.is(catalog.get(source)?.head.seq, 1);
+  await catalog.offer(last, theirs);
+  const next = sealedHead(3, [one, two], later);
+  await catalog.offer(next, theirs);
+  t.is(catalog.get(source)?.hash, headHash(next));
+  t.deepEqual(
+    catalog.hints().map(({ seq }) => seq),
+    [3],
+  );
+  const store = new Objects();
+  await catalog.copyTo(source, store, new Set());
+  t.deepEqual([store.kept.has(one.id), store.kept.has(two.id)], [true, true]);
+  t.deepEqual(codes(), []);
+});
+
+test('a head with a former key that is valid no more gives way to one with the present key, whatever their numbers, and only its origin is told of it', async t => {
+  const theirs = new Objects();
+  const [one, two] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2)];
+  const last = sealedHead(1, [one]);
+  for (const [seq, valid] of [
+    [4, sealedHead(2, [one], later)],
+    [2, sealedHead(2, [one], later)],
+    [4, last],
+  ] as const) {
+    const before = await aKeeper(t);
+    await before.catalog.offer(sealedHead(seq, [one, two]), theirs);
+    const { catalog, heldIds, codes } = await aKeeper(t, {
+      after: before,
+      revoked: revokedAt([1, last]),
+      present: () => later.publicKey,
+    });
+    t.is(catalog.get(source)?.head.seq, seq);
+    t.deepEqual([...catalog.heads()], []);
+    t.deepEqual(
+      [...catalog.voidHeadsOf(origin)].map(({ head }) => head.seq),
+      [seq],
+    );
+    t.deepEqual([...catalog.voidHeadsOf(parseHostId('0b'.repeat(16)))], []);
+    await catalog.offer(valid, theirs);
+    t.is(catalog.get(source)?.hash, headHash(valid));
+    t.deepEqual(heldIds(), [two.id]);
+    t.deepEqual([...catalog.voidHeadsOf(origin)], []);
+    // Once it has given way, nothing earlier comes back.
+    if (valid !== last) await catalog.offer(sealedHead(1, [two], later), theirs);
+    t.is(catalog.get(source)?.hash, headHash(valid));
+    t.deepEqual(codes(), []);
+  }
+});
+
+test('what the machine has signed that took the place of another is void where a fork undoes that', async t => {
+  const theirs = new Objects();
+  const [one, two] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2)];
+  const last = sealedHead(1, [one]);
+  let present: Uint8Array | undefined = later.publicKey;
+  const { catalog, heldIds } = await aKeeper(t, { revoked: revokedAt([1, last]), present: () => present });
+  await catalog.offer(sealedHead(2, [one, two], later), theirs);
+  t.is([...catalog.heads()].length, 1);
+  present = undefined;
+  t.deepEqual([...catalog.heads()], []);
+  await catalog.offer(last, theirs);
+  t.is(catalog.get(source)?.hash, headHash(last));
+  t.deepEqual(heldIds(), [two.id]);
+});
+
+test('a head that is valid gives way to no earlier one, whichever key has signed that', async t => {
+  const theirs = new Objects();
+  const one = await aSnapshot(theirs, 1);
+  const last = sealedHead(3, [one]);
+  const kept = await aKeeper(t, { revoked: revokedAt([3, last]), present: () => later.publicKey });
+  await kept.catalog.offer(last, theirs);
+  await kept.catalog.offer(sealedHead(2, [], later), theirs);
+  t.is(kept.catalog.get(source)?.hash, headHash(last));
+  const next = sealedHead(4, [one], later);
+  await kept.catalog.offer(next, theirs);
+  await kept.catalog.offer(last, theirs);
+  t.is(kept.catalog.get(source)?.hash, headHash(next));
 });
 
 test('a head of our own history that is behind the one on our disk is no head in force, and whoever signed it is told', async t => {

@@ -22,7 +22,7 @@ test('the limits of this host’s own part of the policy are those that its net 
   const use = new ConfigurationUse({
     membership,
     roster,
-    net: { close: later, paces },
+    net: { close: later, connected: () => [], paces },
     known: {
       forgotten: { update: nothing },
       revocations: { update: nothing },
@@ -58,4 +58,45 @@ test('the limits of this host’s own part of the policy are those that its net 
   t.deepEqual([limited('mini'), limited('imac')], [['download'], []]);
   await adopt('  imac: {}\n  mini: {}\n');
   t.deepEqual(limited('mini'), []);
+});
+
+test('when another machine goes on as a host the connection of the former ends, which the machine is told, as it is that the other one is that host', async t => {
+  const stateDir = temporaryFolder(t);
+  await initCluster({ stateDir, clusterName: 'home', hostName: 'imac', nowMs: NOON_MS });
+  const membership = await openMembership({ stateDir, clock: () => NOON_MS, runMs: () => 0, log: silent });
+  const [old, fresh] = [newKey(), newKey()];
+  const written = [memberOf(old, 'pi'), memberOf(fresh, 'pi-2')];
+  const signer = (await loadAdminKey(stateDir)) as Signer;
+  const members = [...membership.configuration.members, ...written];
+  await membership.acceptVersion(next(membership.configuration, signer, { members }).raw);
+  const roster = new Roster({ self: membership.identity.host, publicKeyOf });
+  roster.update(membership.clusterConfig.members);
+  const told: string[] = [];
+  const nothing = () => undefined;
+  const later = async () => undefined;
+  const nameOf = (host: unknown): string => written.find(member => member.host === host)?.name ?? '';
+  const use = new ConfigurationUse({
+    membership,
+    roster,
+    net: {
+      close: async (peer: string) => told.push(`close ${written.find(member => member.peer === peer)?.name}`),
+      connected: () => written.map(({ peer }) => peer),
+      paces: { upload: { set: nothing }, download: { set: nothing } },
+    },
+    known: { forgotten: { update: nothing }, revocations: { update: nothing }, catalog: { reconsider: later } },
+    stores: { stores: () => [], configure: later },
+    storeHeads: {},
+    sourceDisks: { configure: nothing },
+    origin: { configure: nothing },
+    sweeper: { start: nothing },
+    tell: (input: { readonly is: string; readonly host?: string }) => told.push(`${input.is} ${nameOf(input.host)}`),
+    log: silent,
+  } as unknown as ConfigurationUseOptions);
+  use.begin();
+  t.deepEqual(told, ['config ']);
+  await membership.admin.replace({ host: 'pi', by: 'pi-2', heads: [], hasHistory: false });
+  told.length = 0;
+  use.begin();
+  t.deepEqual(told, ['disconnected pi', 'close pi', 'config ', 'connected pi']);
+  t.is(roster.peerOf(written[0]?.host as never), written[1]?.peer);
 });

@@ -116,6 +116,47 @@ test('whoever publishes, nothing is signed above a head that is not in force', a
   t.is(history.head(aSource)?.head.seq, 1);
 });
 
+test('what a machine before this one has listed is waited for: until it is here nothing is signed or taken, whatever the folder has', async t => {
+  const { source, start, headFile } = await anUnmountedSource(t);
+  const listed = readFileSync(headFile);
+  // A reinstalled machine has nothing of it.
+  rmSync(headFile);
+  rmSync(join(source.folder, 'own'), { recursive: true });
+  source.write({ 'new.txt': 'new' });
+  let asked = 0;
+  let owed = 1;
+  const brakes = { on: () => undefined, sinceMs: () => undefined } as never;
+  const { history, catalog, alarms, objects } = await start();
+  const heads = new OwnHeads({
+    clock: { nowMs: () => 0 },
+    history,
+    catalog,
+    forgotten: { seqOf: () => 0 },
+    brakes,
+    alarms,
+    objects,
+    log: pino({ level: 'silent' }),
+    askEverybody: async () => {
+      asked += 1;
+    },
+    owedSeq: () => owed,
+  });
+  for (let tries = 0; tries < 2; tries += 1) {
+    await heads.knowAll();
+    await t.throwsAsync(
+      heads.publish(aSource, () => []),
+      { code: 'HISTORY_AWAY', message: /head 1 of photos.*all are kept: switch on the other hosts/ },
+    );
+  }
+  t.deepEqual([asked, history.head(aSource)], [2, undefined], 'who is switched on meanwhile is asked, too');
+  await heads.heard(aSource, listed, source.objects);
+  await heads.publish(aSource, before => before);
+  t.is(history.head(aSource)?.head.snapshots.length, 1);
+  owed = 2;
+  await heads.publish(aSource, before => before);
+  t.is(history.head(aSource)?.head.seq, 3);
+});
+
 test('while the file of the last head is damaged its source stands still, and goes on from what was heard once that is moved away', async t => {
   const { source, start, asked } = await anUnmountedSource(t);
   source.write({ 'one.txt': 'one', 'two.txt': 'two' });

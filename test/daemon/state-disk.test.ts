@@ -1,7 +1,8 @@
-import { rmSync, statSync, truncateSync } from 'node:fs';
+import { existsSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { pino } from 'pino';
+import { parseHostId } from '../../src/core/ids.js';
 import { openStateDisk } from '../../src/daemon/state-disk.js';
 import { Teardown } from '../../src/daemon/teardown.js';
 import { skip } from '../helpers/skip.js';
@@ -17,11 +18,15 @@ test('where there is no room for a new index the start says so, and is not ended
   mountSmallDisk(t, stateDir, 8 * 1024 * KIB);
   const filling = join(stateDir, 'filling');
   const log = pino({ level: 'silent' });
+  const host = parseHostId('0a'.repeat(16));
   const open = async (): Promise<void> => {
     const teardown = new Teardown(log);
     try {
       // Nothing is signed.
-      await openStateDisk({ stateDir, signer: undefined as never, wallMs: 0, log }, teardown);
+      await openStateDisk(
+        { stateDir, signer: undefined as never, judge: () => undefined, host, firstHost: host, wallMs: 0, log },
+        teardown,
+      );
     } finally {
       await teardown.run();
     }
@@ -39,4 +44,30 @@ test('where there is no room for a new index the start says so, and is not ended
   // The index that is there needs no more.
   leave(12 * KIB);
   await t.notThrowsAsync(open);
+});
+
+test('the index is that of the host which the machine is now', async t => {
+  const stateDir = temporaryFolder(t);
+  const log = pino({ level: 'silent' });
+  const [first, other] = [parseHostId('0a'.repeat(16)), parseHostId('0b'.repeat(16))];
+  const isKept = async (host: typeof first): Promise<boolean> => {
+    const teardown = new Teardown(log);
+    try {
+      const judge = () => undefined;
+      await openStateDisk(
+        { stateDir, signer: undefined as never, judge, host, firstHost: first, wallMs: 0, log },
+        teardown,
+      );
+    } finally {
+      await teardown.run();
+    }
+    const mark = join(stateDir, 'index', 'mark');
+    if (existsSync(mark)) return true;
+    writeFileSync(mark, '');
+    return false;
+  };
+  t.deepEqual(
+    [await isKept(first), await isKept(first), await isKept(other), await isKept(other)],
+    [false, true, false, true],
+  );
 });

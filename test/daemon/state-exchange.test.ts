@@ -29,12 +29,16 @@ import {
   type SourceId,
   sourceIdOf,
 } from '../../src/core/ids.js';
+import type { Heartbeat } from '../../src/core/messages.js';
+import { formerBootMax } from '../../src/daemon/boot-counter.js';
 import type { Unstamped } from '../../src/daemon/driver.js';
+import { Revocations } from '../../src/daemon/revocations.js';
 import { Roster } from '../../src/daemon/roster.js';
 import { StateExchange, type StateExchangeOptions } from '../../src/daemon/state-exchange.js';
-import { publicKeyOf } from '../../src/membership/peer-key.js';
+import type { Revocation } from '../../src/membership/configuration.js';
+import { peerNameOf, publicKeyOf } from '../../src/membership/peer-key.js';
 import { askState, STATE_VECTOR_MAX } from '../../src/net/state-protocol.js';
-import { signerFromSeed } from '../../src/platform/ed25519.js';
+import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
 import { openIndexDatabase } from '../../src/store/index-database.js';
 import type { LogArchive } from '../../src/store/log-archive.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -46,6 +50,18 @@ const [asker, answerer, third] = ['a1', 'b2', 'c3'].map(byte => parseHostId(byte
   HostId,
 ];
 const STORE = parseStoreId('5a'.repeat(16));
+
+const heartbeatOf = (boot: number): Heartbeat => ({
+  kind: 'heartbeat',
+  boot,
+  bootId: '00'.repeat(8),
+  stores: [],
+  configVersion: 1,
+  headsDigest: '00'.repeat(32),
+  paceBytesPerS: 0,
+});
+
+const headOf = (source: SourceId) => ({ head: { source, seq: 1 }, sealed: Buffer.from(source) });
 
 /** Two members, of which one may be asked; its log archive is empty, and the asker has no store mounted. */
 async function aPair(
@@ -60,6 +76,8 @@ async function aPair(
     apart = false,
     askerStartedBefore,
     heads = [],
+    voidHeads = [],
+    revoked = [],
   }: {
     trust?: string;
     answererTrust?: string;
@@ -75,6 +93,10 @@ async function aPair(
     askerStartedBefore?: Boot;
     /** Sources of which the answerer has a head. */
     heads?: readonly SourceId[];
+    /** Sources of the asker of which the answerer has a head that is valid no more. */
+    voidHeads?: readonly SourceId[];
+    /** Machines that were one of the hosts before. */
+    revoked?: readonly Revocation[];
   } = {},
 ) {
   const [a, b] = (await new House(t).clique(2)) as [Host, Host];
@@ -95,6 +117,7 @@ async function aPair(
     return new StateExchange({
       net,
       roster,
+      revocations: new Revocations({ revoked }),
       known: {
         positions: () => {
           const own = askerHasRead.map(position => ({ host: answerer, position }));
@@ -106,15 +129,7 @@ async function aPair(
         outOfReach: () => [],
         startOf: (host: string) => (self === answerer && host === asker ? askerStartedBefore : undefined),
       },
-      heartbeat: () => ({
-        kind: 'heartbeat',
-        boot: 1,
-        bootId: '00'.repeat(8),
-        stores: [],
-        configVersion: 1,
-        headsDigest: '00'.repeat(32),
-        paceBytesPerS: 0,
-      }),
+      heartbeat: () => heartbeatOf(1),
       stores: {
         positions: () => (self === answerer ? answererHas : []),
         segment: () => undefined,
@@ -123,7 +138,8 @@ async function aPair(
       onOwnFrame: (frame: FrameNumber) => frames.push(frame),
       catalog: {
         hints: () => [],
-        heads: () => heads.map(source => ({ head: { source, seq: 1 }, sealed: Buffer.from(source) })),
+        heads: () => heads.map(headOf),
+        voidHeadsOf: (origin: HostId) => (origin === asker ? voidHeads.map(source => headOf(source)) : []),
         offer: async (sealed: Uint8Array) => void offered.push(Buffer.from(sealed).toString()),
       },
       onOwnHead: async (source: SourceId) => void offered.push(source),
@@ -151,6 +167,8 @@ async function aPair(
     recall: () => exchange.recall(),
     /** The answerer gossips a part of its log. */
     hears: (segment: LogSegment) => exchange.hear(answerer, { kind: 'log', segment }),
+    /** … and a heartbeat of this start. */
+    hearsHeartbeat: (boot: number) => exchange.hear(answerer, heartbeatOf(boot)),
     /** … is another member from now on. */
     become: (change: object) => {
       const changed = members.map(member => (member.host === answerer ? { ...member, ...change } : member));
@@ -459,6 +477,52 @@ test('what a host tells of its own log and has not signed is an offence, once an
   t.false(await ask());
   hears(logOf(seeds.asker, answerer));
   t.deepEqual(offences, Array(2).fill(`${b.net.peer} WRONGLY_SIGNED`));
+});
+
+const before = generateKeyPair();
+/** The machine that was this host before; none of its heads stay valid. */
+const wasBefore = (host: HostId): Revocation => ({ host, peer: peerNameOf(before.publicKey), heads: [] });
+
+test('of what the machine before it has signed in a log of a host nothing is used, and who keeps it is asked all the same', async t => {
+  const { ask, told, hears, archive, seeds, ownArchive } = await aPair(t, {
+    apart: true,
+    answererHas: [segmentOf(new Uint8Array(32), 0, 50).end],
+    revoked: [wasBefore(answerer)],
+  });
+  await archive.append(logOf(before.seed, answerer));
+  t.true(await ask());
+  hears(logOf(before.seed, answerer));
+  t.deepEqual([toldOf(told), ownArchive.position(answerer, STORE)], [[], undefined]);
+  await archive.drop(answerer, STORE);
+  await keeps(archive, piecesAt(before.seed, 50));
+  t.true(await ask());
+  t.deepEqual(toldOf(told), []);
+  hears(logOf(seeds.answerer, answerer));
+  t.deepEqual(toldOf(told), ['log 0-2']);
+});
+
+test('a host compares its log with what is remembered of the machine before it, and is told of its heads that are valid no more', async t => {
+  const source = sourceIdOf(asker, 'work');
+  const { ask, heard, offered, archive } = await aPair(t, {
+    apart: true,
+    revoked: [wasBefore(asker)],
+    voidHeads: [source],
+  });
+  const segment = logOf(before.seed);
+  await archive.append(segment);
+  t.true(await ask());
+  t.deepEqual([heard, offered], [[segment.end], [source]]);
+});
+
+test('what a machine says of itself before it has started as the host that it becomes is not that host’s word', async t => {
+  const { hearsHeartbeat, told } = await aPair(t, { revoked: [wasBefore(answerer)] });
+  hearsHeartbeat(formerBootMax(1));
+  t.deepEqual(told, []);
+  hearsHeartbeat(formerBootMax(1) + 1);
+  t.is(told.length, 1);
+  const first = await aPair(t);
+  first.hearsHeartbeat(1);
+  t.is(first.told.length, 1);
 });
 
 test('who asks is told how far its own log is remembered, also where that is a checkpoint', async t => {
