@@ -25,6 +25,7 @@ export const COMMANDS: readonly NamedCommand[] = [
   { names: ['doctor'], load: async () => (await import('./doctor.js')).doctorCommand, tells: true },
   { names: ['drain'], load: async () => (await import('./drain.js')).drainCommand },
   { names: ['revoke'], load: async () => (await import('./revoke.js')).revokeCommand },
+  { names: ['replace'], load: async () => (await import('./replace.js')).replaceCommand },
   { names: ['admin'], load: async () => (await import('./admin.js')).adminCommand },
   { names: ['leave'], load: async () => (await import('./leave.js')).leaveCommand },
   { names: ['key'], load: async () => (await import('./key.js')).keyCommand },

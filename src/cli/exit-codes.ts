@@ -54,6 +54,7 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   PATH_UNKNOWN: EXIT.usage,
   POLICY_INVALID: EXIT.usage,
   POLICY_LAYOUT: EXIT.usage,
+  REPLACE_REFUSED: EXIT.usage,
   SNAPSHOT_AMBIGUOUS: EXIT.usage,
   SNAPSHOT_UNKNOWN: EXIT.usage,
   SOURCE_AMBIGUOUS: EXIT.usage,

@@ -1,5 +1,6 @@
 /** `cluster up`: the service, in the foreground, until SIGTERM or SIGINT. */
 import { Command } from 'commander';
+import { ClusterError } from '../core/fault.js';
 import { collected } from './arguments.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -22,20 +23,28 @@ export const upCommand = (run: Run): Command =>
 async function up(context: Context, { listen = LISTEN_DEFAULT, peer = [], mdns }: UpOptions): Promise<ExitCode> {
   const stateDir = context.ownStateFolder('up');
   // Heavy to load, and no other command needs it.
-  const { checkAddresses, runService } = await import('../daemon/run-service.js');
+  const { checkAddresses, OTHER_HOST, runService } = await import('../daemon/run-service.js');
   checkAddresses([...listen, ...peer]);
-  await runService({
-    stateDir,
-    listen,
-    peers: peer,
-    mdns,
-    signal: context.signal,
-    onReady: async ({ cluster, host, addresses }) => {
-      if (context.json) await context.record({ message_type: 'ready', cluster, host, addresses });
-      else await context.print(`ready: host ${host} of cluster ${cluster}, listening on ${addresses.join(', ')}`);
-    },
-  });
-  return EXIT.ok;
+  const run = (): Promise<void> =>
+    runService({
+      stateDir,
+      listen,
+      peers: peer,
+      mdns,
+      signal: context.signal,
+      onReady: async ({ cluster, host, addresses }) => {
+        if (context.json) await context.record({ message_type: 'ready', cluster, host, addresses });
+        else await context.print(`ready: host ${host} of cluster ${cluster}, listening on ${addresses.join(', ')}`);
+      },
+    });
+  for (;;) {
+    try {
+      await run();
+      return EXIT.ok;
+    } catch (error) {
+      if (!(error instanceof ClusterError && error.code === OTHER_HOST)) throw error;
+    }
+  }
 }
 
 /** Where a service listens that is told nothing else. */

@@ -87,7 +87,7 @@ export const ALARM_CODES = {
   },
   MEMBERSHIP: {
     means:
-      'an admission was refused, a configuration was signed twice, cannot be read or written, or is dated ahead of this clock. Whom one revokes that cannot be written is shut out all the same',
+      'an admission was refused, a configuration was signed twice, cannot be read or written, or is dated ahead of this clock; or another machine goes on as this host. Whom one shuts out that cannot be written is shut out all the same',
     remedy: 'do what the text says',
   },
   MOUNTS_NOT_ENTERED: {

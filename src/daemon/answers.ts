@@ -73,6 +73,7 @@ import type {
   PlacementReport,
   ProtectionReport,
   RemovedTreeReport,
+  ReplaceRequest,
   ReplicaReport,
   ReplicasRequest,
   Resolved,
@@ -234,6 +235,10 @@ export class Answers implements Service {
 
   revoke(request: RevokeRequest): Promise<ConfigReport> {
     return this.#configuring.revoke(request);
+  }
+
+  replace(request: ReplaceRequest): Promise<ConfigReport> {
+    return this.#configuring.replace(request);
   }
 
   adminRequest(): Promise<AdminRequested> {

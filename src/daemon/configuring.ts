@@ -8,7 +8,7 @@ import { ClusterError } from '../core/fault.js';
 import { type HostId, splitSourceId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { PolicyApplied } from '../membership/admin.js';
-import type { Configuration } from '../membership/configuration.js';
+import type { Configuration, Revocation } from '../membership/configuration.js';
 import type { Membership } from '../membership/membership.js';
 import { parseSize } from '../membership/policy-units.js';
 import type { KnownPeer } from '../net/net.js';
@@ -28,6 +28,7 @@ import type {
   DrainRequest,
   Invited,
   InviteRequest,
+  ReplaceRequest,
   RevokeRequest,
 } from './service.js';
 import type { SourceNames } from './source-names.js';
@@ -37,6 +38,14 @@ import type { SourceNames } from './source-names.js';
  * is no longer than a person waits.
  */
 const ASK_MS_MAX = 10_000;
+
+/** What nobody but a host has, in parcels; and how many of its stores are not known. */
+interface Losses {
+  readonly under: number;
+  readonly lost: number;
+  readonly own: number;
+  readonly unread: number;
+}
 
 export interface ConfiguringOptions {
   readonly membership: Membership;
@@ -162,7 +171,7 @@ export class Configuring {
   }
 
   async revoke({ host: name, yes }: RevokeRequest): Promise<ConfigReport> {
-    const { membership, roster, known, catalog } = this.#options;
+    const { membership, roster, known } = this.#options;
     const host = roster.named(name)?.host;
     if (host !== undefined && !yes)
       this.#demandYesToLose(name, {
@@ -172,11 +181,81 @@ export class Configuring {
       });
     membership.admin.mustHaveKey();
     if (host !== undefined) await this.#askMembers(host);
-    const heads = [...catalog.heads()]
+    await membership.admin.revoke(name, host === undefined ? [] : this.#lastHeads(host));
+    return { ...this.show(), warnings: this.#stillInPolicy(name) };
+  }
+
+  async replace({ host: name, by, yes }: ReplaceRequest): Promise<ConfigReport> {
+    const { membership, roster, known } = this.#options;
+    for (const one of [name, by]) this.#needWritten(one);
+    const host = roster.named(name)?.host;
+    const fresh = roster.named(by)?.host;
+    if (host === undefined || fresh === undefined) throw new Error('bug: a member without an id');
+    membership.admin.mustHaveKey();
+    if (!yes)
+      this.#demandYesToReplace(name, {
+        isHeard: known.host(host)?.liveness === 'live',
+        ...known.without(host),
+        own: this.#ownAlone(host),
+        unread: known.unreadStores(host),
+      });
+    await this.#askMembers(host);
+    const heads = this.#lastHeads(host);
+    await membership.admin.replace({ host: name, by, heads, hasHistory: this.#lastHeads(fresh).length > 0 });
+    return { ...this.show(), warnings: this.#partLeft(by) };
+  }
+
+  #lastHeads(host: HostId): Revocation['heads'] {
+    return [...this.#options.catalog.heads()]
       .filter(({ head }) => splitSourceId(head.source).origin === host)
       .map(({ head, hash }) => ({ source: head.source, seq: head.seq, hash }));
-    await membership.admin.revoke(name, heads);
-    return { ...this.show(), warnings: this.#stillInPolicy(name) };
+  }
+
+  /** @throws ClusterError HOST_UNKNOWN, REPLACE_REFUSED */
+  #needWritten(name: string): void {
+    const { roster } = this.#options;
+    needMember(roster, name);
+    if (roster.named(name)?.state !== 'provisional') return;
+    throw new ClusterError(
+      'REPLACE_REFUSED',
+      `${name} is admitted, and not yet in the configuration: wait until 'cluster hosts' shows it as active. Nothing was changed`,
+      { blame: 'operator' },
+    );
+  }
+
+  /** The part of the policy of a host that is none any more. */
+  #partLeft(name: string): readonly string[] {
+    if (!this.#options.membership.configuration.policy.hosts.has(name)) return [];
+    return [`${name} is still in the policy, where it does nothing any more. Take hosts.${name} out: ${HOW_TO_EDIT}`];
+  }
+
+  #demandYesToReplace(
+    name: string,
+    { isHeard, under, lost, own, unread }: Losses & { readonly isHeard: boolean },
+  ): void {
+    if (!isHeard && under + own + unread === 0) return;
+    const gone = lost === 0 ? '' : `, ${lost} of them with no copy elsewhere`;
+    const told = [
+      ...(isHeard ? [`${name} is heard: the machine that is ${name} now is cut off at once, and for good`] : []),
+      ...(under === 0
+        ? []
+        : [
+            `without the stores of ${name}, ${under} parcels have fewer copies than wanted${gone}: attach their disks to the new machine`,
+          ]),
+      ...(own === 0
+        ? []
+        : [
+            `${own} parcels of its own sources are not copied yet: what is in them is only in the folders of ${name}, and is backed up again if the new machine has these`,
+          ]),
+      ...(unread === 0
+        ? []
+        : [
+            `${storesText(unread)} of ${name} ${unread === 1 ? 'is' : 'are'} being read again, and nobody knows yet what only ${name} has`,
+          ]),
+    ];
+    throw new ClusterError('NEEDS_YES', `${told.join('; ')}. Nothing was changed; --yes replaces it as it is`, {
+      blame: 'operator',
+    });
   }
 
   /** What is left to do after a host was revoked: the policy is its author's text, so it is not changed unasked. */
@@ -214,15 +293,7 @@ export class Configuring {
     return own.reduce((sum, source) => sum + known.summary(source).without, 0);
   }
 
-  #demandYesToLose(
-    name: string,
-    {
-      under,
-      lost,
-      own,
-      unread,
-    }: { readonly under: number; readonly lost: number; readonly own: number; readonly unread: number },
-  ): void {
+  #demandYesToLose(name: string, { under, lost, own, unread }: Losses): void {
     if (under + own + unread === 0) return;
     const gone = lost === 0 ? '' : `, ${lost} of them with no copy elsewhere`;
     const told = [
@@ -233,7 +304,7 @@ export class Configuring {
       ...(unread === 0
         ? []
         : [
-            `${unread === 1 ? 'a store' : `${unread} stores`} of ${name} ${unread === 1 ? 'is' : 'are'} being read again, and nobody knows yet what only ${name} has`,
+            `${storesText(unread)} of ${name} ${unread === 1 ? 'is' : 'are'} being read again, and nobody knows yet what only ${name} has`,
           ]),
     ];
     const first = [
@@ -252,6 +323,8 @@ export class Configuring {
 /** The commands by which a person takes something out of the policy, for the middle of a sentence. */
 export const HOW_TO_EDIT =
   "'cluster config show > policy.yaml', edit that file, 'cluster config apply policy.yaml', which lists what that takes away and asks for --yes";
+
+const storesText = (count: number): string => (count === 1 ? 'a store' : `${count} stores`);
 
 const configReport = ({ policyText, version, hash }: Configuration): ConfigReport => ({
   text: policyText,

@@ -63,6 +63,7 @@ export function serviceAt(stateDir: string): Service {
     invite: (request, signal) => plain('invite', request, signal),
     drain: (request, signal) => plain('drain', request, signal),
     revoke: (request, signal) => plain('revoke', request, signal),
+    replace: (request, signal) => plain('replace', request, signal),
     backup: (request, signal) => plain('backup', request, signal),
     protection: (request, signal) => stream('protection', request, signal),
     forget: (request, signal) => plain('forget', request, signal),

@@ -129,6 +129,7 @@ const REQUESTS = {
   }),
   drain: z.strictObject({ host: name, path: localPath.exactOptional(), undo: z.boolean() }),
   revoke: z.strictObject({ host: name, yes: z.boolean() }),
+  replace: z.strictObject({ host: name, by: name, yes: z.boolean() }),
   backup: z.strictObject({ source: name, acceptChanges: z.boolean(), acceptMissing: z.boolean().optional() }),
   protection: z.strictObject({ sourceId, snapshot: objectId }),
   forget: z.strictObject({

@@ -21,11 +21,14 @@ import { LogLines } from '../platform/log-lines.js';
 import { startControl } from './control.js';
 import { makeOwnMachine } from './own-machine.js';
 import { type OwnNetOptions, startOwnNet } from './own-net.js';
-import { openOwnState } from './own-state.js';
+import { type OwnState, openOwnState } from './own-state.js';
 import { type Host, makeParts, type Parts } from './parts.js';
 import { hearPeers, tellConnected } from './peer-events.js';
 import { Teardown } from './teardown.js';
 import { tellSystemd } from './tell-systemd.js';
+
+/** The code of the error with which a service ends that must start again as another host. */
+export const OTHER_HOST = 'OTHER_HOST';
 
 export interface ServiceOptions extends OwnNetOptions {
   readonly stateDir: string;
@@ -55,8 +58,8 @@ export function checkAddresses(addresses: readonly string[]): void {
 
 /**
  * Runs until `signal` aborts; returns when everything has ended.
- * @throws StateLocked; ClusterError BOOT_BEHIND, NO_CLUSTER, CONFIG_DAMAGED, CONTROL_PATH_TOO_LONG, …; if the service
- * ended for no other error, AggregateError of what did not end cleanly
+ * @throws StateLocked; ClusterError OTHER_HOST when it must start again at once; BOOT_BEHIND, NO_CLUSTER, CONFIG_DAMAGED,
+ * CONTROL_PATH_TOO_LONG, …; if the service ended for no other error, AggregateError of what did not end cleanly
  */
 export async function runService(options: ServiceOptions): Promise<void> {
   // JSON lines on stderr. Stdout gets a single line, when the service is ready.
@@ -90,6 +93,7 @@ async function serve(
   const { signal: stopping } = options;
   const ended = lastingAbort();
   const state = await openOwnState({ stateDir: options.stateDir, log }, teardown);
+  const otherHost = becomingOtherHost(state, teardown);
   const self = { ...state, ...makeOwnMachine(state, teardown) };
   if (stopping.aborted) return;
 
@@ -125,8 +129,30 @@ async function serve(
     addresses: host.net.addresses(),
   });
   tellSystemd(log);
-  await Promise.race([aborted(stopping), parts.watch.behind]);
+  await Promise.race([aborted(stopping), parts.watch.behind, otherHost]);
   log.info({ code: 'STOPPING' }, 'the service stops');
+}
+
+/**
+ * Never fulfilled. Rejected with OTHER_HOST once the configuration says that this machine is another host than it has
+ * been: all that runs works for the one that it was.
+ */
+function becomingOtherHost(
+  { membership, log }: Pick<OwnState, 'membership' | 'log'>,
+  teardown: Teardown,
+): Promise<never> {
+  const becoming = new Promise<never>((_, reject) => {
+    const look = (): void => {
+      if (!membership.isOtherHost) return;
+      const why = 'by the configuration this machine is another host from now on: the service starts again as that one';
+      log.warn({ code: OTHER_HOST }, why);
+      reject(new ClusterError(OTHER_HOST, `${why}. Nothing else was changed`, { blame: 'passing' }));
+    };
+    teardown.defer(membership.onChange(look));
+  });
+  // It is awaited only after everything has started.
+  becoming.catch(() => undefined);
+  return becoming;
 }
 
 /** What the machine knew before comes first, because it judges by that what it hears from now on. */

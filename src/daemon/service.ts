@@ -76,6 +76,12 @@ export interface Service {
   adminAdd(request: AdminAdd, signal: AbortSignal): Promise<AdminAdded>;
   /** Ends a membership. Needs the admin key. @throws ClusterError NEEDS_YES while copies on it are needed, unless `yes` */
   revoke(request: RevokeRequest, signal: AbortSignal): Promise<ConfigReport>;
+  /**
+   * Lets a machine that has joined go on in the place of a host's own. Needs the admin key.
+   * @throws ClusterError NEEDS_YES while the host is heard, or what nobody has a copy of is only on its disks, unless
+   * `yes`; REPLACE_REFUSED, LAST_ADMIN, REPLACED_FULL
+   */
+  replace(request: ReplaceRequest, signal: AbortSignal): Promise<ConfigReport>;
 
   /** Whether this host may leave without a loss, and what would be lost. */
   leaving(signal: AbortSignal): Promise<LeaveReport>;
@@ -316,6 +322,14 @@ export interface DrainRequest {
 
 export interface RevokeRequest {
   readonly host: string;
+  readonly yes: boolean;
+}
+
+export interface ReplaceRequest {
+  /** The name of the host that goes on. */
+  readonly host: string;
+  /** The name under which the machine has joined that takes its place. */
+  readonly by: string;
   readonly yes: boolean;
 }
 

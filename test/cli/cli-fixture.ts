@@ -196,6 +196,7 @@ export function serviceOf(given: Partial<Service>): Service {
     'invite',
     'drain',
     'revoke',
+    'replace',
     'backup',
     'protection',
     'snapshots',

@@ -274,6 +274,35 @@ test("drain and revoke say what is then in force, and pass on the service's refu
   t.like(JSON.parse(out), { message_type: 'config', version: 7 });
 });
 
+test('replace says what is so from then on, and passes on what the service refuses', async t => {
+  const asked: unknown[] = [];
+  const stateDir = await serve(t, {
+    replace: async request => {
+      asked.push(request);
+      if (!request.yes) throw new ClusterError('NEEDS_YES', 'pi is heard …', { blame: 'operator' });
+      if (request.by === 'pi') throw new ClusterError('REPLACE_REFUSED', 'pi cannot …', { blame: 'operator' });
+      return { text: '', version: 7, hash: 'c'.repeat(64), warnings: ['take hosts.pi-2 out'] };
+    },
+  });
+  const run = (...args: readonly string[]) => cluster(['--state', stateDir, ...args]);
+  const refused = await run('replace', 'pi', 'pi-2');
+  t.deepEqual([refused.code, refused.err], [2, 'cluster: pi is heard …\n']);
+  t.is((await run('replace', 'pi', 'pi', '--yes')).code, 2);
+  const done = await run('replace', 'pi', 'pi-2', '--yes');
+  t.is(done.err, 'take hosts.pi-2 out\n');
+  t.regex(
+    done.out,
+    /^the machine that joined as pi-2 is pi from now on.*nobody joins by its token \(configuration 7\)\n$/,
+  );
+  const { out } = await run('--json', 'replace', 'pi', 'pi-2', '--yes');
+  t.like(JSON.parse(out), { message_type: 'config', version: 7, warnings: ['take hosts.pi-2 out'] });
+  t.is((await run('replace', 'pi')).code, 2);
+  t.deepEqual(asked.slice(0, 2), [
+    { host: 'pi', by: 'pi-2', yes: false },
+    { host: 'pi', by: 'pi', yes: true },
+  ]);
+});
+
 test('drain --wait ends when nothing is left on the host, when the draining was undone, or with 20 when the time is up', async t => {
   const draining = (changes: Partial<HostReport>) =>
     statusOf({ hosts: [hostOf({ name: 'mini', self: false, state: 'draining', ...changes })] });

@@ -26,7 +26,11 @@ async function household(
   const roster = new Roster({ self: membership.identity.host, publicKeyOf });
   roster.update(membership.clusterConfig.members);
   const head = { source: sourceIdOf(hostOf(laptop), 'photos'), seq: 1 };
-  const heads = () => [{ head, hash: 'ab'.repeat(32) }] as unknown as IterableIterator<KnownHead>;
+  const known = [{ head, hash: 'ab'.repeat(32) }];
+  const heads = () => known as unknown as IterableIterator<KnownHead>;
+  /** A head of this host, too, is known. */
+  const catalogOf = (host: HostId) =>
+    known.push({ head: { source: sourceIdOf(host, 'photos'), seq: 1 }, hash: 'cd'.repeat(32) });
   const configuring = new Configuring({
     membership,
     roster,
@@ -39,7 +43,7 @@ async function household(
   } as ConfiguringOptions);
   const lastHeads = () => membership.configuration.revoked[0]?.heads.map(({ seq }) => seq);
   const follow = () => roster.update(membership.clusterConfig.members);
-  return { configuring, lastHeads, follow, laptop: hostOf(laptop) };
+  return { configuring, lastHeads, follow, laptop: hostOf(laptop), membership, roster, catalogOf, stateDir };
 }
 
 test('who revokes a host asks the other members for its heads first: the last one that anybody has heard stays valid', async t => {
@@ -91,6 +95,93 @@ test('what of a host’s own sources nobody has copied wants a yes, as what it a
   );
   t.regex(await revoke({ ...nothing, unread: 2 }), /^2 stores of laptop are being read again/);
   t.is(await revoke({ under: 2, lost: 1, own: 3, unread: 1 }, true), 'revoked');
+});
+
+/** … and with a machine that has joined, and is to take the place of the laptop. */
+async function withSuccessor(
+  t: ExecutionContext,
+  found: { readonly under?: number; readonly lost?: number; readonly own?: number; readonly liveness?: string } = {},
+) {
+  const { under = 0, lost = 0, own = 0, liveness = 'dead' } = found;
+  const asked: HostId[] = [];
+  const house = await household(t, (tell, laptop) => ({
+    known: {
+      without: () => ({ under, lost }),
+      unreadStores: () => 0,
+      host: () => ({ liveness }),
+      summary: () => ({ without: own }),
+    } as unknown as ConfiguringOptions['known'],
+    names: { all: () => [sourceIdOf(laptop, 'photos')] } as unknown as ConfiguringOptions['names'],
+    askMembers: async without => {
+      asked.push(without);
+      tell(2);
+    },
+  }));
+  const { membership, follow, stateDir } = house;
+  const machine = newKey();
+  const { configuration } = membership;
+  const members = [...configuration.members, memberOf(machine, 'laptop-2')];
+  await membership.acceptVersion(next(configuration, (await loadAdminKey(stateDir)) as Signer, { members }).raw);
+  follow();
+  const replace = (yes = false, by = 'laptop-2') =>
+    house.configuring.replace({ host: 'laptop', by, yes }).then(
+      () => 'replaced',
+      (error: Error) => error.message,
+    );
+  return { ...house, asked, replace, machine };
+}
+
+test('who lets a machine take the place of another asks the members for its heads first, and a yes is wanted for nothing that is elsewhere', async t => {
+  const { membership, asked, replace, laptop, machine } = await withSuccessor(t);
+  t.is(await replace(), 'replaced');
+  const [former] = membership.configuration.replaced;
+  t.deepEqual([asked, former?.heads.map(({ seq }) => seq)], [[laptop], [2]]);
+  t.deepEqual(
+    membership.configuration.members.map(({ name, host, peer }) => [
+      name,
+      name === 'imac' ? '' : host,
+      name === 'imac' ? '' : peer,
+    ]),
+    [
+      ['imac', '', ''],
+      ['laptop', laptop, memberOf(machine, 'x').peer],
+    ],
+  );
+  t.true(membership.revoked.some(({ host }) => host === laptop));
+});
+
+test('a yes is wanted to cut off a host that is heard, and for what nobody else has', async t => {
+  const told = async (found: Parameters<typeof withSuccessor>[1]) => {
+    const { membership, replace } = await withSuccessor(t, found);
+    const why = await replace();
+    t.deepEqual(membership.configuration.replaced, []);
+    t.is(await replace(true), 'replaced');
+    return why;
+  };
+  t.regex(
+    await told({ liveness: 'live' }),
+    /^laptop is heard: the machine that is laptop now is cut off.*Nothing was changed; --yes/,
+  );
+  t.regex(
+    await told({ under: 3, lost: 1 }),
+    /^without the stores of laptop, 3 parcels .*, 1 of them with no copy elsewhere: attach/,
+  );
+  t.regex(await told({ own: 2 }), /^2 parcels of its own sources are not copied yet: .*if the new machine has these/);
+});
+
+test('a machine that is not written down yet, has backed up something, or is no member takes nobody’s place', async t => {
+  const { membership, roster, replace, catalogOf } = await withSuccessor(t);
+  t.regex(await replace(true, 'nobody'), /no host "nobody"/);
+  const real = roster.named.bind(roster);
+  roster.named = name => {
+    const found = real(name);
+    return found !== undefined && name === 'laptop-2' ? { ...found, state: 'provisional' } : found;
+  };
+  t.regex(await replace(true), /^laptop-2 is admitted, and not yet in the configuration: wait until/);
+  roster.named = real;
+  catalogOf(real('laptop-2')?.host as HostId);
+  t.regex(await replace(true), /^laptop-2 has backed up sources of its own/);
+  t.deepEqual(membership.configuration.replaced, []);
 });
 
 test('nothing is added to a host that was revoked', async t => {

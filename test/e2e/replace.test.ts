@@ -1,0 +1,121 @@
+/**
+ * Replace: the SD card of a machine has died. The machine is reinstalled, joins under a new name with a new key, and goes on
+ * as the host that it was, with its name, its sources, their history and its disks. What somebody does with the old card
+ * reaches nobody.
+ */
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { compareTrees } from '../helpers/compare-trees.js';
+import { contentsOf, countCopies } from '../helpers/count-copies.js';
+import { RealCluster, type RealHost } from '../helpers/real-cluster.js';
+import { makePlainTree } from './plain-tree.js';
+
+test.serial('a reinstalled machine goes on as the host that it was, and the old key is a stranger’s', async t => {
+  const cluster = new RealCluster(t);
+  const [work, notes] = [cluster.makeFolder('work'), cluster.makeFolder('notes')];
+  makePlainTree(work, { files: 60, name: 'work' });
+  makePlainTree(notes, { files: 20, name: 'notes' });
+  const storeOf = (host: string): string => cluster.makeFolder(`${host}.store`);
+  const [teacher, pi, nas] = await cluster.found(['teacher', 'pi', 'nas']);
+  await cluster.apply({
+    defaults: { copies: 2 },
+    hosts: {
+      teacher: { stores: [{ path: storeOf('teacher') }], sources: { notes: { path: notes } } },
+      pi: { stores: [{ path: storeOf('pi') }], sources: { work: { path: work } } },
+      nas: { stores: [{ path: storeOf('nas') }] },
+    },
+    timing: { suspect: '2s', dead: '4s' },
+  });
+  const isDone = ({ sources, protected: all, settled }: Awaited<ReturnType<RealHost['status']>>): boolean =>
+    sources.length === 2 && sources.every(({ lastSnapshot }) => lastSnapshot !== undefined) && all && settled;
+  await teacher.sees('that all is protected', isDone);
+  const idsOn = async (host: RealHost) => (await host.records('snapshots', 'work')).map(({ id }) => id);
+  const before = await idsOn(teacher);
+  const idOf = async (name: string) => (await teacher.status()).hosts.find(host => host.name === name)?.id;
+  const id = await idOf('pi');
+  t.is((await teacher.run('replace', 'pi', 'pi')).code, 2);
+
+  // In its first start, as the new machine will be: that must not look like one machine, or like two that run at once.
+  await pi.kill();
+  renameSync(pi.state, cluster.path('card.state'));
+  const saved = cluster.path('saved');
+  renameSync(work, saved);
+  cluster.makeFolder('work');
+  await teacher.sees('that pi is not there', ({ hosts }) =>
+    hosts.some(({ name, state }) => name === 'pi' && state !== 'active'),
+  );
+
+  const fresh = cluster.add('pi-2');
+  await fresh.join(await teacher.invite());
+  await fresh.up();
+  await teacher.sees('the new machine', ({ hosts }) =>
+    hosts.some(({ name, state }) => name === 'pi-2' && state === 'active'),
+  );
+  const asked = await teacher.run('replace', 'pi', 'pi-2');
+  t.is(asked.code, 2);
+  t.regex(
+    asked.err,
+    /without the stores of pi, \d+ parcels have fewer copies than wanted: attach their disks.*--yes replaces it as it is/,
+  );
+  const [told] = await teacher.records('replace', 'pi', 'pi-2', '--yes');
+  t.like(told, { message_type: 'config' });
+  t.regex(await teacher.ok('config', 'history'), /pi goes on as the machine that joined as pi-2/);
+
+  // It starts again by itself, as pi.
+  await teacher.sees('pi again', ({ hosts }) => {
+    return hosts.length === 3 && hosts.some(({ name, state }) => name === 'pi' && state === 'active');
+  });
+  await cluster.until('it is pi', async () => (await fresh.status().catch(() => undefined))?.host === 'pi');
+  t.is(await idOf('pi'), id);
+  t.like(await fresh.status(), { host: 'pi', hostId: id });
+  const { alarms } = await teacher.status();
+  t.deepEqual(
+    alarms.filter(({ code }) => code === 'MEMBERSHIP'),
+    [],
+  );
+
+  // Its folder is empty, which is no deletion.
+  const early = await fresh.run('backup', 'work');
+  t.is(early.code, 1);
+  t.regex(early.err, /missing|empty|has none/);
+  t.deepEqual(await idsOn(fresh), before);
+  await fresh.ok('restore', 'work', '--target', cluster.path('restored'), '--verify');
+  t.deepEqual(compareTrees(saved, cluster.path('restored')), []);
+  // All that the disk has is signed with the old key, and the configuration there has the new one.
+  await nas.ok('restore', 'work', '--from-store', storeOf('nas'), '--target', cluster.path('bare'), '--verify');
+  t.deepEqual(compareTrees(saved, cluster.path('bare')), []);
+  rmSync(work, { recursive: true });
+  renameSync(cluster.path('restored'), work);
+  writeFileSync(join(work, 'later'), 'later');
+  await fresh.ok('backup', 'work', '--wait', '--timeout', '60s');
+  const after = await idsOn(teacher);
+  t.is(after.length, before.length + 1);
+  t.deepEqual(after.slice(0, -1), before);
+  await nas.ok('restore', `work@${String(before[0])}`, '--target', cluster.path('old'), '--verify');
+  t.deepEqual(compareTrees(saved, cluster.path('old')), []);
+
+  // Its own disk holds what it held, in a new log, after all of it was read.
+  t.regex(JSON.stringify(fresh.log()), /STORE_DOUBT/);
+  await teacher.sees('that all is protected and settled', isDone);
+  const stores = ['teacher', 'pi', 'nas'].map(host => ({ host, path: storeOf(host) }));
+  const contents = await contentsOf(notes);
+  await cluster.until('each file of another host is on it, too', async () => {
+    const { copies, wrong } = await countCopies(stores);
+    t.deepEqual(wrong, []);
+    return [...contents.keys()].every(hash => copies.get(hash)?.hosts.includes('pi'));
+  });
+
+  // Whoever has the card runs the old machine.
+  const thief = cluster.add('card');
+  const [{ version } = {}] = await teacher.records('config', 'show');
+  await thief.up('--peer', teacher.addresses[0] ?? '', '--peer', fresh.addresses[0] ?? '');
+  writeFileSync(join(work, 'stolen'), 'stolen');
+  await thief.ok('backup', 'work');
+  await thief.sees('that nobody talks to it', ({ hosts }) =>
+    hosts.every(({ self, state }) => self || state === 'dead'),
+  );
+  const [now] = await teacher.records('config', 'show');
+  t.deepEqual([await idsOn(teacher), await idsOn(fresh), now?.version], [after, after, version]);
+  for (const host of [teacher, fresh, nas]) t.notRegex(JSON.stringify(host.log()), /DUPLICATE_IDENTITY|HEAD_FORKED/);
+});
