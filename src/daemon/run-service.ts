@@ -11,7 +11,7 @@
 import { type Logger, pino } from 'pino';
 import { inWords } from '../core/disk-trouble.js';
 import { ClusterError, messageOf } from '../core/fault.js';
-import type { HostId } from '../core/ids.js';
+import type { HostId, PeerName } from '../core/ids.js';
 import type { ObjectReader } from '../core/objects.js';
 import { isAddress } from '../membership/policy-schema.js';
 import { type Spread, spreadMembership } from '../membership/spread.js';
@@ -21,6 +21,7 @@ import { LogLines } from '../platform/log-lines.js';
 import { startControl } from './control.js';
 import { makeOwnMachine } from './own-machine.js';
 import { type OwnNetOptions, startOwnNet } from './own-net.js';
+import { objectsOf } from './own-objects.js';
 import { type OwnState, openOwnState } from './own-state.js';
 import { type Host, makeParts, type Parts } from './parts.js';
 import { hearPeers, tellConnected } from './peer-events.js';
@@ -178,15 +179,15 @@ async function recallOthers({ tell, running, disk }: Host, { exchange }: Parts):
 }
 
 async function openToOthers(host: Host, { exchange, known, copies, orders }: Parts): Promise<void> {
-  const { net, roster } = host;
+  const { net, roster, machine } = host;
   hearPeers({ ...host, exchange });
-  await Promise.all([
-    // An untrusted host (a student's) sees nobody's catalog.
-    serveObjects(net, peer => (roster.isTrusted(peer) ? known.served : NOTHING)),
-    exchange.serve(),
-    copies.serve(),
-    orders.serve(),
-  ]);
+  const readerFor = (peer: PeerName): ObjectReader => {
+    if (roster.isTrusted(peer)) return known.served;
+    const asker = roster.hostOf(peer);
+    // An untrusted host (a student's) sees nobody else's catalog.
+    return asker === undefined ? NOTHING : objectsOf(asker, known.served, machine.known);
+  };
+  await Promise.all([serveObjects(net, readerFor), exchange.serve(), copies.serve(), orders.serve()]);
 }
 
 async function beginWork(host: Host, parts: Parts, teardown: Teardown): Promise<void> {

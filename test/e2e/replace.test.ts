@@ -119,3 +119,51 @@ test.serial('a reinstalled machine goes on as the host that it was, and the old 
   t.deepEqual([await idsOn(teacher), await idsOn(fresh), now?.version], [after, after, version]);
   for (const host of [teacher, fresh, nas]) t.notRegex(JSON.stringify(host.log()), /DUPLICATE_IDENTITY|HEAD_FORKED/);
 });
+
+test.serial(
+  'an untrusted machine that is reinstalled goes on with its history, too, of which it is given what is its own',
+  async t => {
+    const cluster = new RealCluster(t);
+    const [work, notes] = [cluster.makeFolder('work'), cluster.makeFolder('notes')];
+    makePlainTree(work, { files: 10, name: 'work' });
+    makePlainTree(notes, { files: 10, name: 'notes' });
+    const [teacher] = await cluster.found(['teacher', 'nas']);
+    const pupil = cluster.add('pupil');
+    await pupil.join(await teacher.invite(1, '--trust', 'untrusted'));
+    await pupil.up();
+    await cluster.apply({
+      defaults: { copies: 1 },
+      hosts: {
+        teacher: { sources: { notes: { path: notes } } },
+        pupil: { sources: { work: { path: work } } },
+        nas: { stores: [{ path: cluster.makeFolder('nas.store') }] },
+      },
+      timing: { suspect: '2s', dead: '4s' },
+    });
+    const count = ({ sources, protected: all }: Awaited<ReturnType<RealHost['status']>>): boolean =>
+      all && sources.length === 2 && sources.every(({ lastSnapshot }) => lastSnapshot !== undefined);
+    await teacher.sees('that all is protected', count);
+    const before = (await teacher.records('snapshots', 'work')).map(({ id }) => id);
+    await pupil.kill();
+    rmSync(pupil.state, { recursive: true });
+
+    const fresh = cluster.add('pupil-2');
+    await fresh.join(await teacher.invite(1, '--trust', 'untrusted'));
+    await fresh.up();
+    await teacher.sees('the new machine alone', ({ hosts }) =>
+      hosts.every(({ name, state }) => (name === 'pupil' ? state === 'dead' : state === 'active')),
+    );
+    await teacher.ok('replace', 'pupil', 'pupil-2');
+    await cluster.until('it is pupil', async () => (await fresh.status().catch(() => undefined))?.host === 'pupil');
+    writeFileSync(join(work, 'later'), 'later');
+    await fresh.ok('backup', 'work', '--wait', '--timeout', '60s');
+    const after = await teacher.records('snapshots', 'work');
+    // It may have taken one by itself before it was told to.
+    t.true(after.length > before.length);
+    t.deepEqual(
+      after.slice(0, before.length).map(({ id }) => id),
+      before,
+    );
+    t.true(after.every(({ partial }) => partial === false));
+  },
+);
