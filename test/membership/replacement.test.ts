@@ -231,6 +231,7 @@ test('the old key is a stranger’s for all others, and for the machine that has
       lost: [],
       shutOut: [],
       hasUnreadable: false,
+      unwritten: { versions: [], because: '' },
       notAbsorbed: undefined,
       clockMs: NOON_MS,
     });
@@ -339,6 +340,7 @@ test('where the branch that replaced a machine loses, its key stays shut out and
       lost: store.lost,
       shutOut: store.shutOut,
       hasUnreadable: false,
+      unwritten: { versions: [], because: '' },
       notAbsorbed: undefined,
       clockMs: NOON_MS,
     });
