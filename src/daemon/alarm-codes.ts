@@ -35,7 +35,8 @@ export const ALARM_CODES = {
   },
   DUPLICATE_IDENTITY: {
     means: 'two machines run with one key: the copies of that host count for nothing',
-    remedy: 'switch off the copy, or revoke that host and let it join anew',
+    remedy:
+      'switch off the copy, or revoke that host and let it join anew; [`cluster replace`](OPERATIONS.md#a-machine-is-reinstalled) lets a new machine keep its place',
   },
   HEAD_DAMAGED: {
     means: "a source's file in `catalog/own-heads` cannot be read: that source alone has no new snapshots",
