@@ -68,13 +68,14 @@ export class MountedStore {
     this.#setting = setting;
   }
 
-  /** Removes what has outlived its time, measures the disk, and tells the machine. */
+  /** Removes what has outlived its time, measures the disk, and tells the machine, also of what nobody waited for. */
   async measure(): Promise<void> {
     const { clock, partialMs, trashMs, sparing } = this.#options;
     const { store } = this;
     await store.sweepIncoming(clock.wallMs() - partialMs());
     await store.emptyTrash({ olderThanMs: trashMs(), sparing });
     await this.makeRoom();
+    await this.log.tellRest();
     this.tellMachine();
   }
 

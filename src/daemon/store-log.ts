@@ -96,6 +96,11 @@ export class StoreLog {
     });
   }
 
+  /** Of what the store has entered by itself (corrupt-parcels.ts). */
+  async tellRest(): Promise<void> {
+    if (this.#store.position().seq > this.#toldSeq) await this.tellOps(segment => ({ is: 'log', segment }));
+  }
+
   /** Not waited for: it runs beside everything else. */
   checkpointIfDue(): void {
     const { clock, log, isMounted } = this.#options;

@@ -7,18 +7,20 @@
  *   lost      no commit counts on that blob any longer (held-blobs.ts)
  *   entered   `corrupt` in the log, flushed → the index: the parcel no longer counts, and is fetched again
  *   aside     the wrong file is moved to `.trash`, where a person finds it
- *   sharers   other parcels that list the blob no longer count either
+ *   sharers   other parcels that list the blob no longer count either; with many parcels they are found behind the answer
  *
  * A missing file proves nothing while the disk itself is missing, so that is checked first.
  *
  * A file that the disk cannot read stays where it is: a later read may succeed, and nobody else may have it. But if a
- * parcel that lists it still counts, it is set aside: the next opening would otherwise take it for held.
+ * parcel that lists it still counts when all have been looked at (its record is lost), it is set aside: the next opening
+ * would otherwise take it for held.
  *
  * The parcel's other blobs stay where they are: whoever fetches it again finds them, and they may be the last of their
  * kind.
  *
  * Driven by store.ts, for grants, audits and scrubs.
  */
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { ClusterError } from '../core/fault.js';
 import type { LogPosition } from '../core/holdings-log.js';
@@ -47,10 +49,14 @@ type Corrupt = Extract<Possessed, { readonly kind: 'corrupt' }>;
 type WrongRead = Extract<ParcelRead, { readonly kind: 'wrong' }>;
 
 /**
- * When a blob turns out to be wrong, other parcels may list it too. With at most this many parcels here, all records
- * are read to find them, which takes about a second; with more, each is found when it is read itself.
+ * When a blob turns out to be wrong, other parcels may list it too, and all records are read to find them. With at most
+ * this many parcels that takes about a second, and is waited for; with more, it is done behind.
  */
-const SHARERS_SOUGHT_MAX = 10_000;
+const SOUGHT_AT_ONCE_MAX = 10_000;
+/** Behind, after so many records … */
+const SLICE_PARCELS = 256;
+/** … there is a rest, so that a million take some minutes and others get the disk meanwhile. */
+const SLICE_REST_MS = 100;
 
 /**
  * How many other files are tried. One must be readable before a disk that cannot read a file is believed to have lost
@@ -68,6 +74,16 @@ export interface CorruptParcelsParts {
   /** See `Store.whyGone`. */
   readonly whyGone: () => Promise<string | undefined>;
   readonly log: Logger;
+  /** Aborted when the store ends. */
+  readonly ending: AbortSignal;
+  /** Default SOUGHT_AT_ONCE_MAX. */
+  readonly soughtAtOnceMax: number | undefined;
+}
+
+/** A blob of which this store has lost the right bytes. `isLeft`: its file is there, and cannot be read. */
+interface LostBlob {
+  readonly ref: BlobRef;
+  readonly isLeft: boolean;
 }
 
 export class CorruptParcels {
@@ -79,6 +95,11 @@ export class CorruptParcels {
   readonly #blobFolder: FanFolder;
   readonly #whyGone: CorruptParcelsParts['whyGone'];
   readonly #log: Logger;
+  readonly #ending: AbortSignal;
+  readonly #soughtAtOnceMax: number;
+  /** Whose sharers are to be found behind. */
+  readonly #sought = new Map<string, LostBlob>();
+  #seeking: Promise<void> | undefined;
 
   constructor(parts: CorruptParcelsParts) {
     this.#parcels = parts.parcels;
@@ -89,6 +110,8 @@ export class CorruptParcels {
     this.#blobFolder = parts.blobFolder;
     this.#whyGone = parts.whyGone;
     this.#log = parts.log;
+    this.#ending = parts.ending;
+    this.#soughtAtOnceMax = parts.soughtAtOnceMax ?? SOUGHT_AT_ONCE_MAX;
   }
 
   /** As `Store.possess`. */
@@ -115,7 +138,7 @@ export class CorruptParcels {
       );
     };
     for (const parcel of likely) if (await lists(parcel)) return parcel;
-    if (this.#parcels.count > SHARERS_SOUGHT_MAX) return undefined;
+    if (this.#parcels.count > this.#soughtAtOnceMax) return undefined;
     for (const parcel of [...this.#parcels.present()]) if (await lists(parcel)) return parcel;
     return undefined;
   }
@@ -140,13 +163,48 @@ export class CorruptParcels {
       return watch.changed ? ({ kind: 'absent' } as const) : this.#foundWrong(parcel, refs, read);
     });
     if (found.kind !== 'corrupt') return found;
-    const { blob, bytes } = read.blob;
-    const last = await this.#denounceSharers(blob);
-    if (found.isLeft && this.#blobs.isListed(blob))
-      await this.#blobs.whileLeaving([read.blob], async () => {
-        if (this.#blobs.isLost(blob)) await this.#incoming.setAsideHeld(parseBlobId(blob), bytes);
-      });
+    const lost: LostBlob = { ref: read.blob, isLeft: found.isLeft };
+    if (this.#parcels.count > this.#soughtAtOnceMax) {
+      this.#sought.set(read.blob.blob, lost);
+      this.#seeking ??= this.#seekBehind();
+      return { kind: 'corrupt', position: found.position };
+    }
+    const last = await this.#foundLost([lost]);
     return { kind: 'corrupt', position: last ?? found.position };
+  }
+
+  /** Resolves when nothing is sought behind any longer, which after the store's end is soon. */
+  async settled(): Promise<void> {
+    await this.#seeking;
+  }
+
+  /** Those that turn up meanwhile are sought together, in the next pass. */
+  async #seekBehind(): Promise<void> {
+    // Not before `#seeking` is set.
+    await setImmediate();
+    while (this.#sought.size > 0 && !this.#ending.aborted) {
+      const all = [...this.#sought.values()];
+      this.#sought.clear();
+      try {
+        await this.#foundLost(all, () => setTimeout(SLICE_REST_MS, undefined, { signal: this.#ending }));
+      } catch (error) {
+        this.#log.warn({ code: 'BLOB_DAMAGED', err: error }, 'a file that cannot be read could not be set aside');
+      }
+    }
+    this.#seeking = undefined;
+  }
+
+  /** Returns the position after the last operation that was entered. */
+  async #foundLost(lost: readonly LostBlob[], rest = async () => {}): Promise<LogPosition | undefined> {
+    const sought = await this.#denounceSharers(new Set(lost.map(({ ref }) => ref.blob)), rest);
+    if (!sought.isOver) return sought.position;
+    for (const { ref, isLeft } of lost) {
+      if (!isLeft || !this.#blobs.isListed(ref.blob)) continue;
+      await this.#blobs.whileLeaving([ref], async () => {
+        if (this.#blobs.isLost(ref.blob)) await this.#incoming.setAsideHeld(parseBlobId(ref.blob), ref.bytes);
+      });
+    }
+    return sought.position;
   }
 
   async #foundWrong(
@@ -208,28 +266,36 @@ export class CorruptParcels {
     return { kind: 'corrupt', position };
   }
 
-  /** Enters `corrupt` for the other parcels that list the blob. Returns the position after the last of them. */
-  async #denounceSharers(blob: string): Promise<LogPosition | undefined> {
+  /** Enters `corrupt` for the other parcels that list one of these blobs. `isOver`: all were looked at. */
+  async #denounceSharers(
+    lost: ReadonlySet<string>,
+    rest: () => Promise<void>,
+  ): Promise<{ readonly position: LogPosition | undefined; readonly isOver: boolean }> {
     let position: LogPosition | undefined;
-    if (this.#parcels.count > SHARERS_SOUGHT_MAX) return position;
     try {
-      for (const parcel of [...this.#parcels.present()]) {
-        // All are found; or the blob has arrived again, and the other parcels are whole.
-        if (!this.#blobs.isListed(blob) || !this.#blobs.isLost(blob)) break;
+      for (const [n, parcel] of [...this.#parcels.present()].entries()) {
+        if ((n + 1) % SLICE_PARCELS === 0) await rest();
+        // All are found; or the blobs have arrived again, and the other parcels are whole.
+        if (![...lost].some(blob => this.#blobs.isListed(blob) && this.#blobs.isLost(blob))) break;
         const refs = (await this.#records.refsOf(parcel)) ?? [];
-        if (!refs.some(ref => ref.blob === blob)) continue;
+        const isSharer = () => refs.some(({ blob }) => lost.has(blob) && this.#blobs.isLost(blob));
+        if (!isSharer()) continue;
         const found = await this.#parcels.take(parcel, async () => {
           this.#parcels.mustWork();
-          const still = this.#parcels.isPresent(parcel) && this.#blobs.isLost(blob);
-          return still ? this.#enter(parcel, refs) : undefined;
+          return this.#parcels.isPresent(parcel) && isSharer() ? this.#enter(parcel, refs) : undefined;
         });
         if (found?.kind === 'corrupt') ({ position } = found);
       }
+      return { position, isOver: true };
     } catch (error) {
       // The parcel that was asked about is dealt with; the others are found when they are read themselves.
-      this.#log.warn({ code: 'SHARERS_NOT_SOUGHT', blob, err: error }, 'parcels that share a lost blob were not found');
+      if (!this.#ending.aborted)
+        this.#log.warn(
+          { code: 'SHARERS_NOT_SOUGHT', blobs: lost.size, err: error },
+          'parcels that share a lost blob were not found',
+        );
+      return { position, isOver: false };
     }
-    return position;
   }
 }
 

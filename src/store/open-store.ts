@@ -40,6 +40,8 @@ export interface StoreOpening extends StoreCreating {
   readonly clocks?: TrashClocks;
   /** Default CHECKPOINT_EVERY_OPS. */
   readonly checkpointEveryOps?: number;
+  /** With more parcels than this the sharers of a lost blob are sought behind (corrupt-parcels.ts). Default 10,000. */
+  readonly soughtAtOnceMax?: number;
   /**
    * The caller's own reason to doubt this store's log: a peer remembers more than it has. Begins a new epoch above
    * `counterSeen`.
@@ -160,6 +162,7 @@ async function mount(opening: StoreOpening, folder: StoreFolder, marker: Marker)
       recipes: opening.index.recipesOf(marker.store),
       strays: opening.index.straysOf(marker.store),
       checkpointEveryOps: opening.checkpointEveryOps ?? CHECKPOINT_EVERY_OPS,
+      soughtAtOnceMax: opening.soughtAtOnceMax,
       log,
       onClosed: () => void opening.index.mounted.delete(marker.store),
     });

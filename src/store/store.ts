@@ -76,6 +76,7 @@ export interface StoreParts {
   readonly recipes: RecipeIndex;
   readonly strays: StrayNotes;
   readonly checkpointEveryOps: number;
+  readonly soughtAtOnceMax: number | undefined;
   readonly log: Logger;
   readonly onClosed: () => void;
 }
@@ -122,7 +123,18 @@ export class Store {
     this.#assemblies = new Assemblies({ recipes: parts.recipes, incoming, pathOf });
     this.#trees = new Trees(folder, pathOf, ending);
     const whyGone = () => this.whyGone();
-    this.#corrupt = new CorruptParcels({ parcels, blobs, incoming, records, index, blobFolder, whyGone, log });
+    this.#corrupt = new CorruptParcels({
+      parcels,
+      blobs,
+      incoming,
+      records,
+      index,
+      blobFolder,
+      whyGone,
+      log,
+      ending,
+      soughtAtOnceMax: parts.soughtAtOnceMax,
+    });
     this.#rescan = new Rescan({
       storePath: folder.path,
       root,
@@ -541,6 +553,7 @@ export class Store {
     if (this.#ending.signal.aborted) return;
     this.#ending.abort(new ClusterError('STORE_CLOSED', `the store ${this.path} was unmounted`, { blame: 'passing' }));
     const endings = [
+      () => this.#corrupt.settled(),
       () => this.#parcels.changed(),
       () => this.#trees.settled(),
       () => this.#emptying.allDone(),

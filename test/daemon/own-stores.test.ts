@@ -327,6 +327,22 @@ test('wrong bytes of what has too few copies stay until right ones lie here', as
   t.is((await store.usage()).trashBytes, 0);
 });
 
+test('the machine hears within a minute what a store has entered by itself', async t => {
+  const { folder, stores, told, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  const parcel = await aCopy(store, 10_000);
+  await rm(join(folder, 'disk', '.blobs'), { recursive: true });
+  t.is((await store.possess(parcel, { nonce: parseNonce('0'.repeat(32)), holders: [] })).kind, 'corrupt');
+  await stores.refresh();
+  t.deepEqual(
+    segmentsOf(told)
+      .flatMap(({ ops }) => ops)
+      .at(-1),
+    { op: 'corrupt', parcel },
+  );
+});
+
 test('trash that stands between what is used and reserved and what is lent goes before its time', async t => {
   const { stores, settingOf, reserved } = await anOwner(t);
   await stores.configure([settingOf('disk')]);

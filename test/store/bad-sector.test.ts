@@ -3,7 +3,7 @@
  * tests go one by one.
  */
 import { statSync } from 'node:fs';
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseNonce, parseObjectId } from '../../src/core/ids.js';
@@ -11,6 +11,7 @@ import type { Store } from '../../src/store/store.js';
 import type { TreeEntry } from '../../src/store/tree-view.js';
 import { answerReads, unreadableAt } from '../helpers/reading-thread.js';
 import { grab, parcelOf, proofFor, receive, type TestBlob, type TestParcel } from '../helpers/test-parcels.js';
+import { until } from '../helpers/until.js';
 import { TestHost } from './real-store.js';
 
 const ASK = { nonce: parseNonce('0e'.repeat(16)), holders: [] };
@@ -121,6 +122,23 @@ test.serial(
     t.true(store.isPresent(other.id));
     const again = await host.restart();
     t.deepEqual(await again.missing(PARCEL.blobs), [FIRST]);
+  },
+);
+
+test.serial(
+  'with many parcels one that another copy counts on stays where it is, and that copy counts no more soon',
+  async t => {
+    const other = parcelOf('first', 'of another');
+    const { host } = await begin(t, PARCEL, other);
+    const store = await host.restart(undefined, { soughtAtOnceMax: 0 });
+    const { usedBytes } = await store.usage();
+    await breakDisk(t, host, [FIRST]);
+    t.is((await store.possess(PARCEL.id, ASK)).kind, 'corrupt');
+    await until('the other copy counts no more', () => !store.isPresent(other.id));
+    await store.close();
+    t.deepEqual(await readdir(join(host.storePath, '.trash')), []);
+    t.is((await stat(join(host.storePath, '.blobs', FIRST.blob.slice(0, 2), FIRST.blob))).size, FIRST.bytes);
+    t.like(await (await host.restart()).usage(), { usedBytes });
   },
 );
 
