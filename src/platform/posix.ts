@@ -27,6 +27,12 @@ export interface Posix {
    */
   readonly syncfs?: (fd: number) => Promise<void>;
   /**
+   * Lets go of what the kernel has cached of a file, but for what is not written yet. Only on Linux and FreeBSD, and a
+   * wish: where the file system has its own cache (ZFS), or another process has the file mapped, some of it stays.
+   * Why: a file that was read or written lately is not read from the disk again, and then nobody sees that it is lost.
+   */
+  readonly dropCached?: (fd: number) => void;
+  /**
    * Ends the process at once: nothing more is done, and nothing is waited for.
    * Why: `process.exit` waits for every thread, and a thread in a call to a disk that hangs does not end.
    */
@@ -70,6 +76,9 @@ const CONSTANTS: Readonly<Partial<Record<NodeJS.Platform, Constants>>> = {
   darwin: { libraries: ['libSystem.B.dylib'], atFdcwd: -2, atSymlinkNofollow: 0x20, utimeOmit: -2 },
   freebsd: { libraries: [null, 'libc.so.7'], atFdcwd: -100, atSymlinkNofollow: 0x200, utimeOmit: -2 },
 };
+
+/** The same on Linux and FreeBSD, but for Linux on s390. */
+const FADV_DONTNEED = 4;
 
 const SECOND_NS = 1_000_000_000n;
 
@@ -140,13 +149,12 @@ function bind(koffi: typeof koffiModule, library: string | null, constants: Cons
   };
   const exitAtOnce: Posix['exitAtOnce'] = libc.func('_exit', 'void', ['int']);
   const xattrs = bindXattrs({ libc, fail, errno: () => koffi.errno(), errnos: koffi.os.errno });
-  if (process.platform !== 'linux') return { utimensat: setTimes, exitAtOnce, xattrs };
+  const shared = { utimensat: setTimes, exitAtOnce, xattrs, ...dropCachedOf(libc) };
+  if (process.platform !== 'linux') return shared;
 
   const syncfs = libc.func('syncfs', 'int', ['int']);
   return {
-    utimensat: setTimes,
-    exitAtOnce,
-    xattrs,
+    ...shared,
     ...statAtOf(libc),
     syncfs: fd =>
       new Promise((resolve, reject) => {
@@ -157,6 +165,18 @@ function bind(koffi: typeof koffiModule, library: string | null, constants: Cons
         });
       }),
   };
+}
+
+/** Its result says nothing of whether anything was let go. */
+function dropCachedOf(libc: LibraryHandle): Pick<Posix, 'dropCached'> {
+  try {
+    // The length 0 stands for the whole file.
+    const fadvise = libc.func('posix_fadvise', 'int', ['int', 'long', 'long', 'int']);
+    return { dropCached: fd => void fadvise(fd, 0, 0, FADV_DONTNEED) };
+  } catch {
+    // macOS has none: what is cached there is believed.
+    return {};
+  }
 }
 
 function statAtOf(libc: LibraryHandle): Pick<Posix, 'statAt'> {

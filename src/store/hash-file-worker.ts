@@ -8,6 +8,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { createHasher, type Hasher } from '../core/hash.js';
 import { hexOf, type Possession } from '../core/ids.js';
 import { type PossessionHasher, possessionHasher } from '../core/possession.js';
+import { posix } from '../platform/posix.js';
 import { answerAsks } from '../platform/worker-thread.js';
 import type { FileRead, FilesToRead, HashFileAsk, HashFileReply } from './hash-file.js';
 
@@ -78,6 +79,7 @@ class Reading {
       this.#last = { hash: undefined, bytes: found.size };
       const size = sizes[n];
       if (size !== undefined && size !== found.size) return undefined;
+      if (this.#files.isFromDisk) posix()?.dropCached?.(file);
       open = { file, hasher: createHasher(), bytes: 0 };
       for (const hasher of this.#possessions) hasher.blob(found.size);
       this.#open = open;

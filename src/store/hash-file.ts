@@ -27,6 +27,8 @@ export interface FilesToRead {
   readonly hashes: readonly string[];
   /** Computed of all that is read, for each holder. */
   readonly possession: { readonly nonce: Nonce; readonly holders: readonly HostId[] };
+  /** What the kernel has cached is let go first, where that can be done (platform/posix.ts). */
+  readonly isFromDisk: boolean;
 }
 
 export type FilesRead =
@@ -110,7 +112,7 @@ export async function hashFile(
   { bytes, signal }: { readonly bytes?: number; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<FileRead | undefined> {
   const sizes = bytes === undefined ? [] : [bytes];
-  const read = await readFiles({ paths: [path], sizes, hashes: [], possession: NOBODYS }, signal);
+  const read = await readFiles({ paths: [path], sizes, hashes: [], possession: NOBODYS, isFromDisk: false }, signal);
   if (read.is === 'failed') throw read.error;
   return read.is === 'read' ? read.last : read.found;
 }

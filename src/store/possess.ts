@@ -4,8 +4,9 @@
  *
  * Every blob is checked against its BLAKE3 on the way, so a possession is only ever made of right bytes. The whole
  * parcel is read: some ranges of a large parcel that was scrubbed lately would do, but that needs a record
- * of scrubs that no store keeps yet. "From disk" means as the kernel gives it: what the kernel has cached is not read
- * from the platter again.
+ * of scrubs that no store keeps yet. "From disk": what the kernel has cached of a file is let go before it is read, or
+ * on a host with more memory than store no later read would see what the disk has lost. Where that cannot be done
+ * (macOS, no koffi) it means as the kernel gives it.
  *
  * Done by the thread of hash-file.ts. Driven by corrupt-parcels.ts, which decides what wrong bytes mean.
  */
@@ -48,6 +49,7 @@ export async function readParcel(
       sizes: refs.map(({ bytes }) => bytes),
       hashes: refs.map(({ blob }) => blob),
       possession: { nonce, holders: hosts },
+      isFromDisk: true,
     },
     signal,
   );

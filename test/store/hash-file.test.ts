@@ -1,5 +1,15 @@
 /** Hash file: what files of a store hash to, read in a thread in which no reading holds up another. */
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statfsSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { hashHex } from '../../src/core/hash.js';
@@ -26,7 +36,7 @@ function aFolder(t: ExecutionContext) {
 
 const nobodys = { nonce: NONCE, holders: [] };
 /** As they are. */
-const whole = (paths: readonly string[]) => ({ paths, sizes: [], hashes: [], possession: nobodys });
+const whole = (paths: readonly string[]) => ({ paths, sizes: [], hashes: [], possession: nobodys, isFromDisk: false });
 
 test('a file of any size hashes to what it has, and says so when it has another size, or is not there', async t => {
   const { folder, write } = aFolder(t);
@@ -38,6 +48,35 @@ test('a file of any size hashes to what it has, and says so when it has another 
     t.deepEqual(await hashFile(path, { bytes: bytes + 1 }), { hash: undefined, bytes });
   }
   t.is(await hashFile(join(folder, 'absent')), undefined);
+});
+
+/** In statfs, for a file system in memory. */
+const TMPFS_MAGIC = 0x01021994;
+
+/** What this process has read from disks, in bytes; undefined where the system does not say. */
+function readFromDisks(): number | undefined {
+  const io = existsSync('/proc/self/io') ? readFileSync('/proc/self/io', 'utf8') : '';
+  const bytes = /^read_bytes: (\d+)$/m.exec(io)?.[1];
+  return bytes === undefined ? undefined : Number(bytes);
+}
+
+test.serial('what is to be read from the disk is not taken from what the kernel has cached', async t => {
+  const { folder, write } = aFolder(t);
+  if (readFromDisks() === undefined) return skip(t, 'the system does not say what was read from disks');
+  // A file system in memory has nothing else than the cache.
+  if (statfsSync(folder).type === TMPFS_MAGIC) return skip(t, 'temporary files lie in memory');
+  const content = seededBytes(8 * MIB, 1);
+  const path = write('cached', content);
+  const file = openSync(path, 'r');
+  fsyncSync(file);
+  closeSync(file);
+  const reading = async (isFromDisk: boolean): Promise<number> => {
+    const before = readFromDisks() ?? 0;
+    t.like(await readFiles({ ...whole([path]), hashes: [hashHex(content)], isFromDisk }), { is: 'read' });
+    return (readFromDisks() ?? 0) - before;
+  };
+  t.true((await reading(false)) < MIB);
+  t.true((await reading(true)) >= content.length);
 });
 
 test('of many files the first that is not as it must be is named, and none behind it is looked at', async t => {
