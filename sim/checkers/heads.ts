@@ -113,6 +113,8 @@ export class HeadChecker implements Checker {
         throw new Violation('I7', `h${by.host.number} goes back to configuration ${config.version}`);
       remembered.config = config;
     } else if (input.is === 'heard' && input.message.kind === 'heads') {
+      // While two machines have one identity, nothing counts that either says (core/duplicate.ts).
+      if (by.machine.known.host(input.from)?.isSetAside === true) return;
       for (const { source, seq } of input.message.heads)
         remembered.hintedSeq.set(source, Math.max(seq, remembered.hintedSeq.get(source) ?? 0));
     } else if (input.is === 'wanted') this.#wanted(by, input);
