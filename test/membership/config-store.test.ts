@@ -100,6 +100,24 @@ test('a rival that loses and that the disk refuses shuts out all the same, and i
   t.deepEqual([store.unwritten, store.lost.length, store.shutOut.length], [[], 1, 1]);
 });
 
+test('a machine in whose place another one goes on is shut out though the disk refuses the version that says so', async t => {
+  const stateDir = temporaryFolder(t);
+  const [admin, old, fresh] = [newKey(), newKey(), newKey()];
+  const pi = memberOf(old, 'pi');
+  const ground = found([admin], { members: [memberOf(admin, 'imac'), pi] });
+  const members = [memberOf(admin, 'imac'), { ...pi, peer: memberOf(fresh, 'pi').peer }];
+  const replacing = next(ground, admin, { members, replaced: [{ ...revocationOf(old), invite: undefined }] });
+  const store = await storeWith(stateDir, [ground]);
+  const stateOfPi = () => store.standing.members.find(({ name }) => name === 'pi')?.state;
+  t.is(stateOfPi(), 'active');
+  await rename(join(stateDir, 'config'), join(stateDir, 'away'));
+  t.like(await store.hear(replacing.raw, TRUSTED), { kind: 'unwritten' });
+  t.is(stateOfPi(), 'revoked', 'nobody has its key now');
+  await rename(join(stateDir, 'away'), join(stateDir, 'config'));
+  t.true(await store.writeUnwritten(TRUSTED));
+  t.deepEqual([store.current.hash, stateOfPi()], [replacing.hash, 'active']);
+});
+
 test('a damaged, truncated or missing file is found at the start and nothing is touched', async t => {
   const admin = newKey();
   const first = found([admin]);
