@@ -8,8 +8,8 @@
  * cache: size, mtime, ctime and inode are unchanged, and here owner and mode too.
  *
  * A run of entries is no section, and is given one by one, if any of them is carried over, racily clean or not settled,
- * has extended attributes, is on another file system than the source's folder or in a bind mount, or has another cut mark than that of its
- * path.
+ * has extended attributes, is on another file system than the source's folder or in a bind mount, or has another cut
+ * mark than that of its path.
  *
  * The sections of a snapshot are kept with the scan cache, in 150 bytes for some 64 files, and lost with it.
  */

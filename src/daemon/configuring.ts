@@ -247,11 +247,7 @@ export class Configuring {
         : [
             `${own} parcels of its own sources are not copied yet: what is in them is only in the folders of ${name}, and is backed up again if the new machine has these`,
           ]),
-      ...(unread === 0
-        ? []
-        : [
-            `${storesText(unread)} of ${name} ${unread === 1 ? 'is' : 'are'} being read again, and nobody knows yet what only ${name} has`,
-          ]),
+      ...unreadTexts(name, unread),
     ];
     throw new ClusterError('NEEDS_YES', `${told.join('; ')}. Nothing was changed; --yes replaces it as it is`, {
       blame: 'operator',
@@ -301,11 +297,7 @@ export class Configuring {
       ...(own === 0
         ? []
         : [`${own} parcels of its own sources are not copied yet, and could not be copied from then on`]),
-      ...(unread === 0
-        ? []
-        : [
-            `${storesText(unread)} of ${name} ${unread === 1 ? 'is' : 'are'} being read again, and nobody knows yet what only ${name} has`,
-          ]),
+      ...unreadTexts(name, unread),
     ];
     const first = [
       ...(under === 0 ? [] : [`'cluster drain ${name}' moves them first`]),
@@ -324,7 +316,11 @@ export class Configuring {
 export const HOW_TO_EDIT =
   "'cluster config show > policy.yaml', edit that file, 'cluster config apply policy.yaml', which lists what that takes away and asks for --yes";
 
-const storesText = (count: number): string => (count === 1 ? 'a store' : `${count} stores`);
+function unreadTexts(name: string, unread: number): readonly string[] {
+  if (unread === 0) return [];
+  const are = unread === 1 ? `a store of ${name} is` : `${unread} stores of ${name} are`;
+  return [`${are} being read again, and nobody knows yet what only ${name} has`];
+}
 
 const configReport = ({ policyText, version, hash }: Configuration): ConfigReport => ({
   text: policyText,

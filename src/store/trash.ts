@@ -146,8 +146,8 @@ export class Trash {
   }
 
   /**
-   * Removes what may go, oldest first, and what was set aside after all else. Returns how many bytes that freed: none for a file that a person has linked
-   * elsewhere; that link is theirs from now on.
+   * Removes what may go, oldest first, and what was set aside after all else. Returns how many bytes that freed: none
+   * for a file that a person has linked elsewhere; that link is theirs from now on.
    *
    * @param removeFromTrees is given the inodes that have other names
    */
