@@ -73,6 +73,8 @@ export interface MachineOptions {
   readonly limits?: HoldingsLimits;
   /** The absences of the last 14 days that earlier starts reported by `note-absence`. */
   readonly absences?: readonly PastAbsence[];
+  /** SECRET_WORDS random words, so that nobody can choose ids that take long to look up (byte-index.ts). Default: none. */
+  readonly secret?: Int32Array;
 }
 
 /** A head of a source. A copy counted with it must lie in a store that holds this head or a later one. */
@@ -86,7 +88,7 @@ export class Machine {
   readonly #chance: Chance;
   readonly #boot: number;
   readonly #bootId: string;
-  readonly #table = new ParcelTable();
+  readonly #table: ParcelTable;
   readonly #holdings: Holdings;
   readonly #claims = new Claims();
   readonly #hosts: Hosts;
@@ -94,7 +96,7 @@ export class Machine {
   readonly #room = new Room();
   readonly #takingBack = new TakingBack(this.#room);
   readonly #voice = new Voice();
-  readonly #wanted = new Wanted(this.#table);
+  readonly #wanted: Wanted;
   readonly #dropping: Dropping;
   readonly #expiring: Expiring;
   readonly #relocating: Relocating;
@@ -132,7 +134,10 @@ export class Machine {
     rules = RULES,
     limits = HOLDINGS_LIMITS,
     absences = [],
+    secret,
   }: MachineOptions) {
+    this.#table = new ParcelTable(secret);
+    this.#wanted = new Wanted(this.#table);
     this.#self = self;
     this.#boot = boot;
     this.#bootId = nonces().slice(0, BOOT_ID_DIGITS);

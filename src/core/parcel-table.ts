@@ -34,8 +34,8 @@ export const FLAG = {
 } as const;
 
 export class ParcelTable {
-  readonly #ids = new ByteIndex(32);
-  readonly #keys = new ByteIndex(16);
+  readonly #ids: ByteIndex;
+  readonly #keys: ByteIndex;
   #bytes = new Float64Array(64);
   #key = new Int32Array(64).fill(NO_KEY);
   #nextOfFamily = new Int32Array(64).fill(NO_ROW);
@@ -50,6 +50,12 @@ export class ParcelTable {
   #family = new Int32Array(64).fill(NO_ROW);
   readonly #shortSinceMs = new RowNumbers();
   #shortBytes = 0;
+
+  /** `secret`: of the indexes of ids and keys (byte-index.ts). */
+  constructor(secret?: Int32Array) {
+    this.#ids = new ByteIndex(32, { secret });
+    this.#keys = new ByteIndex(16, { secret });
+  }
 
   get size(): number {
     return this.#ids.size;

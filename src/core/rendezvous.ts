@@ -73,7 +73,7 @@ export function idWords(bytes: Uint8Array, offset = 0, into = new Int32Array(4))
 }
 
 /** MurmurHash3's finalizer (Appleby): every input bit reaches every output bit. */
-function mix(h: number): number {
+export function mix(h: number): number {
   let mixed = h ^ (h >>> 16);
   mixed = Math.imul(mixed, 0x85eb_ca6b);
   mixed ^= mixed >>> 13;

@@ -6,6 +6,7 @@
  * are there; nobody tells it anything before.
  */
 import { randomBytes } from 'node:crypto';
+import { SECRET_WORDS } from '../core/byte-index.js';
 import { Chance } from '../core/chance.js';
 import { assert } from '../core/fault.js';
 import { Machine } from '../core/machine.js';
@@ -50,7 +51,8 @@ export function makeOwnMachine(
   const machine = new Machine({
     self,
     boot,
-    chance: new Chance([...new Uint32Array(new Uint8Array(randomBytes(12)).buffer)] as [number, number, number]),
+    chance: new Chance([...randomWords(3)] as [number, number, number]),
+    secret: randomWords(SECRET_WORDS),
     nonces: freshNonce,
     config: membership.clusterConfig,
     nowMs: clock.nowMs(),
@@ -83,3 +85,6 @@ export function makeOwnMachine(
     },
   };
 }
+
+const randomWords = (words: number): Int32Array =>
+  new Int32Array(new Uint8Array(randomBytes(words * Int32Array.BYTES_PER_ELEMENT)).buffer);

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import test from 'ava';
 import fc from 'fast-check';
 import { ByteIndex } from '../../src/core/byte-index.js';
@@ -15,7 +16,7 @@ import { law } from '../helpers/law.js';
 const parcelId = (i: number) => parseParcelId(Buffer.from(hash(Buffer.from(String(i)))).toString('hex'));
 
 test('a byte index gives each string one dense number, for ever', t => {
-  const index = new ByteIndex(32, 2);
+  const index = new ByteIndex(32, { capacity: 2 });
   const keys = Array.from({ length: 5000 }, (_, i) => hash(Buffer.from(String(i))));
   for (const [i, key] of keys.entries()) t.is(index.add(key), i);
   for (const [i, key] of keys.entries()) {
@@ -26,11 +27,27 @@ test('a byte index gives each string one dense number, for ever', t => {
   t.is(index.find(hash(Buffer.from('unknown'))), -1);
 });
 
-test('… also those that would all stand at the end', t => {
-  const index = new ByteIndex(32, 2);
-  const keys = Array.from({ length: 200 }, (_, i) => new Uint8Array(32).fill(255, 0, 4).fill(i, 4));
-  for (const key of keys) index.add(key);
-  for (const [i, key] of keys.entries()) t.is(index.find(key), i);
+test('… and takes as long for those that somebody has chosen as for those that are hashes', t => {
+  const STRINGS = 30_000;
+  const msOf = (keys: readonly Uint8Array[], secret?: Int32Array): number => {
+    const index = new ByteIndex(32, { secret });
+    const startMs = performance.now();
+    for (const key of keys) index.add(key);
+    for (const [i, key] of keys.entries()) if (index.find(key) !== i) throw new Error(`string ${i} is not found`);
+    return performance.now() - startMs;
+  };
+  const hashes = Array.from({ length: STRINGS }, (_, i) => hash(Buffer.from(String(i))));
+  const numbered = (byte: number) =>
+    Array.from({ length: STRINGS }, (_, i) => {
+      const key = Buffer.alloc(32, byte);
+      key.writeUInt32LE(i, 28);
+      return key;
+    });
+  const secret = new Int32Array(new Uint8Array(randomBytes(64)).buffer);
+  msOf(hashes, secret);
+  const usualMs = Math.max(5, msOf(hashes, secret));
+  // Each look at all of the others would take a thousand times as long.
+  for (const byte of [0, 255]) for (const by of [secret, undefined]) t.true(msOf(numbered(byte), by) < 30 * usualMs);
 });
 
 test('a min queue gives items in order of priority and stops at the limit', t => {
