@@ -3,6 +3,7 @@
  * which a person carries to a host that is one already; the secret stays where it was made.
  */
 import { Command } from 'commander';
+import type { AdminAdded } from '../daemon/service.js';
 import type { Context } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { tellNew } from './new-configuration.js';
@@ -36,6 +37,13 @@ async function request(context: Context): Promise<ExitCode> {
 
 async function add(context: Context, host: string, line: string): Promise<ExitCode> {
   const report = await context.service().adminAdd({ host, line }, context.signal);
-  await tellNew(context, report, report.changed ? `${host} is an admin, too` : `${host} was an admin already`);
+  await tellNew(context, report, whatChanged(host, report));
   return EXIT.ok;
+}
+
+function whatChanged(host: string, { changed, replaced }: AdminAdded): string {
+  if (!changed) return `${host} was an admin already`;
+  return replaced
+    ? `${host} is an admin by its new key, and the one before counts no more`
+    : `${host} is an admin, too`;
 }

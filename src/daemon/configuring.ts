@@ -166,8 +166,8 @@ export class Configuring {
   }
 
   async adminAdd({ host, line }: AdminAdd): Promise<AdminAdded> {
-    const { changed } = await this.#options.membership.admin.add(host, line);
-    return { ...this.show(), changed };
+    const { changed, replaced } = await this.#options.membership.admin.add(host, line);
+    return { ...this.show(), changed, replaced };
   }
 
   async revoke({ host: name, yes }: RevokeRequest): Promise<ConfigReport> {

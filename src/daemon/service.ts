@@ -346,8 +346,10 @@ export interface AdminAdd {
 }
 
 export interface AdminAdded extends ConfigReport {
-  /** False when it was an admin already. */
+  /** False when it was an admin already, by this key. */
   readonly changed: boolean;
+  /** It was one by another key, which counts no more. */
+  readonly replaced: boolean;
 }
 
 export interface LeaveReport {

@@ -283,15 +283,22 @@ export class Admin {
 
   /**
    * Writes down the key of another host, from the line that `requestLine` gave there.
+   * @returns `replaced`: the host had another key, which counts no more
    * @throws ClusterError NO_ADMIN_KEY, BAD_ADMIN_REQUEST, NO_SUCH_HOST, TOO_MANY_ADMINS
    */
-  add(hostName: string, line: string): Promise<Pick<PolicyApplied, 'configuration' | 'changed'>> {
-    return this.#change(content => {
+  async add(
+    hostName: string,
+    line: string,
+  ): Promise<Pick<PolicyApplied, 'configuration' | 'changed'> & { readonly replaced: boolean }> {
+    let before = 0;
+    const made = await this.#change(content => {
       this.#needKey();
       const request = readAdminRequest(line);
       if (request.cluster !== this.#of.store.cluster) throw badRequest('it is of a host of another cluster');
+      before = content.admins.length;
       return withAdmin(content, hostName, request);
     });
+    return { ...made, replaced: made.changed && made.configuration.admins.length === before };
   }
 
   /**

@@ -49,6 +49,7 @@ export function withState(
 
 /**
  * Writes down another admin key, behind all others: their order decides forks, and who writes down new members first.
+ * If the host had one before, that counts no more: it makes a second one only when it has lost the first.
  *
  * @throws ClusterError NO_SUCH_HOST, BAD_ADMIN_REQUEST, TOO_MANY_ADMINS
  */
@@ -65,12 +66,12 @@ export function withAdmin(
   const known = admins.find(({ key }) => key === request.key);
   if (known?.host === host) return content;
   if (known !== undefined) throw badRequest('it has the key of another admin, of which a copy is there');
-  if (admins.some(admin => admin.host === host)) throw badRequest(`${hostName} has another admin key already`);
-  if (admins.length >= ADMINS_MAX) {
+  const others = admins.filter(admin => admin.host !== host);
+  if (others.length >= ADMINS_MAX) {
     const why = `there are ${ADMINS_MAX} admin keys already, and no more can be: nothing was changed`;
     throw new ClusterError('TOO_MANY_ADMINS', why, { blame: 'operator' });
   }
-  return { ...content, admins: [...admins, { key: request.key, host }] };
+  return { ...content, admins: [...others, { key: request.key, host }] };
 }
 
 /**

@@ -4,12 +4,12 @@ import { cluster, recordsOf, serve } from './cli-fixture.js';
 
 test('admin request prints one line on stdout and what to do with it beside, and admin add passes it on', async t => {
   const asked: unknown[] = [];
-  let changed = true;
+  let [changed, replaced] = [true, false];
   const stateDir = await serve(t, {
     adminRequest: async () => ({ host: 'mini', line: 'scatterhoard-admin1-abc', isAdmin: false }),
     adminAdd: async request => {
       asked.push(request);
-      return { text: '', version: 9, hash: 'h', changed };
+      return { text: '', version: 9, hash: 'h', changed, replaced };
     },
   });
   const run = (...words: readonly string[]) => cluster(['--state', stateDir, 'admin', ...words]);
@@ -22,7 +22,12 @@ test('admin request prints one line on stdout and what to do with it beside, and
     { message_type: 'admin_request', host: 'mini', line: 'scatterhoard-admin1-abc', is_admin: false },
   ]);
   t.is((await run('add', 'mini', 'scatterhoard-admin1-abc')).out, 'mini is an admin, too (configuration 9)\n');
-  changed = false;
+  replaced = true;
+  t.is(
+    (await run('add', 'mini', 'x')).out,
+    'mini is an admin by its new key, and the one before counts no more (configuration 9)\n',
+  );
+  [changed, replaced] = [false, false];
   t.is((await run('add', 'mini', 'x')).out, 'mini was an admin already (configuration 9)\n');
   t.like(recordsOf((await run('add', 'mini', 'x', '--json')).out), [{ message_type: 'config', version: 9 }]);
   t.deepEqual(asked[0], { host: 'mini', line: 'scatterhoard-admin1-abc' });

@@ -40,8 +40,6 @@ test('a line makes its own host an admin, behind those that there are, and only 
   t.throws(() => withAdmin(configuration, 'mini', readAdminRequest(forged)), wrong);
   const untrusted = adminRequestLine(configuration.cluster, identityOf(pi), fresh);
   t.throws(() => withAdmin(configuration, 'pi', readAdminRequest(untrusted)), { ...wrong, message: /untrusted/ });
-  const another = adminRequestLine(configuration.cluster, identityOf(mini), newKey());
-  t.throws(() => withAdmin(added, 'mini', readAdminRequest(another)), { ...wrong, message: /another admin key/ });
 });
 
 test('a line that is not whole, or whose maker does not have the key, is refused', t => {
@@ -68,6 +66,9 @@ test('there are at most so many admin keys', t => {
   const request = readAdminRequest(adminRequestLine(full.cluster, identityOf(mini), newKey()));
   t.throws(() => withAdmin(content, 'mini', request), { code: 'TOO_MANY_ADMINS' });
   t.is(withAdmin({ ...content, admins: full.admins.slice(1) }, 'mini', request).admins.length, ADMINS_MAX);
+  const last = { key: hexOf(newKey().publicKey), host: hostOf(mini) };
+  const withLost = { ...content, admins: [last, ...full.admins.slice(1)] };
+  t.deepEqual(withAdmin(withLost, 'mini', request).admins.at(-1), { key: request.key, host: hostOf(mini) });
 });
 
 /** The first is the founder, and each hears the others. */
@@ -107,6 +108,27 @@ test('the second admin governs at once, also when the first is stolen and shut o
   const fork = next(configuration, stolen, { policyText: 'cluster: thief\n' });
   await third.membership.acceptVersion(fork.raw);
   t.is(third.standingOf('first'), 'revoked');
+});
+
+test('an admin that has lost its key gets another, and the lost one counts no more', async t => {
+  const { first, second, third } = await threeMembers(t);
+  await first.membership.admin.add('second', await second.membership.adminRequest());
+  await until(() => second.membership.isAdmin, 'the second to hear of it');
+  const lost = (await loadAdminKey(second.stateDir)) as Signer;
+  renameSync(join(second.stateDir, 'admin.key'), join(second.stateDir, 'lost.key'));
+  const { changed, replaced } = await first.membership.admin.add('second', await second.membership.adminRequest());
+  t.true(changed && replaced);
+  const { admins } = first.membership.configuration;
+  t.deepEqual(
+    admins.map(({ host }) => host),
+    [first, second].map(({ membership }) => membership.identity.host),
+  );
+  t.not(admins[1]?.key, hexOf(lost.publicKey));
+  await until(() => third.membership.configuration.admins[1]?.key === admins[1]?.key, 'the third to follow');
+  t.throws(() => next(third.membership.configuration, lost), { code: 'NOT_AN_ADMIN' });
+  await until(() => second.membership.configuration.admins[1]?.key === admins[1]?.key, 'the second to hear of it');
+  t.true(second.membership.isAdmin);
+  await second.membership.admin.drain('third', false);
 });
 
 test('a copy of another admin’s key makes no second admin, also when that one was shut out with its key', async t => {
