@@ -78,7 +78,7 @@ export function decideStore(facts: StoreFacts): Check {
     );
   if (marker.kind === 'absent' && wasMade === true)
     return fail(
-      `it has no ${MARKER_NAME}, and had one: its disk is not mounted there. If it is, put that file back from a copy`,
+      `it has no ${MARKER_NAME}, and had one: its disk is not mounted there. If it is a new one, take the store out of the policy, and add it again; if it is the old one, put that file back from a copy`,
     );
   // Of a store that was made that would be the wrong advice: to leave it out of the policy gives its copies up.
   if (marker.kind === 'absent' && holdsState)

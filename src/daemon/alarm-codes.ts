@@ -152,7 +152,8 @@ export const ALARM_CODES = {
   },
   STORE_MISSING: {
     means: 'a store of this host is not mounted, or hangs; if it is not mounted its copies are made again elsewhere',
-    remedy: 'bring the disk back, or take the store out of the policy. It is looked for again by itself',
+    remedy:
+      'bring the disk back, or take the store out of the policy; for a new disk in its place do that, and add it again. It is looked for again by itself',
   },
   STORE_UNMEASURED: {
     means: 'a store of this host is mounted, but its disk does not say how much room it has',

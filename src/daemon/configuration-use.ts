@@ -42,8 +42,12 @@ export class ConfigurationUse {
   /**
    * Former members go first; a machine in whose place another one goes on is one. The stores come last, because what they
    * hold is judged by all the rest.
+   *
+   * Does nothing once this machine is to go on as another host: its parts are still those of the one that it was, and
+   * would make that host's stores in the wrong name. The service is about to start anew.
    */
   begin(): void {
+    if (this.#options.membership.isOtherHost) return;
     const { membership, roster, net, known, stores, storeHeads, sourceDisks, origin, sweeper, tell, log } =
       this.#options;
     const { configuration, clusterConfig, self } = membership;

@@ -1,6 +1,7 @@
 /**
- * Made stores: which stores this host has made, and where: a store's marker is made once and never again. Kept in
- * STATE/stores.json.
+ * Made stores: which stores this host has made, and where: a store's marker is made once and never again, because a
+ * folder without it is where a disk is not mounted. Only when the policy has named the path no longer may it be another
+ * disk's, and is forgotten. Kept in STATE/stores.json.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -29,8 +30,20 @@ export class MadeStores {
     return this.#byPath.get(path);
   }
 
+  paths(): readonly string[] {
+    return [...this.#byPath.keys()];
+  }
+
   remember(path: string, id: StoreId): Promise<void> {
     this.#byPath.set(path, id);
+    return this.#write();
+  }
+
+  async forget(path: string): Promise<void> {
+    if (this.#byPath.delete(path)) await this.#write();
+  }
+
+  #write(): Promise<void> {
     // One write at a time, or an older list would replace a newer one.
     return this.#turns.take('write', async () => {
       await mkdir(this.#stateDir, { recursive: true });

@@ -131,11 +131,17 @@ export class OwnStores {
     this.#disks.watch();
   }
 
-  /** Mounts, unmounts and measures as these settings say. Failures become alarms, never errors. */
-  configure(settings: readonly StoreSetting[]): Promise<void> {
+  /**
+   * Mounts, unmounts and measures as these settings say. Failures become alarms.
+   * @throws what the state disk says, on which it is noted that a path is named no more
+   */
+  async configure(settings: readonly StoreSetting[]): Promise<void> {
     this.#settings = settings;
     for (const { path } of settings) this.#disks.setApart(path);
-    return this.refresh();
+    await this.refresh();
+    const isNamed = (path: string): boolean => this.#settings.some(setting => setting.path === path);
+    for (const path of this.#made.paths().filter(made => !isNamed(made)))
+      await this.#inTurn(path, () => (isNamed(path) ? Promise.resolve() : this.#made.forget(path)));
   }
 
   /** Looks at every configured store again, side by side. */

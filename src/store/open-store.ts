@@ -74,7 +74,9 @@ async function open(opening: StoreOpening): Promise<OpenedStore> {
   if (real === undefined) return missing('its folder is not there');
   const read = await readMarker(real);
   if (read.kind === 'absent')
-    return missing(`its folder has no ${MARKER_NAME}: the disk is not mounted, or this is no store`);
+    return missing(
+      `its folder has no ${MARKER_NAME}: the disk is not mounted. If it is a new one, take the store out of the policy, and add it again`,
+    );
   if (read.kind === 'unreadable') return missing(`its ${MARKER_NAME} cannot be read: ${read.because}`);
   const { marker } = read;
   if (marker.cluster !== cluster) return missing(`it belongs to another cluster, ${marker.cluster}`);

@@ -89,6 +89,27 @@ test('who tells of a store while its long log is told does so after that', async
   );
 });
 
+test('a folder without its marker is not made a store again, unless the policy has named it no longer meanwhile', async t => {
+  const { folder, stores, alarms, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const { id } = only(stores);
+  const why = () => alarms.list().find(({ code }) => code === 'STORE_MISSING')?.text ?? '';
+  await stores.configure([]);
+  // The disk is there after all.
+  await stores.configure([settingOf('disk')]);
+  t.is(only(stores).id, id);
+  await rename(join(folder, 'disk'), join(folder, 'dead'));
+  await mkdir(join(folder, 'disk'));
+  await stores.refresh();
+  await stores.refresh();
+  t.deepEqual([...stores.stores()], []);
+  t.regex(why(), /take the store out of the policy, and add it again/);
+  await stores.configure([]);
+  await stores.configure([settingOf('disk')]);
+  t.not(only(stores).id, id);
+  t.is(why(), '');
+});
+
 test('stores on one disk share what is free there, also one that came before the other', async t => {
   const { folder, stores, settingOf } = await anOwner(t);
   await mkdir(join(folder, 'second'));

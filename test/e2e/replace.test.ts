@@ -167,3 +167,38 @@ test.serial(
     t.true(after.every(({ partial }) => partial === false));
   },
 );
+
+test.serial(
+  'a reinstalled machine whose disk has died, too, makes the store anew, as the host that it was',
+  async t => {
+    const cluster = new RealCluster(t);
+    const notes = cluster.makeFolder('notes');
+    makePlainTree(notes, { files: 10, name: 'notes' });
+    const disk = cluster.makeFolder('pi.store');
+    const [teacher, pi] = await cluster.found(['teacher', 'pi']);
+    await cluster.apply({
+      defaults: { copies: 1 },
+      hosts: { teacher: { sources: { notes: { path: notes } } }, pi: { stores: [{ path: disk }] } },
+      timing: { suspect: '2s', dead: '4s' },
+    });
+    const isDone = ({ sources, protected: all }: Awaited<ReturnType<RealHost['status']>>): boolean =>
+      all && sources[0]?.lastSnapshot !== undefined;
+    await teacher.sees('that all is protected', isDone);
+    await pi.kill();
+    for (const folder of [pi.state, disk]) rmSync(folder, { recursive: true });
+    cluster.makeFolder('pi.store');
+    const fresh = cluster.add('pi-2');
+    await fresh.join(await teacher.invite());
+    await fresh.up();
+    await teacher.sees('the new machine alone', ({ hosts }) =>
+      hosts.every(({ name, state }) => (name === 'pi' ? state === 'dead' : state === 'active')),
+    );
+    await teacher.ok('replace', 'pi', 'pi-2', '--yes');
+    // It starts again by itself meanwhile.
+    await cluster.until('all is protected again', async () => {
+      const status = await fresh.status().catch(() => undefined);
+      return status?.host === 'pi' && isDone(status);
+    });
+    t.deepEqual((await fresh.status()).alarms, []);
+  },
+);
