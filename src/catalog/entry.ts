@@ -19,6 +19,7 @@ import {
   readText,
 } from './malformed-object.js';
 import { isEntryPath } from './path-order.js';
+import { escapePath } from './path-text.js';
 
 /**
  * An entry's code on disk is its kind's place in this list. `socket` is reserved: the scan leaves sockets out, as
@@ -43,7 +44,7 @@ export interface Entry {
   /** Names on the origin at the time of the scan; empty where it had none for the number. */
   readonly user: string;
   readonly group: string;
-  /** Nanoseconds since 1970, 64 bits with sign. */
+  /** Nanoseconds since 1970, 64 bits with sign (`storableMtime`). */
   readonly mtimeNs: bigint;
   /** Bytes of content; 0 unless a file. */
   readonly size: number;
@@ -88,6 +89,15 @@ const INT64_MAX = 2n ** 63n - 1n;
 const UINT64_MAX = 2n ** 64n - 1n;
 const UINT32_MAX = 2 ** 32 - 1;
 
+/**
+ * The nearest time that an entry can have: from 1677-09-21 to 2262-04-11. Some file systems take others (ext4 up to the year
+ * 2446, XFS 2486, tmpfs and Btrfs any), which anybody who owns a file may give it.
+ */
+export function storableMtime(mtimeNs: bigint): bigint {
+  if (mtimeNs > INT64_MAX) return INT64_MAX;
+  return mtimeNs < -INT64_MAX - 1n ? -INT64_MAX - 1n : mtimeNs;
+}
+
 /** The entry's place in a record's array. */
 export function entryFields(entry: Entry): readonly unknown[] {
   return [
@@ -109,7 +119,19 @@ export function entryFields(entry: Entry): readonly unknown[] {
   ];
 }
 
-export const encodeEntry = (entry: Entry): Uint8Array => encode(entryFields(entry));
+/**
+ * @throws Error that is a bug, when no host could read it: a record with such an entry would keep all that is in its parcel
+ * from being copied
+ */
+export function encodeEntry(entry: Entry): Uint8Array {
+  const fields = entryFields(entry);
+  try {
+    entryFrom(fields);
+  } catch (cause) {
+    throw new Error(`bug: nobody could read the entry of ${escapePath(entry.path)}; nothing was stored`, { cause });
+  }
+  return encode(fields);
+}
 
 /**
  * No encoded entry is longer than this. Cutting counts with this bound instead of the exact size, so that it need not

@@ -7,7 +7,7 @@
  */
 import { type BigIntStats, fchmodSync, fchownSync, fstatSync, lchownSync, lstatSync, lutimesSync } from 'node:fs';
 import { lutimes, posixFault } from '../platform/posix.js';
-import { type Entry, MTIME_SAME_NS } from './entry.js';
+import { type Entry, MTIME_SAME_NS, storableMtime } from './entry.js';
 import { pathlessMessageOf } from './restore-failure.js';
 import { hasXattrsOf, setXattrs } from './restore-xattrs.js';
 
@@ -135,7 +135,10 @@ export function setAllButTimeOfSymlink(path: Buffer, entry: Entry): NotSet[] {
   return [...faults, ...attributeFaults(path, entry)];
 }
 
-export const sameTime = (a: bigint, b: bigint): boolean => a - b < MTIME_SAME_NS && b - a < MTIME_SAME_NS;
+export function sameTime(a: bigint, b: bigint): boolean {
+  const apart = storableMtime(a) - storableMtime(b);
+  return apart < MTIME_SAME_NS && apart > -MTIME_SAME_NS;
+}
 
 /** Whether the mode is as in the snapshot, and also owner and group where they could be set. */
 export const hasMetadataOf = (there: BigIntStats, entry: Entry): boolean =>

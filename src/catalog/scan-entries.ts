@@ -12,7 +12,7 @@ import { type BlobId, hexOf } from '../core/ids.js';
 import type { NameStat } from '../platform/stat-calls.js';
 import type { AccountNames } from './account-names.js';
 import { cutMarkOf } from './cut.js';
-import { type EntryKind, TARGET_BYTES_MAX, type Xattr } from './entry.js';
+import { type EntryKind, storableMtime, TARGET_BYTES_MAX, type Xattr } from './entry.js';
 import { errorCode } from './error-code.js';
 import { BARE, NO_XATTRS, type ReadXattrs, readXattrs } from './read-xattrs.js';
 import { type CachedFile, isRacy, type ScanCache } from './scan-cache.js';
@@ -254,7 +254,9 @@ export class ScanEntries {
     const user = this.#accounts.user(uid);
     const group = this.#accounts.group(gid);
     const link = this.#linkOf(stat);
-    if (isSectionable && link === undefined && (kind === 'file' || kind === 'directory')) {
+    const mtimeNs = storableMtime(stat.mtimeNs);
+    // A row has the time as in the stat.
+    if (isSectionable && mtimeNs === stat.mtimeNs && link === undefined && (kind === 'file' || kind === 'directory')) {
       this.#sender.addPlain({ path, stat, user, group, mark: ownMark, blob });
       return;
     }
@@ -267,7 +269,7 @@ export class ScanEntries {
       gid,
       user,
       group,
-      mtimeNs: stat.mtimeNs,
+      mtimeNs,
       size,
       blob,
       target: target?.toString('latin1'),

@@ -221,6 +221,7 @@ test('fields that do not fit the kind are malformed', t => {
       { instanceOf: MalformedObject },
       JSON.stringify(Object.keys(change)),
     );
+    t.throws(() => encodeEntry({ ...aFile, ...change }), { message: /^bug: nobody could read the entry/ });
   }
 });
 
