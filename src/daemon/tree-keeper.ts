@@ -4,8 +4,8 @@
  *
  * A tree is a view for people, so there is no hurry: it is rewritten after some quiet and not too often, and left
  * alone when nothing that it shows has changed. After a mass change it stays at the last snapshot before it, until a
- * person has accepted the change. One whose update was broken off is a view of nothing, so it is written again soon, even
- * if no snapshot is protected then. A dated tree goes when nothing of its snapshot is held any longer, or when nobody
+ * person has accepted the change. One whose update was broken off is a view of nothing, and one of whose store a file was
+ * found gone or wrong may show that file: these are written again soon, even if no snapshot is protected then. A dated tree goes when nothing of its snapshot is held any longer, or when nobody
  * keeps that snapshot.
  */
 import type { Logger } from 'pino';
@@ -48,6 +48,10 @@ interface Tree {
   made: string;
   /** An update was broken off: the snapshot that the tree was of, or was to be of. */
   unfinished: ObjectId | undefined;
+  /** Which snapshot was written last, while this service ran. */
+  shown: ObjectId | undefined;
+  /** The store's losses when a protected snapshot was last written. */
+  losses: number;
 }
 
 /** A tree that somebody wants, or no longer wants, and its store. */
@@ -199,15 +203,19 @@ export class TreeKeeper {
     const { tree, state } = due;
     const { snapshots, unacceptedSinceMs = Number.POSITIVE_INFINITY } = known.head;
     const accepted = snapshots.filter(({ timeMs }) => timeMs < unacceptedSinceMs);
+    const { losses } = store;
     for (const listed of [...accepted].reverse()) {
       if (!isProtected(await this.#protections.of(source, listed, this.#signal))) continue;
       await this.#show(store, source, { tree, snapshot: listed.id });
+      tree.losses = losses;
       // While the newest snapshot is not protected yet, an older one is shown, and this is looked at again.
       if (listed === accepted.at(-1)) tree.shows = state;
       return;
     }
-    const unfinished = accepted.find(({ id }) => id === tree.unfinished) ?? accepted.at(-1);
-    if (tree.unfinished === undefined || unfinished === undefined) return;
+    // Until a protected one is shown again: the right file may come at any time.
+    const of = tree.unfinished ?? (tree.losses === losses ? undefined : tree.shown);
+    const unfinished = accepted.find(({ id }) => id === of) ?? accepted.at(-1);
+    if (of === undefined || unfinished === undefined) return;
     // Even if it fails: it may, as long as not all of that snapshot's catalog is here.
     tree.writtenMs = this.#clock.nowMs();
     await this.#show(store, source, { tree, snapshot: unfinished.id });
@@ -218,7 +226,7 @@ export class TreeKeeper {
     const key = `${store.id} ${source}`;
     if (this.#trees.has(key)) return;
     const unfinished = await store.unfinishedTree(this.#nameOf(source));
-    this.#trees.set(key, { ...NEW_TREE, touchedMs: this.#clock.nowMs(), unfinished });
+    this.#trees.set(key, { ...NEW_TREE, touchedMs: this.#clock.nowMs(), unfinished, losses: store.losses });
   }
 
   async #show(
@@ -233,6 +241,7 @@ export class TreeKeeper {
       tree.unfinished = snapshot;
       await this.#write(store, source, snapshot);
       tree.made = made;
+      tree.shown = snapshot;
       tree.unfinished = undefined;
     }
     tree.writtenMs = this.#clock.nowMs();
@@ -353,6 +362,8 @@ const NEW_TREE: Omit<Tree, 'touchedMs'> = {
   shows: '',
   made: '',
   unfinished: undefined,
+  shown: undefined,
+  losses: 0,
 };
 
 /** The log's length stands for all that a store holds: nothing changes without an operation. */

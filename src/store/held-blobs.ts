@@ -37,6 +37,7 @@ export class HeldBlobs {
   /** Blob → its size. */
   readonly #lingering = new Map<string, number>();
   readonly #lost = new Set<string>();
+  #losses = 0;
 
   /** `pins` is shared with `incoming`, which sweeps nothing that is pinned. */
   constructor(index: BlobIndex, incoming: Incoming, pins: Map<string, number>) {
@@ -184,6 +185,12 @@ export class HeldBlobs {
   /** Notes that its file is gone or has other bytes than its name says. */
   lose(blob: string): void {
     this.#lost.add(blob);
+    this.#losses += 1;
+  }
+
+  /** How often since the start a file was found gone or wrong. */
+  get losses(): number {
+    return this.#losses;
   }
 
   /** Notes that the right bytes are under its name again. */

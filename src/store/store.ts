@@ -196,6 +196,11 @@ export class Store {
     }
   }
 
+  /** How often, since it was opened, a blob's file was found gone or wrong. Trees may show such a file. */
+  get losses(): number {
+    return this.#parts.blobs.losses;
+  }
+
   get presentCount(): number {
     return this.#parcels.count;
   }

@@ -40,6 +40,7 @@ class House {
   /** Mounted before it. */
   others: Store[] = [];
   seq = 1;
+  losses = 0;
   looks = 0;
 
   private constructor(t: ExecutionContext, source: ScratchSource, snapshot: ObjectId) {
@@ -79,6 +80,7 @@ class House {
   get store(): Store {
     return {
       id: STORE,
+      losses: this.losses,
       position: () => {
         this.looks += 1;
         return { epoch: { random: 'e' }, seq: this.seq };
@@ -352,4 +354,33 @@ test('a tree whose update fails is written again, though nothing is protected by
   await until('it is written', () => house.written.length > begun);
   await house.looksAgain();
   t.deepEqual(house.written.slice(begun), [NEWER]);
+});
+
+test('a tree of whose store a file was found wrong is written again, though nothing is protected then, and when it is back', async t => {
+  const { house } = await withShortNewer(t);
+  house.keeper.start();
+  await until('the older one is written', () => house.written.length > 0);
+  house.short.add(house.tree.snapshot);
+  house.seq += 1;
+  await house.looksAgain();
+  t.is(house.written.length, 1);
+  const [lost] = house.held;
+  t.not(lost, undefined);
+  house.held.clear();
+  house.losses += 1;
+  house.seq += 1;
+  await until('it is written without the file', () => house.written.length === 2);
+  t.deepEqual(house.written[1], []);
+  await house.looksAgain();
+  t.is(house.written.length, 2);
+  house.held.add(lost as ParcelId);
+  house.seq += 1;
+  await until('it is written with the file that has come', () => house.written.length === 3);
+  t.deepEqual(house.written[2], OLDER);
+  house.short.clear();
+  await until('one is protected', () => house.written.length === 4);
+  house.short.add(house.listed.at(-1)?.id as ObjectId).add(house.tree.snapshot);
+  house.seq += 1;
+  await house.looksAgain();
+  t.is(house.written.length, 4);
 });
