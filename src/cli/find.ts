@@ -63,19 +63,30 @@ async function find(context: Context, pattern: string, options: FindOptions): Pr
       context.note(`not searched: ${name}@${shortId(id)}: ${error.message}`);
     }
   }
-  if (found === 0) await tellNothing(context, options);
+  if (found === 0) await tellNothing(context, { ...options, older: known.length - snapshots.length });
   return code;
 }
 
-/** What an origin no longer lists may be just what is looked for. */
-async function tellNothing(context: Context, { source, held }: FindOptions): Promise<void> {
+/**
+ * A file that was deleted is just what is in no newest snapshot, and in none that is listed after a while.
+ * @param older listed ones that were not looked into
+ */
+async function tellNothing(
+  context: Context,
+  { source, held, older }: Pick<FindOptions, 'held' | 'source'> & { readonly older: number },
+): Promise<void> {
+  const unlisted = held === true ? 0 : await countHeld(context, source);
+  if (context.json) await context.record({ message_type: 'nothing_found', older, held: unlisted });
   context.note('nothing found');
-  if (held === true) return;
-  const request = { ...(source === undefined ? {} : { source }), held: true };
-  const unlisted = (await context.service().snapshots(request, context.signal)).filter(one => one.held).length;
+  if (older > 0) context.note(`not looked at: ${countText(older, 'older snapshot')}; --all searches these too`);
   if (unlisted === 0) return;
   const what = countText(unlisted, 'snapshot');
   context.note(`not looked at: ${what} no longer listed but still held here; --held searches these too`);
+}
+
+async function countHeld(context: Context, source: string | undefined): Promise<number> {
+  const request = { ...(source !== undefined && { source }), held: true };
+  return (await context.service().snapshots(request, context.signal)).filter(one => one.held).length;
 }
 
 /** No host that is up has the snapshot itself, or its bytes are no snapshot, or it was removed just now. */

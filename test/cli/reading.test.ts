@@ -91,7 +91,7 @@ test('find prints matching files by names with which they can be restored', asyn
     'photos@cdcdcdcd:d/b.JPG\nphotos@cdcdcdcd:d/ü\\x0a.jpg\n',
   );
   t.is((await run('/d/ü*')).out, 'photos@cdcdcdcd:d/ü\\x0a.jpg\n');
-  const nothing = await run('*.png');
+  const nothing = await run('*.png', '--all');
   t.deepEqual([nothing.code, nothing.out, nothing.err], [0, '', 'nothing found\n']);
   t.like(recordsOf((await run('c.jpg', '--json')).out)[0], {
     message_type: 'match',
@@ -118,6 +118,25 @@ test('find that finds nothing says that there are held snapshots which it did no
   t.deepEqual(await run('zero', '--held'), { code: 0, out: 'photos@cdcdcdcd:zero\n', err: '' });
   t.is((await run('one', '--held')).out, 'photos@abababab:one\nphotos@efefefef:one\n');
   t.is((await run('two', '--held')).err, 'nothing found\n');
+});
+
+test('find that finds nothing says that there are older snapshots which it did not look into; --all looks', async t => {
+  const old = snapshotOf({ id: 'cd'.repeat(32) as ObjectId, timeMs: 1 });
+  const held = snapshotOf({ id: 'ef'.repeat(32) as ObjectId, timeMs: 0, held: true });
+  const stateDir = await serve(t, {
+    snapshots: async request => [...(request.held ? [held] : []), old, snapshotOf()],
+    entries: ({ snapshot }) => each(...placed([fileOf(snapshot === old.id ? 'deleted' : 'one', 'x')])),
+  });
+  const run = (...args: string[]) => cluster(['--state', stateDir, 'find', ...args]);
+  const [older, unlisted] = ['older snapshot; --all', 'snapshot no longer listed but still held here; --held'].map(
+    what => `not looked at: 1 ${what} searches these too\n`,
+  );
+  t.deepEqual(await run('deleted'), { code: 0, out: '', err: `nothing found\n${older}${unlisted}` });
+  t.deepEqual(await run('deleted', '--all'), { code: 0, out: 'photos@cdcdcdcd:deleted\n', err: '' });
+  t.is((await run('two', '--all')).err, `nothing found\n${unlisted}`);
+  const record = { message_type: 'nothing_found', older: 1, held: 1 };
+  t.deepEqual(recordsOf((await run('deleted', '--json')).out), [record]);
+  t.deepEqual(recordsOf((await run('two', '--json', '--held')).out), [{ ...record, older: 0, held: 0 }]);
 });
 
 test('find of an empty pattern is wrong usage', async t => {
