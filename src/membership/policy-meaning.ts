@@ -22,6 +22,17 @@ export function reportPaths(input: PolicyInput, report: PolicyReport): void {
   }
 }
 
+/** `draining` is the word for a store that is to hold nothing, and tells where its copies are to go. */
+export function reportLending(input: PolicyInput, report: PolicyReport): void {
+  for (const [name, host] of Object.entries(input.hosts ?? {}))
+    for (const [index, { limit }] of (host?.stores ?? []).entries())
+      if (limit === 0)
+        report.value(
+          ['hosts', name, 'stores', index, 'limit'],
+          'more than 0: with 0 a store lends nothing. One that is to be emptied has draining: true',
+        );
+}
+
 export function reportMeaning(input: PolicyInput, report: PolicyReport): void {
   if (Object.keys(input.hosts ?? {}).length > HOSTS_MAX)
     report.about(['hosts'], `too many hosts; allowed: at most ${HOSTS_MAX}`);

@@ -399,6 +399,18 @@ test('whatever the text, reading it ends in a policy or in a named refusal', t =
   );
 });
 
+test('a store that would lend nothing is refused, unless it is in force already', t => {
+  const text = (limit: string) =>
+    `cluster: home\nhosts:\n  a:\n    stores: [{ path: /a, limit: ${limit} }, { path: /b, reserve: 0 }]\n`;
+  for (const none of ['0', '0 GB']) {
+    const problem = /^p\.yaml:4:\d+: hosts\.a\.stores\.0\.limit: bad value .*; allowed: more than 0/;
+    t.regex(problemsOf(text(none))[0] ?? '', problem);
+  }
+  t.deepEqual(problemsOf(text('1 B')), []);
+  const { policy } = parsePolicy(text('0'), { isSigned: true });
+  t.deepEqual(policy.hosts.get('a')?.stores[0]?.lends, { kind: 'limit', bytes: 0 });
+});
+
 test('the JSON Schema names the same keys', t => {
   const schema = policyJsonSchema() as { properties: Record<string, unknown>; additionalProperties: boolean };
   t.deepEqual(Object.keys(schema.properties), ['cluster', 'defaults', 'hosts', 'timing']);
