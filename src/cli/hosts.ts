@@ -50,16 +50,30 @@ function seenText({ self, seenMs }: HostReport, nowMs: number): string {
 
 export const leftText = (parcels: number): string => (parcels === 0 ? 'empty' : `${countText(parcels, 'parcel')} left`);
 
-function storesText({ stores, parcelsLeft }: HostReport): string {
-  const missing = stores
-    .filter(({ mounted }) => !mounted)
-    .map(({ path, because }) => `${path ?? 'a store'} ${because ?? 'is not mounted'}`);
+function storesText({ self, stores, parcelsLeft }: HostReport): string {
+  const missing = stores.filter(({ mounted }) => !mounted);
   const draining = stores
     .filter(store => store.mounted && store.draining === true)
     .map(store => `${store.path} is draining${isUnread(store) ? '' : `: ${leftText(store.parcels ?? 0)}`}`);
   const unread = stores.filter(isUnread).map(({ path }) => `${path ?? 'a store'} is being read again`);
   const left = parcelsLeft === undefined ? [] : [leftText(parcelsLeft)];
-  return [String(stores.length - missing.length), ...left, ...missing, ...unread, ...draining].join('; ');
+  return [String(stores.length - missing.length), ...left, ...missingTexts(self, missing), ...unread, ...draining].join(
+    '; ',
+  );
+}
+
+/** A cell with more paths takes most of a screen; with `--json` there are all. */
+const PATHS_MAX = 4;
+
+/** Why one of this host is not mounted is told by its alarm, in sentences that no cell has room for. */
+function missingTexts(self: boolean, missing: readonly HostStore[]): readonly string[] {
+  const how = self ? 'not mounted' : 'not seen mounted';
+  const named = missing.flatMap(({ path }) => (path === undefined ? [] : [`${path}: ${how}`]));
+  const unnamed = missing.length - named.length;
+  if (unnamed === 0) return named;
+  const paths = missing.find(({ pathOneOf }) => pathOneOf !== undefined)?.pathOneOf ?? [];
+  const all = paths.length > PATHS_MAX ? `its ${paths.length} stores` : paths.join(', ');
+  return [...named, `${unnamed} of ${all}: ${how}`];
 }
 
 /** What it holds is not all known before it has been read. */

@@ -42,6 +42,7 @@ export const hostRecord = (report: HostReport): JsonRecord => ({
   stores: report.stores.map(store => ({
     id: store.id ?? null,
     path: store.path ?? null,
+    path_one_of: store.pathOneOf ?? null,
     lent: store.lentBytes,
     used: store.usedBytes,
     mounted: store.mounted,

@@ -289,6 +289,8 @@ export interface HostStore {
   readonly id?: StoreId;
   /** Known for the answering host's stores; for another host's where its policy has one store, or none is seen. */
   readonly path?: string;
+  /** Of another host's store that is not seen mounted where `path` is not known: its path is one of these. */
+  readonly pathOneOf?: readonly string[];
   readonly lentBytes: number;
   readonly usedBytes: number;
   readonly mounted: boolean;

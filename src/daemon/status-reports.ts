@@ -61,8 +61,8 @@ export interface StatusReportsOptions {
 
 /**
  * What another host lends, by its heartbeats. They name no paths. If the policy has only one store of that host, its
- * path is known; if it has several, only how many are missing. A host not heard of since this start says nothing about
- * its stores.
+ * path is known; if it has several and some are mounted, only how many of them are missing. A host not heard of since
+ * this start says nothing about its stores.
  *
  * @param paths of the stores in the policy, except those that are to leave: their host does not report them
  */
@@ -87,7 +87,7 @@ function storesOfOther(
       usedBytes: 0,
       mounted: false,
       because: 'is not seen mounted',
-      ...(seen.length === 0 ? { path: one } : {}),
+      ...(seen.length === 0 ? { path: one } : { pathOneOf: paths }),
     })),
   ];
 }

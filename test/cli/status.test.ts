@@ -258,6 +258,40 @@ test('hosts tells which stores are being read again, and takes none of them for 
   t.like((stores as object[])[0], { unread: true, draining: true });
 });
 
+test('hosts names the stores that are not mounted in a few words, or the ones that they are among', async t => {
+  const absent = { lentBytes: 0, usedBytes: 0, mounted: false } as const;
+  const there = { ...absent, mounted: true } as const;
+  const because = `/usb is not a folder: ${'make it, or mount its disk first; '.repeat(10)}`;
+  const among = (paths: readonly string[]) => ({ ...absent, pathOneOf: paths, because: 'is not seen mounted' });
+  const five = ['/a', '/b', '/c', '/d', '/e'];
+  const hosts = [
+    hostOf({
+      stores: [
+        { ...there, path: '/hoard' },
+        { ...absent, path: '/usb', because },
+      ],
+    }),
+    hostOf({ name: 'mini', self: false, stores: [{ ...absent, path: '/usb' }] }),
+    hostOf({ name: 'nas', self: false, stores: [there, among(five.slice(1)), among(five.slice(1))] }),
+    hostOf({ name: 'pi', self: false, stores: [there, there, there, there, among(five)] }),
+  ];
+  const stateDir = await serve(t, { hosts: async () => hosts });
+  const [, ...lines] = (await cluster(['--state', stateDir, 'hosts'])).out.trimEnd().split('\n');
+  t.deepEqual(
+    lines.map(line => line.split('\t').at(-1)),
+    [
+      '1; /usb: not mounted',
+      '0; /usb: not seen mounted',
+      '1; 2 of /b, /c, /d, /e: not seen mounted',
+      '4; 1 of its 5 stores: not seen mounted',
+    ],
+  );
+  const records = recordsOf((await cluster(['--state', stateDir, 'hosts', '--json'])).out);
+  const stores = records.flatMap(({ stores: some }) => some as object[]);
+  t.like(stores[1], { path: '/usb', path_one_of: null, because });
+  t.like(stores.at(-1), { path: null, path_one_of: five });
+});
+
 test('a snapshot that cannot be read is reported by status, with 20, and by snapshots, with 3', async t => {
   const lost = snapshotOf({ files: 0, bytes: 0, protected: false, unreadable: 'nobody gives it' });
   const stateDir = await serve(t, {
