@@ -96,16 +96,18 @@ export class Configuring {
   }
 
   async addStore({ host, path, limit, reserve }: AddStore): Promise<ConfigReport> {
-    needMember(this.#options.roster, host);
+    const { membership, roster } = this.#options;
+    needMember(roster, host);
     if (limit !== undefined) parseSize(limit);
     if (reserve !== undefined) parseSize(reserve);
-    const applied = await this.#options.membership.admin.addStore({
+    const applied = await membership.admin.addStore({
       host,
       path,
       ...(limit === undefined ? {} : { limit }),
       ...(reserve === undefined ? {} : { reserve }),
     });
-    return appliedReport(applied);
+    const report = appliedReport(applied);
+    return host === membership.self.name ? report : warned(report, [knownThereAlone(host, path)]);
   }
 
   async addSource(addition: AddSource): Promise<ConfigReport> {
@@ -136,8 +138,7 @@ export class Configuring {
       return { ...this.show(), warnings };
     }
     needMember(roster, host);
-    const report = appliedReport(await membership.admin.drainStore({ host, path, undo }));
-    return { ...report, warnings: [...warnings, ...(report.warnings ?? [])] };
+    return warned(appliedReport(await membership.admin.drainStore({ host, path, undo })), warnings);
   }
 
   /** What a person who lets a host go should know: what only that host has, and where nothing can go. */
@@ -332,6 +333,15 @@ const appliedReport = ({ configuration, warnings }: PolicyApplied): ConfigReport
   ...configReport(configuration),
   warnings,
 });
+
+const warned = (report: ConfigReport, warnings: readonly string[]): ConfigReport => ({
+  ...report,
+  warnings: [...warnings, ...(report.warnings ?? [])],
+});
+
+/** A mistyped path is taken like any other: no host sees the disks of another one. */
+const knownThereAlone = (host: string, path: string): string =>
+  `${host} alone can tell whether ${path} is there and can be used: run 'cluster status' on ${host}`;
 
 /** @throws ClusterError HOST_UNKNOWN */
 export function needHost(roster: Roster, name: string): void {

@@ -193,6 +193,15 @@ test('nothing is added to a host that was revoked', async t => {
   await t.throwsAsync(configuring.addSource({ host: 'laptop', name: 'films', path: '/films' }), refused);
 });
 
+test('whether the folder of a store is there is told to be known on its own host alone', async t => {
+  const { configuring } = await household(t, () => ({}));
+  const { warnings } = await configuring.addStore({ host: 'laptop', path: '/mnt/usb' });
+  t.deepEqual(warnings, [
+    "laptop alone can tell whether /mnt/usb is there and can be used: run 'cluster status' on laptop",
+  ]);
+  t.deepEqual((await configuring.addStore({ host: 'imac', path: '/mnt/usb' })).warnings, []);
+});
+
 test('a member that does not answer keeps no host from being revoked', async t => {
   const { configuring, lastHeads } = await household(t, () => ({
     askMembers: () => new Promise(() => {}),
