@@ -12,6 +12,7 @@ import { endProcess } from '../platform/end-process.js';
 import { commandsIn } from './commands.js';
 import { Context } from './context.js';
 import { EXIT, type ExitCode, exitCodeFor, isInterruption } from './exit-codes.js';
+import { helpBelow } from './help.js';
 import type { Run } from './run.js';
 import { onTerminal, paragraphText } from './text.js';
 import { packageVersion } from './version.js';
@@ -108,10 +109,12 @@ for (const { load, tells } of commandsIn(process.argv.slice(2))) {
   const make = await load();
   program.addCommand(inheriting(make(runWith({ endsUnheard: tells === true }))));
 }
+program.addCommand(inheriting(helpBelow(program)));
 
 /** Settings such as exitOverride do not reach commands that are added. */
 function inheriting(command: Command): Command {
   command.copyInheritedSettings(program);
+  if (command.commands.length > 0) command.addCommand(helpBelow(command));
   for (const below of command.commands) inheriting(below);
   return command;
 }

@@ -61,6 +61,25 @@ test('help and version exit 0', async t => {
   t.is(version.out.trim(), (JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version);
 });
 
+test('help takes all words of a command, and names what is none', async t => {
+  const usage = async (...words: string[]) => /^Usage: .*/.exec((await cluster(words)).out)?.[0];
+  t.is(await usage('help'), 'Usage: cluster [options] [command]');
+  t.is(await usage('help', 'whereis'), await usage('ls-replicas', '--help'));
+  t.is(await usage('help', 'config', 'add-source'), 'Usage: cluster config add-source [options] <host> <name> <path>');
+  t.is(await usage('config', 'help', 'add-source'), await usage('help', 'config', 'add-source'));
+  for (const [line, told] of [
+    ['help nope', "'nope'"],
+    ['help stauts', "'stauts'\n(Did you mean status?)"],
+    ['help config add-sore', "'config add-sore'\n(Did you mean config add-store?)"],
+    ['help status all', "'status all'"],
+    ['config help nope', "'nope'"],
+  ] as const)
+    t.deepEqual(await cluster(line.split(' ')), { code: 2, out: '', err: `error: unknown command ${told}\n` });
+  t.deepEqual(recordsOf((await cluster(['--json', 'help', 'nope'])).err), [
+    { message_type: 'error', code: 'USAGE', message: "error: unknown command 'nope'" },
+  ]);
+});
+
 test('where a command is missing --json gives one error record, and else the help is given', async t => {
   for (const words of [[], ['config']]) {
     const { code, out, err } = await cluster(['--json', ...words]);
