@@ -10,7 +10,8 @@ export const EXIT = {
   failed: 1,
   /**
    * The command itself is wrong: its options, its arguments, or what it names (a file, host, source, snapshot, path …) is
-   * not there, is not the only one, or is there already. Nothing was done.
+   * not there, is not the only one, or is there already; or it is one for another host, or for another kind of source.
+   * Nothing was done.
    */
   usage: 2,
   /** Some of the source, or a snapshot, could not be read, or not all could be restored, or set as it was. The rest was done. */
@@ -32,6 +33,7 @@ export const EXIT = {
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 const EXIT_OF: Readonly<Record<string, ExitCode>> = {
+  ALREADY_IN_CLUSTER: EXIT.usage,
   BAD_ADDRESS: EXIT.usage,
   BAD_ADMIN_REQUEST: EXIT.usage,
   BAD_ARGUMENT: EXIT.usage,
@@ -47,10 +49,13 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   HOST_UNKNOWN: EXIT.usage,
   INPUT_TOO_LONG: EXIT.usage,
   NEEDS_YES: EXIT.usage,
+  NOT_ARCHIVED: EXIT.usage,
   NOT_A_STORE: EXIT.usage,
+  NO_STORE: EXIT.usage,
   NO_SUCH_HOST: EXIT.usage,
   NO_SUCH_VERSION: EXIT.usage,
   NO_SUCH_STORE: EXIT.usage,
+  ORIGIN_ELSEWHERE: EXIT.usage,
   PATH_UNKNOWN: EXIT.usage,
   POLICY_INVALID: EXIT.usage,
   POLICY_LAYOUT: EXIT.usage,
@@ -58,6 +63,7 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   SNAPSHOT_AMBIGUOUS: EXIT.usage,
   SNAPSHOT_UNKNOWN: EXIT.usage,
   SOURCE_AMBIGUOUS: EXIT.usage,
+  SOURCE_ARCHIVED: EXIT.usage,
   SOURCE_EXISTS: EXIT.usage,
   SOURCE_NEEDED: EXIT.usage,
   SOURCE_UNKNOWN: EXIT.usage,

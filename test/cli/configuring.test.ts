@@ -16,7 +16,7 @@ test('init creates a cluster in a folder of its own, once', async t => {
   t.like(recordsOf(out), [{ message_type: 'init', cluster: 'home', host: 'imac', state, config_version: 1 }]);
   t.is(statSync(state).mode & 0o777, 0o700);
   const again = await cluster(['--state', state, 'init', '--name', 'other', '--json']);
-  t.is(again.code, 1);
+  t.is(again.code, 2);
   t.like(recordsOf(again.err), [{ code: 'ALREADY_IN_CLUSTER' }]);
   t.is((await cluster(['--state', state, 'status'])).code, 11, 'a cluster, but no service yet');
 });

@@ -50,7 +50,7 @@ test('an older snapshot stands as plain files beside the newest, through a resta
   const id = String(first.id).slice(0, 8);
 
   const elsewhere = await a.run('--json', 'tree', `pics@${id}`);
-  t.is(elsewhere.code, 1);
+  t.is(elsewhere.code, 2);
   t.like(JSON.parse(elsewhere.err), { code: 'NO_STORE' });
   const part = await b.run('tree', `pics@${id}:d`);
   t.is(part.code, 2);

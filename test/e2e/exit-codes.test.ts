@@ -1,12 +1,12 @@
 /** Exit codes: the contract of deploy/COMMANDS.md, by commands on real services. */
 import { join } from 'node:path';
 import test from 'ava';
-import { RealCluster } from '../helpers/real-cluster.js';
+import { RealCluster, type RealHost } from '../helpers/real-cluster.js';
 import { makePlainTree } from './plain-tree.js';
 
-test('what a command names and is not there, or not alone, is 2; a source without a snapshot is 1, and 22 for a drill', async t => {
+test('what a command names and is not there, or not alone, or for another host, is 2; a source without a snapshot is 1, and 22 for a drill', async t => {
   const cluster = new RealCluster(t);
-  const [imac] = await cluster.found(['imac', 'mini']);
+  const [imac, mini] = await cluster.found(['imac', 'mini']);
   const photos = cluster.makeFolder('photos');
   makePlainTree(photos, { files: 2, name: 'files' });
   const store = cluster.makeFolder('store');
@@ -21,7 +21,18 @@ test('what a command names and is not there, or not alone, is 2; a source withou
   await imac.ok('backup', 'photos', '--wait', '--timeout', '60s');
   const target = cluster.path('target');
 
-  const wanted: readonly (readonly [code: number, line: string])[] = [
+  const ended = async (host: RealHost, wanted: readonly (readonly [code: number, line: string])[]): Promise<void> => {
+    const found: (readonly [number | null, string])[] = [];
+    const errors: string[] = [];
+    for (const [, line] of wanted) {
+      const { code, err } = await host.run(...line.split(' '));
+      found.push([code, line]);
+      errors.push(`${line}: ${code} ${err}`);
+    }
+    t.deepEqual(found, wanted, errors.join(''));
+  };
+  await ended(imac, [
+    [2, 'init --name other'],
     [2, 'backup nosuch'],
     [2, 'backup docs'],
     [2, 'snapshots nosuch'],
@@ -47,7 +58,10 @@ test('what a command names and is not there, or not alone, is 2; a source withou
     [2, `restore photos:nosuch --from-store ${store} --target ${target}`],
     [2, `ls photos --from-store ${photos}`],
     [2, 'forget nosuch --keep-last 1'],
+    [2, 'forget photos --archived --yes'],
     [2, 'tree nosuch'],
+    [2, 'tree photos'],
+    [2, `tree photos --store ${target}`],
     [2, 'drain nosuch'],
     [2, `drain mini:${store}/nosuch`],
     [2, 'revoke nosuch --yes'],
@@ -63,13 +77,9 @@ test('what a command names and is not there, or not alone, is 2; a source withou
     [22, 'drill imac/docs'],
     [22, 'drill'],
     [0, 'drill photos'],
-  ];
-  const found: (readonly [number | null, string])[] = [];
-  const errors: string[] = [];
-  for (const [, line] of wanted) {
-    const { code, err } = await imac.run(...line.split(' '));
-    found.push([code, line]);
-    errors.push(`${line}: ${code} ${err}`);
-  }
-  t.deepEqual(found, wanted, errors.join(''));
+  ]);
+  await ended(mini, [
+    [2, 'diff photos'],
+    [2, 'forget photos'],
+  ]);
 });

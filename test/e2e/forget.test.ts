@@ -66,7 +66,7 @@ test('an admin ends the hold of unlisted snapshots, and lets an archived source 
   t.deepEqual(compareTrees(source, cluster.path('out')), []);
 
   const inForce = await a.run('forget', 'pics', '--archived', '--yes');
-  t.is(inForce.code, 1);
+  t.is(inForce.code, 2);
   t.regex(
     inForce.err,
     /pics is not archived: it is in the policy, as hosts\.a\.sources\.pics\. Take it out first: .*config apply/,

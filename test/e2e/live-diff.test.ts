@@ -92,7 +92,7 @@ test('the folder is compared with its newest snapshot or with a named one, and n
 
   await cluster.until('b knows the source', async () => (await b.run('ls', `pics@${id}`)).code === 0);
   const elsewhere = await b.run('--json', 'diff', 'pics');
-  t.is(elsewhere.code, 1);
+  t.is(elsewhere.code, 2);
   t.like(JSON.parse(elsewhere.err), { code: 'ORIGIN_ELSEWHERE' });
   t.regex(elsewhere.err, /the folder of pics is on a, its origin; run this there/);
 });

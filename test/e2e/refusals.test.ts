@@ -41,7 +41,7 @@ test.serial('a command without a cluster, or without its service, says so', asyn
   }
 
   // A second founding would lose the first.
-  t.is((await a.run('init', '--name', 'other')).code, 1);
+  t.is((await a.run('init', '--name', 'other')).code, 2);
   await a.up();
   t.is((await a.status()).cluster, 'home');
   // One service a state folder.
@@ -104,7 +104,7 @@ test.serial('tokens that are damaged, expired, used up or useless to this host a
   t.regex(refusal(t, late, 12), /used/);
   // Who is in needs no token.
   const again = await join(await a.invite());
-  t.is(again.code, 1);
+  t.is(again.code, 2);
   t.regex(again.err, /already/);
   t.deepEqual(
     (await a.status()).hosts.map(({ name }) => name),
