@@ -52,7 +52,7 @@ async function tellChanges(context: Context, report: ConfigPlanReport): Promise<
       moves: moves !== undefined,
     });
   if (changed)
-    await context.print(changes.length === 0 ? 'only how it is written changes' : lineText(changes.join('; ')));
+    await context.print(changes.length === 0 ? 'only how the policy is written' : lineText(changes.join('; ')));
   else await context.print('this policy is in force already');
   if (losses.length > 0) await context.print("'cluster config apply' asks for --yes, because:");
   for (const loss of losses) await context.printText(`  ${lineText(loss)}`);

@@ -8,6 +8,7 @@ import { ClusterError } from '../core/fault.js';
 import type { ConfigStore } from './config-store.js';
 import type { ConfigurationMember, UncheckedVersion } from './configuration.js';
 import { joinPolicy, type PolicyPart } from './policy-parts.js';
+import { policyChanges } from './section-changes.js';
 
 export interface ConfigStep {
   readonly version: number;
@@ -76,30 +77,13 @@ function signerOf(after: UncheckedVersion, before: UncheckedVersion = after): st
 
 export function changesBetween(before: UncheckedVersion | undefined, after: UncheckedVersion): readonly string[] {
   if (before === undefined) return ['the cluster was founded'];
-  const changes = [...policyChanges(before, after), ...memberChanges(before, after)];
+  const changes = [...policyChanges(before.parts, after.parts), ...memberChanges(before, after)];
   if (!isSame(before.admins, after.admins)) changes.push('admin keys');
   const known = new Set(before.archived.map(({ source }) => source));
   const archived = after.archived.filter(({ source }) => !known.has(source)).length;
   if (archived > 0) changes.push(`sources archived: ${archived}`);
   if (!isSame(before.forgotten, after.forgotten)) changes.push('an archived source was forgotten');
   if (!isSame(before.released, after.released)) changes.push('unlisted snapshots were let go');
-  return changes;
-}
-
-function policyChanges(before: UncheckedVersion, after: UncheckedVersion): string[] {
-  const hashes = (version: UncheckedVersion): Map<string, string> =>
-    new Map(version.parts.map(({ name, hash }) => [name, hash]));
-  const [old, now] = [hashes(before), hashes(after)];
-  const hostOf = (name: string): string => name.replace(/^host:/, '');
-  const isFrame = (name: string): boolean => name === 'head' || name === 'tail';
-  const changes: string[] = [];
-  if (['head', 'tail'].some(name => (old.get(name) ?? '') !== (now.get(name) ?? ''))) changes.push('policy for all');
-  for (const [name, hash] of now) {
-    if (isFrame(name) || old.get(name) === hash) continue;
-    changes.push(old.has(name) ? `policy of ${hostOf(name)}` : `policy of ${hostOf(name)}, new`);
-  }
-  for (const name of old.keys())
-    if (!isFrame(name) && !now.has(name)) changes.push(`policy of ${hostOf(name)}, taken out`);
   return changes;
 }
 

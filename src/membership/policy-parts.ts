@@ -155,7 +155,8 @@ interface PlainPolicy {
   readonly [key: string]: unknown;
 }
 
-function readPlain(text: string): PlainPolicy | undefined {
+/** What a text says, before any of it is interpreted; undefined when it cannot be read, or is no map. */
+export function readPlain(text: string): PlainPolicy | undefined {
   const document = readDocument(text);
   if (document.errors.length > 0) return undefined;
   const value: unknown = document.toJS({ maxAliasCount: 0 });

@@ -29,7 +29,7 @@ test('each version tells when and by whom it was made and what it changed, the n
     steps.map(({ version, signer, changes }) => [version, signer, changes]),
     [
       [3, 'imac', ['imac: active -> draining']],
-      [2, 'imac', ['policy for all', 'policy of imac, new']],
+      [2, 'imac', ['policy for all', 'imac: store /disk added']],
       [1, 'imac', ['the cluster was founded']],
     ],
   );

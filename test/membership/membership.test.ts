@@ -139,7 +139,7 @@ test('a plan says what applying would change, take away and note, makes no versi
   const text = POLICY.replace('copies: 3', 'copies: 2').replace('/disk', '/other');
   const planned = keyless.admin.planPolicy({ text });
   t.true(planned.changed);
-  t.deepEqual(planned.changes, ['policy for all', 'policy of imac']);
+  t.deepEqual(planned.changes, ['policy for all', 'imac: store /other added', 'imac: store /disk removed']);
   t.regex(planned.losses.join('\n'), /docs: copies 3 → 2\n.*the store \/disk is removed/s);
   t.deepEqual(
     planned.clusterConfig.sources.map(({ copies }) => copies),
