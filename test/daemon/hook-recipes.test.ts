@@ -1,21 +1,48 @@
 /** The shell of deploy/HOOKS.md: what people will copy from there. */
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import sqlite from 'node-sqlite3-wasm';
+import { makeSqlite, scripts, scriptWith, statements } from '../helpers/hook-page.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { until } from '../helpers/until.js';
-
-const PAGE = readFileSync(new URL('../../../deploy/HOOKS.md', import.meta.url), 'utf8');
-const scripts = [...PAGE.matchAll(/```sh\n(.*?)```/gs)].map(([, text = '']) => text);
-/** What stands in a row of a table and begins with a command. */
-const statements = [...PAGE.matchAll(/`((?:cd|pg_dump|mariadb-dump|docker) [^`]*)`/g)].map(([, text = '']) => text);
 
 test('a shell can read every recipe', t => {
   t.true(scripts.length >= 3 && statements.length >= 4);
   for (const text of [...scripts, ...statements]) {
     const { status, stderr } = spawnSync('sh', ['-n'], { input: text, encoding: 'utf8' });
     t.deepEqual([status, stderr], [0, ''], text);
+  }
+});
+
+test('a database that is gone, or empty, fails its hook, and the last dump of it stays', t => {
+  const script = scriptWith('sqlite3 app.db');
+  const recipes = [script, ...statements.filter(text => text.includes('sqlite3'))];
+  t.is(recipes.length, 2);
+  for (const recipe of recipes) {
+    const [programs, source] = [temporaryFolder(t), temporaryFolder(t)];
+    makeSqlite(programs);
+    const env = { PATH: `${programs}:${process.env.PATH}`, CLUSTER_PATH: source };
+    const run = () => spawnSync('sh', ['-c', recipe], { env, encoding: 'utf8' });
+    const [app, dump] = [join(source, 'app.db'), join(source, 'dump.db')];
+    const db = new sqlite.Database(app);
+    db.exec('CREATE TABLE account (id INTEGER); INSERT INTO account VALUES (7)');
+    db.close();
+    t.is(run().status, 0, run().stderr);
+    const good = readFileSync(dump);
+
+    rmSync(app);
+    const gone = run();
+    t.not(gone.status, 0);
+    if (recipe === script) t.is(gone.stderr, 'app.db is gone, or empty\n');
+    t.deepEqual(readdirSync(source), ['dump.db'], 'nor is a new one made');
+    writeFileSync(app, '');
+    t.not(run().status, 0);
+    t.deepEqual(readFileSync(dump), good);
+    const kept = new sqlite.Database(dump);
+    t.deepEqual(kept.all('SELECT id FROM account'), [{ id: 7 }]);
+    kept.close();
   }
 });
 
@@ -26,7 +53,7 @@ function stopsAndStarts(t: ExecutionContext, copying: string, starting = 'true')
   mkdirSync(source);
   const docker = join(folder, 'docker');
   writeFileSync(docker, `#!/bin/sh\necho "$1 $2" >> ${asked}\ncase $1 in cp) ${copying};; start) ${starting};; esac\n`);
-  writeFileSync(hook, scripts.find(text => text.includes('docker stop')) ?? '');
+  writeFileSync(hook, scriptWith('docker stop'));
   for (const program of [docker, hook]) chmodSync(program, 0o755);
   const child = spawn(hook, [], {
     detached: true,

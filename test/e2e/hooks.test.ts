@@ -2,15 +2,14 @@
  * Hooks: a database that is being written to all the time comes back whole, from what its `before` hook has put beside it; and
  * where that hook fails there is no snapshot, and somebody is told.
  */
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import test from 'ava';
 import sqlite from 'node-sqlite3-wasm';
+import { makeSqlite, scriptWith } from '../helpers/hook-page.js';
 import { RealCluster } from '../helpers/real-cluster.js';
 
-const SQLITE = createRequire(import.meta.url).resolve('node-sqlite3-wasm');
 /** What all accounts have together, in whatever state the database is. */
 const SUM = 10_000;
 /** As an application with some hundred transactions a second. */
@@ -25,18 +24,10 @@ test('a database that is written to comes back whole, and a hook that fails is a
     writeFileSync(join(a.state, 'hooks', name), text);
     chmodSync(join(a.state, 'hooks', name), 0o700);
   };
-  const dump = `#!/usr/bin/env node
-const { Database } = require(${JSON.stringify(SQLITE)});
-const { renameSync, rmSync } = require('node:fs');
-process.chdir(process.env.CLUSTER_PATH);
-rmSync('dump.tmp', { force: true });
-const db = new Database('app.db');
-db.exec('PRAGMA busy_timeout = 20000');
-db.exec("VACUUM INTO 'dump.tmp'");
-db.close();
-renameSync('dump.tmp', 'dump.db');
-`;
-  install('dump', dump);
+  const programs = cluster.makeFolder('programs');
+  makeSqlite(programs);
+  // The script of the page itself.
+  install('dump', scriptWith('sqlite3 app.db').replace('\n', `\nPATH=${programs}:$PATH\n`));
   install('note', `#!/bin/sh\necho "$CLUSTER_HOOK $CLUSTER_OUTCOME $CLUSTER_ERROR" >> ${cluster.path('notes')}\n`);
   const notes = (): string[] => readFileSync(cluster.path('notes'), 'utf8').trim().split('\n');
 
@@ -95,14 +86,14 @@ renameSync('dump.tmp', 'dump.db');
   await writer;
   t.true(notes().includes('after taken '), notes().join('\n'));
 
-  install('dump', '#!/bin/sh\necho no such database >&2\nexit 1\n');
+  renameSync(join(source, 'app.db'), cluster.path('away'));
   const failed = await a.run('backup', 'app');
   t.is(failed.code, 1);
-  t.regex(failed.err, /source app: its before hook dump failed: it ended with 1; .*no such database/);
+  t.regex(failed.err, /source app: its before hook dump failed: it ended with 1; .*app\.db is gone, or empty/);
   t.regex(notes().at(-1) ?? '', /^onFailure .*its before hook dump failed/);
   await a.sees('the alarm', ({ alarms }) => alarms.some(({ code }) => code === 'HOOK_FAILED'));
   const count = (await a.records('snapshots', 'app')).length;
-  install('dump', dump);
+  renameSync(cluster.path('away'), join(source, 'app.db'));
   await a.ok('backup', 'app');
   t.is((await a.records('snapshots', 'app')).length, count + 1, 'none was taken when the hook failed');
   await a.sees('no alarm', ({ alarms }) => !alarms.some(({ code }) => code === 'HOOK_FAILED'));
