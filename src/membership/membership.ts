@@ -251,7 +251,7 @@ export class Membership {
    * taken the place of one, or a fork has undone that. The service must start again, as that host.
    */
   get isOtherHost(): boolean {
-    return hostIn(this.configuration, this.identity) !== this.identity.host;
+    return hostIn(this.configuration, this.identity.peer) !== this.identity.host;
   }
 
   /** How many other machines were this host before this one. */

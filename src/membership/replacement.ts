@@ -15,6 +15,7 @@ import { type HostId, type PeerName, splitSourceId } from '../core/ids.js';
 import type { Configuration, ConfigurationContent, Revocation } from './configuration.js';
 import { memberNamed, mustHaveAdmin, withoutAdmins } from './content-change.js';
 import type { Identity } from './identity.js';
+import { hostIdOf, publicKeyOf } from './peer-key.js';
 import type { Policy } from './policy.js';
 
 export interface ReplacementOrder {
@@ -77,16 +78,17 @@ const refused = (why: string): ClusterError =>
 
 type Known = Pick<Configuration, 'members' | 'replaced'>;
 
-/** The host that a machine with this key is, or was until it was replaced; else the one that it has been all along. */
-export const hostIn = (
-  { members, replaced }: Known,
-  { host, peer }: { readonly host: HostId; readonly peer: PeerName },
-): HostId => [...members, ...replaced].find(one => one.peer === peer)?.host ?? host;
+/**
+ * The host that a machine with this key is, or was until it was replaced; else its own first one, whichever it runs as:
+ * a fork may undo both that it was written down and that it took the place of another.
+ */
+export const hostIn = ({ members, replaced }: Known, peer: PeerName): HostId =>
+  [...members, ...replaced].find(one => one.peer === peer)?.host ?? hostIdOf(publicKeyOf(peer));
 
 /** The identity of this machine by the configuration in use. */
 export const identityIn = (configuration: Known, identity: Identity): Identity => ({
   ...identity,
-  host: hostIn(configuration, identity),
+  host: hostIn(configuration, identity.peer),
 });
 
 /** True for the key of a machine in whose place another one goes on. */

@@ -18,7 +18,7 @@ import {
 import { withRevoked } from '../../src/membership/content-change.js';
 import { decideAdmission } from '../../src/membership/decide-admission.js';
 import { membershipAlarms } from '../../src/membership/membership-alarms.js';
-import { hostIn, type ReplacementOrder, withReplaced } from '../../src/membership/replacement.js';
+import { hostIn, identityIn, type ReplacementOrder, withReplaced } from '../../src/membership/replacement.js';
 import { Roll } from '../../src/membership/roll.js';
 import { settleAdmissions, toClusterConfig } from '../../src/membership/roster.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
@@ -193,14 +193,19 @@ test('the admin key of a machine that is replaced goes, unless it is the one tha
 });
 
 test('a machine is the host that its key belongs to, also when that was replaced, and else the one that it was at first', t => {
-  t.is(hostIn(after, { host: hostOf(fresh), peer: freshPeer }), hostOf(old));
-  t.is(hostIn(home, { host: hostOf(fresh), peer: freshPeer }), hostOf(fresh));
-  t.is(hostIn(after, { host: hostOf(nas), peer: memberOf(nas, 'x').peer }), hostOf(nas));
+  t.is(hostIn(after, freshPeer), hostOf(old));
+  t.is(hostIn(home, freshPeer), hostOf(fresh));
+  // A fork has undone both that it was written down and that it took that place.
+  const undone = found([admin]);
+  t.is(hostIn(undone, freshPeer), hostOf(fresh));
+  const running = { host: hostOf(old), peer: freshPeer, seed: fresh.seed, signer: fresh };
+  t.is(identityIn(undone, running).host, hostOf(fresh));
+  t.is(hostIn(after, memberOf(nas, 'x').peer), hostOf(nas));
   const third = newKey();
   const joined = next(after, admin, { members: [...after.members, memberOf(third, 'pi-2')] });
   const twice = replaced(joined);
-  t.is(hostIn(twice, { host: hostOf(third), peer: memberOf(third, 'x').peer }), hostOf(old));
-  t.is(hostIn(twice, { host: hostOf(fresh), peer: freshPeer }), hostOf(old));
+  t.is(hostIn(twice, memberOf(third, 'x').peer), hostOf(old));
+  t.is(hostIn(twice, freshPeer), hostOf(old));
   t.deepEqual(
     twice.replaced.map(({ peer }) => peer),
     [oldPeer, freshPeer],
@@ -332,7 +337,7 @@ test('where the branch that replaced a machine loses, its key stays shut out and
     const { standing } = store;
     const stateOf = (key: Key) => standing.members.find(({ peer }) => peer === memberOf(key, 'x').peer)?.state;
     t.deepEqual([stateOf(old), stateOf(fresh)], ['revoked', 'active']);
-    t.is(hostIn(store.current, { host: hostOf(fresh), peer: freshPeer }), hostOf(fresh));
+    t.is(hostIn(store.current, freshPeer), hostOf(fresh));
     const told = membershipAlarms({
       self: { host: hostOf(admin), peer: memberOf(admin, 'x').peer },
       configuration: standing,
