@@ -6,7 +6,9 @@
  * may remember a later head, which is this origin's own signed word.
  *
  * The machine that was this host before may have signed heads that are valid no more. What they list does not count, but
- * no number is used again: somebody may have heard them.
+ * no number is used again: somebody may hold them. So a machine that goes on as a host begins far above the last valid
+ * head; and where it hears of a void one that is above its own all the same, it signs its list again above that at once,
+ * by which that number is as durable as its own.
  *
  * One file a source: `FOLDER/<source>.head`, the sealed bytes as they are sent. While that file is damaged nobody knows
  * which number was the last, and nothing is signed for the source. Once a person has moved the file away, the source
@@ -31,7 +33,7 @@ import {
   verifyHead,
 } from './head.js';
 import { MalformedObject } from './malformed-object.js';
-import { verifyWithOneOf } from './sealed-object.js';
+import { BadSignature, verifyWithOneOf } from './sealed-object.js';
 
 export interface KnownHead {
   readonly head: Head;
@@ -67,14 +69,20 @@ export const judgeBy =
   (...keys: readonly Uint8Array[]): JudgeHead =>
   sealed => ({ head: verifyWithOneOf(keys, key => verifyHead(sealed, key)), stands: true });
 
+/** For a host that has had one key all along. */
+const fromOne = (): number => 1;
+
 const SUFFIX = '.head';
 /** Other hosts believe no head that is further beyond the newest one they know. */
 const VOID_JUMP_MAX = 2 ** 20;
+
+const isNear = (one: Pick<Head, 'seq'>, known: Pick<Head, 'seq'>): boolean => one.seq - known.seq < VOID_JUMP_MAX - 1;
 
 export class SourceHistory {
   readonly #folder: string;
   readonly #signer: Signer;
   readonly #judge: JudgeHead;
+  readonly #leastSeq: (source: SourceId) => number;
   readonly #heads: Map<SourceId, KnownHead>;
   /** The highest numbers of heads that do not stand. */
   readonly #voidSeqs: Map<SourceId, number>;
@@ -88,11 +96,13 @@ export class SourceHistory {
     signer: Signer,
     {
       judge,
+      leastSeq,
       heads,
       voidSeqs,
       damaged,
     }: {
       readonly judge: JudgeHead;
+      readonly leastSeq: (source: SourceId) => number;
       readonly heads: Map<SourceId, KnownHead>;
       readonly voidSeqs: Map<SourceId, number>;
       readonly damaged: Map<string, ClusterError>;
@@ -101,20 +111,26 @@ export class SourceHistory {
     this.#folder = folder;
     this.#signer = signer;
     this.#judge = judge;
+    this.#leastSeq = leastSeq;
     this.#voidSeqs = voidSeqs;
     this.#heads = heads;
     this.#damaged = damaged;
   }
 
-  /** `folder` is made if necessary. `judge`: default: this host has had one key all along. */
+  /**
+   * `folder` is made if necessary. `leastSeq`: the lowest number that this machine may give a head of the source. Default
+   * of both: this host has had one key all along.
+   */
   static async open({
     folder,
     signer,
     judge = judgeBy(signer.publicKey),
+    leastSeq = fromOne,
   }: {
     readonly folder: string;
     readonly signer: Signer;
     readonly judge?: JudgeHead;
+    readonly leastSeq?: (source: SourceId) => number;
   }): Promise<SourceHistory> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await fsyncFolder(folder);
@@ -135,7 +151,7 @@ export class SourceHistory {
         damaged.set(name, error);
       }
     }
-    return new SourceHistory(folder, signer, { judge, heads, voidSeqs, damaged });
+    return new SourceHistory(folder, signer, { judge, leastSeq, heads, voidSeqs, damaged });
   }
 
   /** HEAD_DAMAGED, while the file of the source exists and is damaged: then nothing is signed or adopted. */
@@ -193,6 +209,9 @@ export class SourceHistory {
       const own = this.#heads.get(source);
       if (!stands) {
         this.#voidSeqs.set(source, Math.max(head.seq, this.#voidSeqs.get(source) ?? 0));
+        // The list of a machine before this one may be an old one.
+        if (own !== undefined && this.#isOurs(own) && head.seq >= own.head.seq && isNear(head, own.head))
+          await this.#publish(source, { snapshots: own.head.snapshots, unacceptedSinceMs: own.head.unacceptedSinceMs });
         return { kind: 'older' };
       }
       const found: KnownHead = { head, sealed, hash: headHash(sealed) };
@@ -244,9 +263,19 @@ export class SourceHistory {
   }
 
   #nextSeq(source: SourceId, own: Head | undefined): number {
-    const next = nextSeq(own);
-    const above = (this.#voidSeqs.get(source) ?? 0) + 1;
-    return above > next && above - next < VOID_JUMP_MAX ? above : next;
+    const next = Math.max(nextSeq(own), this.#leastSeq(source));
+    const seq = this.#voidSeqs.get(source) ?? 0;
+    return seq >= next && isNear({ seq }, { seq: next }) ? seq + 1 : next;
+  }
+
+  /** True for a head that is signed with the key that this machine has. */
+  #isOurs({ sealed }: KnownHead): boolean {
+    try {
+      return verifyHead(sealed, this.#signer.publicKey).seq > 0;
+    } catch (error) {
+      if (error instanceof BadSignature) return false;
+      throw error;
+    }
   }
 
   async #keep(known: KnownHead): Promise<void> {

@@ -38,8 +38,10 @@ export interface SourcePolicy {
   readonly source: SourceId;
   /** Wanted copies, N. 1 to 32. */
   readonly copies: number;
-  /** Set when its origin was revoked: its heads up to this one stay valid; 0 for none. */
+  /** Set when a machine that was its origin is shut out: what that signed stays valid up to this head; 0 for none. */
   readonly lastSeq?: number;
+  /** Set beside `lastSeq` when another machine goes on as its origin: the lowest number of that one's heads. */
+  readonly goesOnSeq?: number;
 }
 
 /** In ms. Floors: heartbeat 100, suspect 3 heartbeats, dead 2 × suspect, deadMax dead, claimWait 20, others 0. */

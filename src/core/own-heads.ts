@@ -44,6 +44,17 @@ export function decideAdoption<S extends Listed>(own: OwnHead<S> | undefined, fo
 /** The number of the head that continues this one. */
 export const nextSeq = (own: Pick<OwnHead<Listed>, 'seq'> | undefined): number => (own?.seq ?? 0) + 1;
 
+/**
+ * A machine that goes on as the host of another begins so far above the last head of that one which stays valid. The other
+ * may have signed some that reached few hosts: nobody has missed this many, with one a minute for 45 days. A store may say
+ * for ever that it holds such a head, and would seem to hold each new one of that number or a lower one. Less than others
+ * believe at once (HEAD_JUMP_MAX of wanted.ts), also after several machines.
+ */
+const FORMER_SEQS_MAX = 2 ** 16;
+
+/** The lowest number that a machine signs which goes on as a host, by the last valid head of the machine before it. */
+export const firstSeqAfter = (lastSeq: number): number => lastSeq + FORMER_SEQS_MAX + 1;
+
 /** A list, plus what it lacks of another one. The signer decides on the order. */
 export const listAgain = <S extends Listed>(listed: readonly S[], unlisted: readonly S[]): readonly S[] => [
   ...listed,

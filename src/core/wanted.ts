@@ -24,6 +24,18 @@ const HEAD_JUMP_MAX = 2 ** 20;
 
 const NOBODY: readonly HostId[] = [];
 
+/**
+ * The numbers of heads that count for nothing, as only a machine that is shut out can have signed them: those between
+ * these two. `before` is Infinity where nobody goes on as the origin.
+ */
+export interface VoidSeqs {
+  readonly after: number;
+  readonly before: number;
+}
+
+export const isVoidSeq = (gap: VoidSeqs | undefined, seq: number): boolean =>
+  gap !== undefined && seq > gap.after && seq < gap.before;
+
 export class Wanted {
   readonly #table: ParcelTable;
   readonly #sources: SourceId[] = [];
@@ -34,8 +46,7 @@ export class Wanted {
   /** For known sources, the highest head that any host has named. */
   readonly #heard = new Map<SourceId, number>();
   readonly #copies = new Map<SourceId, number>();
-  /** For sources whose origin was revoked, the last valid head. */
-  readonly #last = new Map<SourceId, number>();
+  readonly #void = new Map<SourceId, VoidSeqs>();
   /** `#copies` by source number. */
   #copiesOf: (number | undefined)[] = [];
   /** Wanted rows that further sources list, by the numbers of those sources. */
@@ -48,10 +59,10 @@ export class Wanted {
 
   configure({ sources }: ClusterConfig): void {
     this.#copies.clear();
-    this.#last.clear();
-    for (const { source, copies, lastSeq } of sources) {
+    this.#void.clear();
+    for (const { source, copies, lastSeq, goesOnSeq = Number.POSITIVE_INFINITY } of sources) {
       this.#copies.set(source, copies);
-      if (lastSeq !== undefined) this.#last.set(source, lastSeq);
+      if (lastSeq !== undefined) this.#void.set(source, { after: lastSeq, before: goesOnSeq });
     }
     this.#digest = undefined;
     this.#copiesOf = this.#sources.map(source => this.#copies.get(source));
@@ -163,9 +174,14 @@ export class Wanted {
     for (const head of this.#heads.values()) if (this.#isValid(head)) yield head;
   }
 
-  /** @returns false when this head, or a later one, was known. */
+  /**
+   * Takes a head that has come into force. Its number may be lower than that of the one before it: then the catalog,
+   * which knows the signatures, has found that one to be void.
+   * @returns false when this very head was known
+   */
   takeHead(head: HeadHint): boolean {
-    if (!this.isNews(head)) return false;
+    const known = this.#heads.get(head.source);
+    if (known?.seq === head.seq && known.hash === head.hash) return false;
     this.#heads.set(head.source, head);
     this.#digest = undefined;
     return true;
@@ -183,11 +199,9 @@ export class Wanted {
     return this.#heard.get(source) ?? 0;
   }
 
-  /**
-   * If its origin was revoked: the last valid head of the source, 0 for none; undefined while its origin is a member.
-   */
-  lastSeq(source: SourceId): number | undefined {
-    return this.#last.get(source);
+  /** Undefined for nearly every source: no machine that was its origin is shut out. */
+  voidSeqs(source: SourceId): VoidSeqs | undefined {
+    return this.#void.get(source);
   }
 
   /** The highest head of the source that is believed to exist. */
@@ -218,6 +232,6 @@ export class Wanted {
   }
 
   #isValid({ source, seq }: Pick<HeadHint, 'source' | 'seq'>): boolean {
-    return seq <= (this.#last.get(source) ?? Number.POSITIVE_INFINITY);
+    return !isVoidSeq(this.#void.get(source), seq);
   }
 }

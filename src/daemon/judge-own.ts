@@ -1,9 +1,11 @@
 /**
  * Judge own: which heads are this host's own, for source-history.ts: those that it has signed with its present key, and
- * those of the machines that were this host before, as far as the configuration lets them stand.
+ * those of the machines that were this host before, as far as the configuration lets them stand; and with which number
+ * those of this machine begin.
  */
 import type { JudgeHead } from '../catalog/source-history.js';
-import { splitSourceId } from '../core/ids.js';
+import { type SourceId, splitSourceId } from '../core/ids.js';
+import { firstSeqAfter } from '../core/own-heads.js';
 import type { Identity } from '../membership/identity.js';
 import { HeadSigners } from './head-signers.js';
 import { Revocations, type ShutOut } from './revocations.js';
@@ -22,3 +24,12 @@ export function judgeOwn(membership: ShutOut & { readonly identity: Identity }):
       : undefined;
   };
 }
+
+/** The lowest number that this machine may give a head of a source of this host. */
+export const leastOwnSeq =
+  (membership: ShutOut & { readonly identity: Pick<Identity, 'host'> }): ((source: SourceId) => number) =>
+  source => {
+    const revocations = new Revocations(membership);
+    if (revocations.wordsOf(membership.identity.host).length === 0) return 1;
+    return firstSeqAfter(revocations.lastHead(source)?.seq ?? 0);
+  };

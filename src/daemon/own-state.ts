@@ -11,7 +11,7 @@ import { LOCK_NAME, takeLock } from '../platform/lock.js';
 import { posixFault } from '../platform/posix.js';
 import { countBoot } from './boot-counter.js';
 import { type Clock, steadyClock } from './clock.js';
-import { judgeOwn } from './judge-own.js';
+import { judgeOwn, leastOwnSeq } from './judge-own.js';
 import { Pausing } from './pausing.js';
 import { RunningTime } from './running-time.js';
 import { openStateDisk, type StateDisk } from './state-disk.js';
@@ -64,7 +64,16 @@ export async function openOwnState(
   running.start();
   teardown.defer(() => running.stop());
   const disk = await openStateDisk(
-    { stateDir, signer, judge: judgeOwn(membership), host, firstHost, wallMs: wallMs(), log },
+    {
+      stateDir,
+      signer,
+      judge: judgeOwn(membership),
+      leastSeq: leastOwnSeq(membership),
+      host,
+      firstHost,
+      wallMs: wallMs(),
+      log,
+    },
     teardown,
   );
   const pausing = new Pausing({ stateDir, clock, log });

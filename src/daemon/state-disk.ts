@@ -44,6 +44,8 @@ export interface StateDiskOptions {
   readonly signer: Signer;
   /** Which heads are this host's own, and stand. */
   readonly judge: JudgeHead;
+  /** The lowest number that a head of a source may be given here. */
+  readonly leastSeq: (source: SourceId) => number;
   /** This host, and the one that this machine was when its key was made. */
   readonly host: HostId;
   readonly firstHost: HostId;
@@ -56,7 +58,7 @@ export interface StateDiskOptions {
  * @throws ENOSPC or EDQUOT when there is no room for an index that must be made
  */
 export async function openStateDisk(
-  { stateDir, signer, judge, host, firstHost, wallMs, log }: StateDiskOptions,
+  { stateDir, signer, judge, leastSeq, host, firstHost, wallMs, log }: StateDiskOptions,
   teardown: Teardown,
 ): Promise<StateDisk> {
   const trial = beginIndexTrial(stateDir);
@@ -76,7 +78,7 @@ export async function openStateDisk(
   teardown.defer(() => objects.close());
   const cache = new ScanCache(join(stateDir, 'index', SCAN_CACHE_FILES[0]), { nowMs: wallMs });
   teardown.defer(() => cache.close());
-  const history = await SourceHistory.open({ folder: join(stateDir, 'catalog', 'own-heads'), signer, judge });
+  const history = await SourceHistory.open({ folder: join(stateDir, 'catalog', 'own-heads'), signer, judge, leastSeq });
   return { damaged: trial.damaged, index, objects, cache, beginScan: source => trial.beginScan(source), history };
 }
 

@@ -10,8 +10,9 @@
  */
 import type { ClusterConfig, Member, SourcePolicy } from '../core/cluster-config.js';
 import { NAME_PATTERN, type SourceId, splitSourceId } from '../core/ids.js';
+import { firstSeqAfter } from '../core/own-heads.js';
 import { type Admission, admissionFlaw } from './admission.js';
-import { type Configuration, type ConfigurationMember, MEMBERS_MAX, type Revocation } from './configuration.js';
+import { type Configuration, type ConfigurationMember, MEMBERS_MAX, shutOutBy } from './configuration.js';
 import { sourcesOf } from './policy-change.js';
 
 type AdmissionRefusal =
@@ -113,7 +114,7 @@ export function memberFrom({ admission, name }: Provisional): ConfigurationMembe
 
 /** What the machine's decisions depend on. */
 export function toClusterConfig(configuration: Configuration, admissions: Iterable<Admission>): ClusterConfig {
-  const { cluster, version, hash, policy, members, archived, revoked } = configuration;
+  const { cluster, version, hash, policy, members, archived } = configuration;
   const written = members.map((member): Member => {
     const setting = policy.hosts.get(member.name);
     const { host, name, peer, state, trust } = member;
@@ -137,17 +138,19 @@ export function toClusterConfig(configuration: Configuration, admissions: Iterab
     version,
     hash,
     members: [...written, ...waiting],
-    sources: [...copies].map(([source, wanted]) => ({ source, copies: wanted, ...lastSeqOf(source, revoked) })),
+    sources: [...copies].map(([source, wanted]) => ({ source, copies: wanted, ...lastSeqOf(source, configuration) })),
     timing: policy.timing,
   };
 }
 
-/** For a source whose origin was revoked. */
-function lastSeqOf(source: SourceId, revoked: readonly Revocation[]): Pick<SourcePolicy, 'lastSeq'> {
+/** For a source of a host of which a machine is shut out. */
+function lastSeqOf(source: SourceId, configuration: Configuration): Pick<SourcePolicy, 'lastSeq' | 'goesOnSeq'> {
   const { origin } = splitSourceId(source);
-  // Several keys of the host may be revoked: one that it had in a branch that lost, and one that it has in this one.
-  const revocations = revoked.filter(({ host }) => host === origin);
-  if (revocations.length === 0) return {};
-  const heads = revocations.flatMap(revocation => revocation.heads.filter(head => head.source === source));
-  return { lastSeq: Math.max(0, ...heads.map(({ seq }) => seq)) };
+  // Several keys of the host may be shut out: one that it had in a branch that lost, and each that it had in this one.
+  const former = shutOutBy(configuration).filter(({ host }) => host === origin);
+  if (former.length === 0) return {};
+  const heads = former.flatMap(one => one.heads.filter(head => head.source === source));
+  const lastSeq = Math.max(0, ...heads.map(({ seq }) => seq));
+  const goesOn = configuration.members.some(({ host, state }) => host === origin && state !== 'revoked');
+  return goesOn ? { lastSeq, goesOnSeq: firstSeqAfter(lastSeq) } : { lastSeq };
 }

@@ -205,6 +205,44 @@ test('a head of a machine that was this host before is gone on from while it sta
   t.deepEqual([other.isDamaged, other.heads()], [false, []]);
 });
 
+test('a machine that goes on as a host begins above all that the one before can have signed, and answers what is above its own all the same, also over restarts', async t => {
+  const folder = aFolder(t);
+  const before = signerFromSeed(generateKeyPair().seed);
+  const listed = [{ ...snapshot(1), firstSeq: 1 }];
+  const formerHead = (seq: number) =>
+    encodeHead({ source: aSource, seq, previous: undefined, snapshots: listed }, before);
+  const judge: JudgeHead = sealed => {
+    const { head } = judgeBy(publicKey, before.publicKey)(sealed) as JudgedHead;
+    return { head, stands: head.seq <= 5 || head.snapshots.length !== 1 };
+  };
+  const openAs = () => SourceHistory.open({ folder, signer, judge, leastSeq: () => 100 });
+  const seqOf = (history: SourceHistory) => history.head(aSource)?.head.seq;
+  let history = await openAs();
+  await history.adopt(aSource, formerHead(5));
+  await history.adopt(aSource, formerHead(9));
+  t.is(seqOf(history), 5, 'a list of the machine before is not signed again: there may be a later one');
+  history = await openAs();
+  await history.publish(aSource, { snapshots: [snapshot(1), snapshot(2)] });
+  t.is(seqOf(history), 100);
+  for (const [seq, then] of [
+    [99, 100],
+    [100, 101],
+    [200, 201],
+    [150, 201],
+    [201 + 2 ** 20, 201],
+  ] as const) {
+    t.is((await history.adopt(aSource, formerHead(seq))).kind, 'older');
+    t.is(seqOf(history), then);
+    t.deepEqual(
+      history.head(aSource)?.head.snapshots.map(({ id }) => id),
+      [snapshot(1).id, snapshot(2).id],
+    );
+  }
+  history = await openAs();
+  await history.publish(aSource, { snapshots: [] });
+  t.is(seqOf(history), 202);
+});
+
 test('a head lists at most 4096 snapshots', async t => {
   const history = await open(aFolder(t));
   const snapshots = Array.from({ length: HEAD_SNAPSHOTS_MAX + 1 }, (_, number) => snapshot(number + 1));

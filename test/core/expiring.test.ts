@@ -1,4 +1,4 @@
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { Chance } from '../../src/core/chance.js';
 import { DEFAULT_TIMING } from '../../src/core/cluster-config.js';
 import { decideExpiry, type ExpiryView, ExpiryWarrant } from '../../src/core/expiry.js';
@@ -12,6 +12,7 @@ import {
   sourceIdOf,
 } from '../../src/core/ids.js';
 import { Machine } from '../../src/core/machine.js';
+import { firstSeqAfter } from '../../src/core/own-heads.js';
 import { MIB, type SmallHost, SmallWorld } from '../helpers/small-world.js';
 
 const DAY_MS = 24 * 3_600_000;
@@ -111,6 +112,20 @@ test('what a revoked origin said of a head that no member has keeps nothing for 
   }
 });
 
+/** Head 2 of a source is in force everywhere, and does not list a parcel that is held by two. */
+function houseThatForgot(t: ExecutionContext) {
+  const world = new SmallWorld([{}, {}, {}, {}], GRACE);
+  const [origin, second, third] = world.hosts as [SmallHost, SmallHost, SmallHost];
+  world.run(2_000);
+  const [parcel] = world.backUp(origin, [{ bytes: MIB }]) as [ParcelId];
+  const source = sourceIdOf(origin.id, 'photos');
+  world.run(5 * MINUTE_MS);
+  world.forget(origin, [parcel]);
+  world.run(MINUTE_MS);
+  t.is(second.machine.known.head(source)?.seq, 2);
+  return { world, origin, second, third, parcel, source };
+}
+
 test('of a revoked origin what is unwanted goes by the last valid head alone, also where a later one was in force', t => {
   for (const [lastSeq, copies] of [
     [3, 2],
@@ -118,15 +133,7 @@ test('of a revoked origin what is unwanted goes by the last valid head alone, al
     [1, 2],
     [0, 2],
   ] as const) {
-    const world = new SmallWorld([{}, {}, {}, {}], GRACE);
-    const [origin, second, third] = world.hosts as [SmallHost, SmallHost, SmallHost];
-    world.run(2_000);
-    const [parcel] = world.backUp(origin, [{ bytes: MIB }]) as [ParcelId];
-    const source = sourceIdOf(origin.id, 'photos');
-    world.run(5 * MINUTE_MS);
-    world.forget(origin, [parcel]);
-    world.run(MINUTE_MS);
-    t.is(second.machine.known.head(source)?.seq, 2);
+    const { world, origin, second, third, parcel, source } = houseThatForgot(t);
     world.kill(origin);
     world.tell(third, { is: 'log', nowMs: world.nowMs, segment: second.append({ op: 'head', source, seq: 9 }) });
     world.configure({
@@ -296,4 +303,49 @@ test('what another origin lists besides, and lists no longer, stays with all its
   world.list(liar, [], 'lies');
   world.run(1_200_000);
   t.is(world.trueHolders(parcel).length, 0);
+});
+
+test('of an origin that goes on as another machine what is unwanted goes, whatever void head a log names, and stays while a void one is in force', t => {
+  for (const [lastSeq, named, copies] of [
+    [2, 9, 0],
+    // The present machine’s, which nobody here has.
+    [2, firstSeqAfter(2), 2],
+    [1, 1, 2],
+    [3, 9, 2],
+  ] as const) {
+    const { world, second, parcel, source } = houseThatForgot(t);
+    const segment = second.append({ op: 'head', source, seq: named });
+    for (const host of world.hosts) world.tell(host, { is: 'log', nowMs: world.nowMs, segment });
+    const goesOnSeq = firstSeqAfter(lastSeq);
+    world.configure({ sources: world.sourcePolicies().map(policy => ({ ...policy, lastSeq, goesOnSeq })) });
+    world.run(4 * HOUR_MS);
+    t.is(world.trueHolders(parcel).length, copies, `the last valid head is ${lastSeq}, and ${named} is named`);
+  }
+});
+
+test('a head that is in force in the place of a void one is the newest, whatever its number, and all speak of the same', t => {
+  const world = new SmallWorld([{}, {}, {}], GRACE);
+  const [origin, second] = world.hosts as [SmallHost, SmallHost];
+  world.run(2_000);
+  const source = sourceIdOf(origin.id, 'photos');
+  const nothing = { add: [], remove: [], notNewest: [], newestAgain: [], notListed: [], listedAgain: [] };
+  const take = (host: SmallHost, seq: number, digit: string) =>
+    world.tell(host, {
+      is: 'wanted',
+      nowMs: world.nowMs,
+      source,
+      head: { source, seq, hash: digit.repeat(64) },
+      ...nothing,
+    });
+  // Somebody has signed it with a key that is shut out now, and with a number that the present one may have as well.
+  for (const host of world.hosts) take(host, host === second ? 2 ** 17 + 5 : 2 ** 17, host === second ? 'e' : 'd');
+  const digests = () => new Set(world.hosts.map(({ machine }) => machine.heartbeat().headsDigest)).size;
+  t.is(digests(), 2);
+  take(second, 2 ** 17, 'd');
+  t.deepEqual([second.machine.known.head(source)?.seq, digests()], [2 ** 17, 1]);
+  const asked = () =>
+    world.effects.filter(({ host, effect }) => host === second.id && effect.do === 'keep-head').length;
+  const before = asked();
+  world.run(5 * MINUTE_MS);
+  t.is(asked(), before);
 });

@@ -2,8 +2,9 @@ import test from 'ava';
 import { encodeHead, headHash } from '../../src/catalog/head.js';
 import { BadSignature } from '../../src/catalog/sealed-object.js';
 import { sourceIdOf } from '../../src/core/ids.js';
+import { firstSeqAfter } from '../../src/core/own-heads.js';
 import type { Signer } from '../../src/core/signed.js';
-import { judgeOwn } from '../../src/daemon/judge-own.js';
+import { judgeOwn, leastOwnSeq } from '../../src/daemon/judge-own.js';
 import type { Revocation } from '../../src/membership/configuration.js';
 import { peerNameOf } from '../../src/membership/peer-key.js';
 import { hostOf, newKey } from '../membership/cast.js';
@@ -39,4 +40,14 @@ test('what this machine has signed stands, and of each machine before it what th
   t.is(judge(headBy(present, 1, sourceIdOf(hostOf(present), 'work'))), undefined, 'as the host that it was at first');
   membership.revoked = [wordsOf(old, undefined, 0), wordsOf(between, ninth, 9)];
   t.false(stands(seventh), 'the admin’s host knew of none');
+});
+
+test('the heads of a machine in whose place none was begin with 1, and else above the last that stands of any before it', t => {
+  const membership = { identity: { host: self }, revoked: [] as Revocation[] };
+  const least = leastOwnSeq(membership);
+  const other = sourceIdOf(self, 'films');
+  t.deepEqual([source, other].map(least), [1, 1]);
+  membership.revoked = [wordsOf(old, headBy(old, 7), 7), wordsOf(between, undefined, 0)];
+  t.deepEqual([source, other].map(least), [firstSeqAfter(7), firstSeqAfter(0)]);
+  t.true(firstSeqAfter(7) > 50_000);
 });

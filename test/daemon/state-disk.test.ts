@@ -24,7 +24,16 @@ test('where there is no room for a new index the start says so, and is not ended
     try {
       // Nothing is signed.
       await openStateDisk(
-        { stateDir, signer: undefined as never, judge: () => undefined, host, firstHost: host, wallMs: 0, log },
+        {
+          stateDir,
+          signer: undefined as never,
+          judge: () => undefined,
+          leastSeq: () => 1,
+          host,
+          firstHost: host,
+          wallMs: 0,
+          log,
+        },
         teardown,
       );
     } finally {
@@ -55,7 +64,7 @@ test('the index is that of the host which the machine is now', async t => {
     try {
       const judge = () => undefined;
       await openStateDisk(
-        { stateDir, signer: undefined as never, judge, host, firstHost: first, wallMs: 0, log },
+        { stateDir, signer: undefined as never, judge, leastSeq: () => 1, host, firstHost: first, wallMs: 0, log },
         teardown,
       );
     } finally {

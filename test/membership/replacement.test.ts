@@ -2,6 +2,7 @@
 import test from 'ava';
 import { decode } from 'cborg';
 import { parseSourceId, sourceIdOf } from '../../src/core/ids.js';
+import { firstSeqAfter } from '../../src/core/own-heads.js';
 import { changesBetween } from '../../src/membership/config-history.js';
 import { ConfigStore } from '../../src/membership/config-store.js';
 import {
@@ -80,13 +81,15 @@ test('the host keeps its id, name, trust and state, and has the key and the addr
   t.deepEqual(after.replaced, [{ host: hostOf(old), peer: oldPeer, heads: HEADS, invite: OLD_INVITE }]);
   t.deepEqual([after.revoked, after.archived, after.policyText], [[], [], POLICY]);
   t.deepEqual(changesBetween(home, after), ['pi goes on as the machine that joined as pi-2']);
-  // What the machine’s decisions depend on: the same hosts and sources, and no head that is the last.
+  // What the machine’s decisions depend on: the same hosts and sources, and which heads nobody is to have.
   const { members, sources } = toClusterConfig(after, []);
   t.deepEqual(
     members.map(({ host }) => host),
     [hostOf(admin), hostOf(old), hostOf(nas)],
   );
-  t.deepEqual(sources, [{ source: WORK, copies: 2 }]);
+  t.deepEqual(sources, [{ source: WORK, copies: 2, lastSeq: 7, goesOnSeq: firstSeqAfter(7) }]);
+  const revoked = next(after, admin, withRevoked(after, [without(memberOf(fresh, 'pi', { host: hostOf(old) }))]));
+  t.deepEqual(toClusterConfig(revoked, []).sources, [{ source: WORK, copies: 2, lastSeq: 7 }]);
 });
 
 test('a version in which nothing was replaced is written as before there was replacing, and one in which it was reads back', t => {
