@@ -52,6 +52,12 @@ export const ALARM_CODES = {
     means: '4,096 snapshots of a source are listed, and its rules may unlist none of them: no further one is taken',
     remedy: '`cluster forget SOURCE`, or a smaller `keep`. If a mass change stopped the rules, look at that first',
   },
+  HEAD_VOIDED: {
+    means:
+      'this host knows snapshots of a source that are listed no more: `cluster replace` or `cluster revoke` shut out the key that signed them on a host which had not heard of them',
+    remedy:
+      'what you want of them restore by their ids, on this host, before their `hold` ends: the log has them. It ends with that, or when the service is started anew',
+  },
   HELD_LOST: {
     means:
       'of snapshots that are unlisted and still held a part of the catalog is lost, here and on every host that is up',

@@ -11,7 +11,8 @@
  *
  * Only an admin who shuts out a key of the origin can turn a head back: the last head of that key which stays valid, or
  * one with the origin's present key, then replaces a later one. Until such a head is here, the later one stays in force,
- * and no other host but the origin is told of it; what only the later head lists stays wanted through its hold.
+ * and no other host but the origin is told of it; what only the later head lists stays wanted through its hold, which
+ * begins anew, and a person is told.
  *
  * Of two heads with one seq the lower hash wins on every host, and an alarm says so until the origin's answer, which
  * lists what both list, is in force.
@@ -40,6 +41,7 @@ import { HeadSigners } from './head-signers.js';
 import { HeldSnapshots } from './held-snapshots.js';
 import type { Revocations } from './revocations.js';
 import { fullNameOf, type Roster } from './roster.js';
+import { VoidedSnapshots } from './voided-snapshots.js';
 
 /** After this a hold that could not be ended, or that has lost something, is looked at again, in ms. */
 const AGAIN_MS = 60_000;
@@ -107,6 +109,7 @@ export class CatalogKeeper {
   readonly #held: HeldSnapshots;
   readonly #headObjects: HeadObjects;
   readonly #forks: HeadForks;
+  readonly #voided: VoidedSnapshots;
 
   constructor(options: CatalogKeeperOptions) {
     this.#options = options;
@@ -115,6 +118,7 @@ export class CatalogKeeper {
     this.#held = new HeldSnapshots({ ...options, fileOf: source => this.#file(source, 'seen') });
     this.#headObjects = new HeadObjects({ ...options, signal: this.#end.signal });
     this.#forks = new HeadForks(options);
+    this.#voided = new VoidedSnapshots(options);
   }
 
   /** Reads the heads that were in force before the restart, and tells the machine what they want. */
@@ -264,8 +268,12 @@ export class CatalogKeeper {
         fetching,
       );
       await this.objects.flush();
-      const enforce = () =>
-        this.#enforce({ head, sealed: bytes, hash }, { recuts: !isTurnedBack, seek: { reader, signal } });
+      const voided = known !== undefined && this.#signers.isVoided(known) ? known.head : undefined;
+      const anew = new Set(voided?.snapshots.map(({ id }) => id));
+      const enforce = async () => {
+        await this.#enforce({ head, sealed: bytes, hash }, { recuts: !isTurnedBack, anew, seek: { reader, signal } });
+        if (voided !== undefined) this.#voided.note(voided, this.#wanted.get(source)?.held ?? []);
+      };
       try {
         await enforce();
       } catch (error) {
@@ -319,16 +327,23 @@ export class CatalogKeeper {
     }
   }
 
-  /** `recuts`: snapshots that a re-cut has replaced may be let go. */
+  /** `recuts`: snapshots that a re-cut has replaced may be let go. `anew`: whose hold begins now. */
   async #enforce(
     known: KnownHead,
-    { recuts, seek }: { readonly recuts: boolean; readonly seek: Seek | undefined },
+    {
+      recuts,
+      anew,
+      seek,
+    }: { readonly recuts: boolean; readonly anew?: ReadonlySet<ObjectId>; readonly seek: Seek | undefined },
   ): Promise<void> {
     const { head, sealed, hash } = known;
     const { source, seq } = head;
     const isVoid = this.#options.forgotten.isVoid(source, seq);
     const listed = isVoid ? [] : head.snapshots.map(({ id }) => id);
-    const { seen, held, nextRunMs } = await this.#held.judge(isVoid ? undefined : head, { recuts });
+    const { seen, held, nextRunMs } = await this.#held.judge(isVoid ? undefined : head, {
+      recuts,
+      ...(anew !== undefined && { anew }),
+    });
     const { wanted, change, lacking } = await this.#judge(source, { listed, held }, seek);
 
     // What was seen is kept first: a head in force whose snapshots are not recorded as seen would hold nothing.
@@ -346,6 +361,7 @@ export class CatalogKeeper {
     this.#floors.set(source, seq);
     this.#wanted.set(source, wanted);
     if (isVoid || this.#forks.isAnswer(head)) this.#forks.end(source);
+    this.#voided.follow(source, wanted.held);
     this.#tellLacking(source, lacking, { isAsked: seek !== undefined });
     const againRunMs = lacking.length === 0 ? Number.POSITIVE_INFINITY : this.#options.runMs() + AGAIN_MS;
     this.#nextRunMs.set(source, Math.min(nextRunMs, againRunMs));

@@ -88,12 +88,16 @@ export class HeldSnapshots {
   /**
    * What is held once this head is in force. Changes nothing. `head`: undefined where it wants nothing.
    * @param recuts whether snapshots that a re-cut has replaced may be let go
+   * @param anew what is held from now on, however long ago it was first seen listed
    * @throws ClusterError HOLDS_FULL (peer)
    */
-  async judge(head: Head | undefined, { recuts }: { readonly recuts: boolean }): Promise<Holding> {
+  async judge(
+    head: Head | undefined,
+    { recuts, anew = new Set() }: { readonly recuts: boolean; readonly anew?: ReadonlySet<ObjectId> },
+  ): Promise<Holding> {
     const { runMs, forgotten } = this.#options;
     const listed = head?.snapshots.map(({ id }) => id) ?? [];
-    const saw = head === undefined ? [] : await this.#sawListed(head);
+    const saw = head === undefined ? [] : await this.#sawListed(head, anew);
     const hold = {
       runMs: runMs(),
       listed: new Set(listed),
@@ -114,17 +118,17 @@ export class HeldSnapshots {
   /** Durable when this returns. */
   async keep(source: SourceId, seen: readonly SeenListed[]): Promise<void> {
     const before = this.seenOf(source);
-    const had = new Set(before.map(({ id }) => id));
-    if (before.length === seen.length && seen.every(({ id }) => had.has(id))) return;
+    const had = new Map(before.map(({ id, seenRunMs }) => [id, seenRunMs]));
+    if (before.length === seen.length && seen.every(({ id, seenRunMs }) => had.get(id) === seenRunMs)) return;
     await writeSeen(this.#options.fileOf(source), seen);
     this.#seen.set(source, seen);
   }
 
   /** Every snapshot that was seen listed so far, including those of this head. */
-  async #sawListed({ source, snapshots }: Head): Promise<readonly SeenListed[]> {
-    const seen = [...this.seenOf(source)];
-    const known = new Set(seen.map(({ id }) => id));
+  async #sawListed({ source, snapshots }: Head, anew: ReadonlySet<ObjectId>): Promise<readonly SeenListed[]> {
     const seenRunMs = Math.floor(this.#options.runMs());
+    const seen = this.seenOf(source).map(one => (anew.has(one.id) ? { ...one, seenRunMs } : one));
+    const known = new Set(seen.map(({ id }) => id));
     for (const { id, timeMs } of snapshots) {
       if (known.has(id)) continue;
       const { holdDays } = await readSnapshot(this.#options.objects, id);

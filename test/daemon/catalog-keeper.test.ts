@@ -250,7 +250,7 @@ test('the last valid head of a revoked origin takes the place of another one of 
     t.is(catalog.get(source)?.hash, headHash(other));
     await catalog.offer(valid, theirs);
     t.is(catalog.get(source)?.hash, headHash(valid));
-    t.deepEqual(codes(), []);
+    t.deepEqual(codes(), ['HEAD_VOIDED']);
   }
 });
 
@@ -356,8 +356,34 @@ test('a head with a former key that is valid no more gives way to one with the p
     // Once it has given way, nothing earlier comes back.
     if (valid !== last) await catalog.offer(sealedHead(1, [two], later), theirs);
     t.is(catalog.get(source)?.hash, headHash(valid));
-    t.deepEqual(codes(), []);
+    t.deepEqual(codes(), ['HEAD_VOIDED']);
   }
+});
+
+test('what only a void head listed is held for all of its hold from the moment that it gave way, and a person is told as long', async t => {
+  const theirs = new Objects();
+  const [one, two, three] = [await aSnapshot(theirs, 1), await aSnapshot(theirs, 2), await aSnapshot(theirs, 3)];
+  const run = { ms: 0 };
+  const last = sealedHead(1, [one]);
+  const before = await aKeeper(t, { run });
+  await before.catalog.offer(sealedHead(4, [one, two, three]), theirs);
+  // For longer than the hold the admin who did not hear of it was away.
+  run.ms = 5 * DAY_MS;
+  const replaced = { after: before, run, revoked: revokedAt([1, last]), present: () => later.publicKey };
+  const { catalog, heldIds, alarms } = await aKeeper(t, replaced);
+  await catalog.offer(last, theirs);
+  t.deepEqual(heldIds(), [two.id, three.id]);
+  const ids = [two.id, three.id].map(id => id.slice(0, 8)).join(', ');
+  const [told] = alarms.list();
+  t.is(told?.code, 'HEAD_VOIDED');
+  t.true(told?.text.includes(`of laptop/photos that no valid list has: 2 (${ids}).`), told?.text);
+  run.ms += DAY_MS - 1;
+  await catalog.letGo();
+  t.deepEqual(heldIds(), [two.id, three.id]);
+  t.deepEqual((await aKeeper(t, replaced)).heldIds(), [two.id, three.id], 'also after a restart');
+  run.ms += 1;
+  await catalog.letGo();
+  t.deepEqual([heldIds(), alarms.list()], [[], []]);
 });
 
 test('what the machine has signed that took the place of another is void where a fork undoes that', async t => {
