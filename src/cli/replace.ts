@@ -15,7 +15,10 @@ export const replaceCommand = (run: Run): Command =>
     )
     .argument('<host>', 'the host that goes on')
     .argument('<machine>', 'the name under which the new machine has joined')
-    .option('--yes', 'also while the old machine is heard, or has what nobody else has')
+    .option(
+      '--yes',
+      'also while the old machine is heard, has what nobody else has, or may have newer snapshots than are known here',
+    )
     .action(run(replace));
 
 async function replace(

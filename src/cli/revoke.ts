@@ -9,7 +9,7 @@ export const revokeCommand = (run: Run): Command =>
   new Command('revoke')
     .description('shut a host out, at once and for good, and close the token that it joined by')
     .argument('<host>', 'its name')
-    .option('--yes', 'also when its copies are still needed')
+    .option('--yes', 'also when its copies are still needed, or it may have newer snapshots than are known here')
     .action(run(revoke));
 
 async function revoke(context: Context, host: string, { yes }: { readonly yes?: boolean }): Promise<ExitCode> {

@@ -8,6 +8,7 @@ import { type Member, mayHoldCopies, mayTakeCopies } from './cluster-config.js';
 import type { Dropping } from './dropping.js';
 import type { Boot } from './duplicate.js';
 import { type ExplainContext, explain, type HostExplained } from './explain.js';
+import type { Heeding } from './heeding.js';
 import type { HeldHere } from './held-here.js';
 import type { Holdings } from './holdings.js';
 import type { LogPosition } from './holdings-log.js';
@@ -77,6 +78,7 @@ export interface KnownContext extends RoomWantedContext, ExplainContext {
   readonly takingBack: Pick<TakingBack, 'bytesIn' | 'has'>;
   readonly auditing: Pick<Auditing, 'distrustsOf'>;
   readonly dropping: Pick<Dropping, 'size'>;
+  readonly heeding: Pick<Heeding, 'heardSeq'>;
   readonly pursuing: Pick<Pursuing, 'size' | 'fetches' | 'isAfter' | 'claims'>;
   readonly relocating: Pick<Relocating, 'size'>;
   readonly here: Pick<HeldHere, 'heldIn'>;
@@ -236,6 +238,11 @@ export class Known {
 
   head(source: SourceId): HeadHint | undefined {
     return this.#of.wanted.head(source);
+  }
+
+  /** The highest head that a heeded host has named, also by its log; Infinity while a void one is in force here. */
+  heardSeq(source: SourceId): number {
+    return this.#of.heeding.heardSeq(source);
   }
 
   copiesWanted(source: SourceId): number | undefined {

@@ -11,7 +11,7 @@ import { ObjectMissing, readSnapshot } from '../catalog/read-object.js';
 import type { ContentFrame, ContentRequest, LackingEntries, PlacedEntry } from '../catalog/restore-content.js';
 import { parseSourceSpec } from '../catalog/source-spec.js';
 import { walkReadable } from '../catalog/walk-readable.js';
-import type { Timing } from '../core/cluster-config.js';
+import type { Member, Timing } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
 import type { HostId, ObjectId, ParcelId, SourceId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
@@ -117,8 +117,8 @@ export interface AnswersOptions {
   readonly pausing: Pausing;
   readonly alarms: Alarms;
   readonly clock: Clock;
-  /** Asks every other connected member, except `without`, what it has. */
-  readonly askMembers: (without: HostId) => Promise<unknown>;
+  /** As ask-members.ts. */
+  readonly askMembers: (without: HostId) => Promise<readonly Member[]>;
   readonly addresses: () => readonly string[];
   /** How many alarms another host last said that it has; undefined while it has not been heard since the start. */
   readonly alarmsOf: (host: HostId) => number | undefined;

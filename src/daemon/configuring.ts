@@ -4,8 +4,9 @@
  * The membership checks and signs what this passes on. Added here is what only a running host can say beforehand:
  * which hosts there are, where they answer, and what would be lost without one of them.
  */
+import type { Member } from '../core/cluster-config.js';
 import { ClusterError } from '../core/fault.js';
-import { type HostId, splitSourceId } from '../core/ids.js';
+import { type HostId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
 import type { Known } from '../core/known.js';
 import type { PolicyApplied } from '../membership/admin.js';
 import type { Configuration, Revocation } from '../membership/configuration.js';
@@ -15,7 +16,7 @@ import type { KnownPeer } from '../net/net.js';
 import type { CatalogKeeper } from './catalog-keeper.js';
 import { domainsFor } from './lending.js';
 import type { OwnStores } from './own-stores.js';
-import type { Roster } from './roster.js';
+import { fullNameOf, type Roster } from './roster.js';
 import type {
   AddSource,
   AddStore,
@@ -33,31 +34,25 @@ import type {
 } from './service.js';
 import type { SourceNames } from './source-names.js';
 
-/**
- * How long members are asked for the last heads of a host before it is shut out, in ms. The host may be stolen, so this
- * is no longer than a person waits.
- */
-const ASK_MS_MAX = 10_000;
-
 /** What nobody but a host has, in parcels; and how many of its stores are not known. */
 interface Losses {
   readonly under: number;
   readonly lost: number;
   readonly own: number;
   readonly unread: number;
+  /** Why this host may lack the newest heads of its sources. */
+  readonly doubts: readonly string[];
 }
 
 export interface ConfiguringOptions {
   readonly membership: Membership;
   readonly roster: Roster;
-  readonly known: Pick<Known, 'copiesWanted' | 'host' | 'summary' | 'unreadStores' | 'without'>;
+  readonly known: Pick<Known, 'copiesWanted' | 'heardSeq' | 'host' | 'summary' | 'unreadStores' | 'without'>;
   readonly stores: Pick<OwnStores, 'reports'>;
   readonly names: SourceNames;
   readonly catalog: CatalogKeeper;
-  /** Asks every other connected member, except `without`, what it has; resolves when all have answered or failed. */
-  readonly askMembers: (without: HostId) => Promise<unknown>;
-  /** Default: `ASK_MS_MAX`. */
-  readonly askMsMax?: number;
+  /** Asks every other member, except `without`, what it has. @returns the trusted ones that have not answered */
+  readonly askMembers: (without: HostId) => Promise<readonly Member[]>;
   /** Where this host listens. */
   readonly addresses: () => readonly string[];
   /** Where the other members can be reached, as far as this host knows. */
@@ -173,15 +168,17 @@ export class Configuring {
 
   async revoke({ host: name, yes }: RevokeRequest): Promise<ConfigReport> {
     const { membership, roster, known } = this.#options;
-    const host = roster.named(name)?.host;
+    const member = roster.named(name);
+    const host = member?.host;
+    membership.admin.mustHaveKey();
+    const doubts = member === undefined || member.state === 'revoked' ? [] : await this.#doubtsOf(member);
     if (host !== undefined && !yes)
       this.#demandYesToLose(name, {
         ...known.without(host),
         own: this.#ownAlone(host),
         unread: known.unreadStores(host),
+        doubts,
       });
-    membership.admin.mustHaveKey();
-    if (host !== undefined) await this.#askMembers(host);
     await membership.admin.revoke(name, host === undefined ? [] : this.#lastHeads(host));
     return { ...this.show(), warnings: this.#stillInPolicy(name) };
   }
@@ -189,18 +186,20 @@ export class Configuring {
   async replace({ host: name, by, yes }: ReplaceRequest): Promise<ConfigReport> {
     const { membership, roster, known } = this.#options;
     for (const one of [name, by]) this.#needWritten(one);
-    const host = roster.named(name)?.host;
+    const member = roster.named(name);
     const fresh = roster.named(by)?.host;
-    if (host === undefined || fresh === undefined) throw new Error('bug: a member without an id');
+    if (member === undefined || fresh === undefined) throw new Error('bug: a member without an id');
+    const { host } = member;
     membership.admin.mustHaveKey();
+    const doubts = await this.#doubtsOf(member);
     if (!yes)
       this.#demandYesToReplace(name, {
         isHeard: known.host(host)?.liveness === 'live',
         ...known.without(host),
         own: this.#ownAlone(host),
         unread: known.unreadStores(host),
+        doubts,
       });
-    await this.#askMembers(host);
     const heads = this.#lastHeads(host);
     await membership.admin.replace({ host: name, by, heads, hasHistory: this.#lastHeads(fresh).length > 0 });
     return { ...this.show(), warnings: this.#partLeft(by) };
@@ -232,9 +231,9 @@ export class Configuring {
 
   #demandYesToReplace(
     name: string,
-    { isHeard, under, lost, own, unread }: Losses & { readonly isHeard: boolean },
+    { isHeard, under, lost, own, unread, doubts }: Losses & { readonly isHeard: boolean },
   ): void {
-    if (!isHeard && under + own + unread === 0) return;
+    if (!isHeard && under + own + unread + doubts.length === 0) return;
     const gone = lost === 0 ? '' : `, ${lost} of them with no copy elsewhere`;
     const told = [
       ...(isHeard ? [`${name} is heard: the machine that is ${name} now is cut off at once, and for good`] : []),
@@ -249,6 +248,7 @@ export class Configuring {
             `${own} parcels of its own sources are not copied yet: what is in them is only in the folders of ${name}, and is backed up again if the new machine has these`,
           ]),
       ...unreadTexts(name, unread),
+      ...doubts,
     ];
     throw new ClusterError('NEEDS_YES', `${told.join('; ')}. Nothing was changed; --yes replaces it as it is`, {
       blame: 'operator',
@@ -270,17 +270,48 @@ export class Configuring {
   }
 
   /**
-   * Heads that any member has heard of the host are to stay valid, not only those this host has. The host itself is not
-   * asked: it may be stolen.
+   * Heads that any member has heard of the host are to stay valid, not only those that this host has: so all are asked.
+   * Later ones that come to light afterwards count no more, because whoever has the key could have made them; so a person
+   * is told why there may be some.
    */
-  async #askMembers(without: HostId): Promise<void> {
-    const { askMembers, askMsMax = ASK_MS_MAX } = this.#options;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>(resolve => {
-      timer = setTimeout(resolve, askMsMax);
-    });
-    await Promise.race([askMembers(without), late]);
-    clearTimeout(timer);
+  async #doubtsOf({ host, name }: Member): Promise<readonly string[]> {
+    const { askMembers, catalog, known, roster } = this.#options;
+    const seqs = (): Map<SourceId, number> => new Map(this.#lastHeads(host).map(({ source, seq }) => [source, seq]));
+    if (this.#sourcesOf(host, name).length + seqs().size === 0) return [];
+    const silent = (await askMembers(host)).map(member => member.name);
+    const heads = seqs();
+    const sources = [...new Set([...this.#sourcesOf(host, name), ...heads.keys()])].sort();
+    const named = (some: readonly SourceId[]): string => some.map(source => fullNameOf(source, roster)).join(', ');
+    const absent = sources.filter(source => !heads.has(source));
+    const behind = sources.filter(source => known.heardSeq(source) > (heads.get(source) ?? Number.POSITIVE_INFINITY));
+    return [
+      ...(silent.length === 0
+        ? []
+        : [
+            `${silent.sort().join(', ')} cannot be asked, and may have heard of later snapshots of ${name} than this host has: those would be listed no more`,
+          ]),
+      ...(absent.length === 0
+        ? []
+        : [`no list of the snapshots of ${named(absent)} is here: if there are any, none would be listed any more`]),
+      ...(behind.length === 0
+        ? []
+        : [
+            `a later list of the snapshots of ${named(behind)} was heard of, and is not here: what only that has would be lost`,
+          ]),
+      ...(catalog.isUnsettled
+        ? ['a list of snapshots cannot be read here, or is being read just now: a later one may come of it']
+        : []),
+    ];
+  }
+
+  /** Those that the policy has, and those that have left it. */
+  #sourcesOf(host: HostId, name: string): readonly SourceId[] {
+    const { policy, archived } = this.#options.membership.configuration;
+    const configured = policy.hosts.get(name)?.sources.map(source => sourceIdOf(host, source.name)) ?? [];
+    return [
+      ...configured,
+      ...archived.map(({ source }) => source).filter(source => splitSourceId(source).origin === host),
+    ];
   }
 
   /** Parcels of the host's own sources that nobody has copied: they exist only as its own files. */
@@ -290,8 +321,8 @@ export class Configuring {
     return own.reduce((sum, source) => sum + known.summary(source).without, 0);
   }
 
-  #demandYesToLose(name: string, { under, lost, own, unread }: Losses): void {
-    if (under + own + unread === 0) return;
+  #demandYesToLose(name: string, { under, lost, own, unread, doubts }: Losses): void {
+    if (under + own + unread + doubts.length === 0) return;
     const gone = lost === 0 ? '' : `, ${lost} of them with no copy elsewhere`;
     const told = [
       ...(under === 0 ? [] : [`without ${name}, ${under} parcels have fewer copies than wanted${gone}`]),
@@ -299,6 +330,7 @@ export class Configuring {
         ? []
         : [`${own} parcels of its own sources are not copied yet, and could not be copied from then on`]),
       ...unreadTexts(name, unread),
+      ...doubts,
     ];
     const first = [
       ...(under === 0 ? [] : [`'cluster drain ${name}' moves them first`]),

@@ -10,6 +10,7 @@ import type { Membership } from '../membership/membership.js';
 import type { Net } from '../net/net.js';
 import type { Alarms } from './alarms.js';
 import { Answers } from './answers.js';
+import { askMembers } from './ask-members.js';
 import { BlobSource } from './blob-source.js';
 import type { Clock } from './clock.js';
 import { startControlServer } from './control-server.js';
@@ -148,10 +149,8 @@ export async function startControl(options: ControlOptions, teardown: Teardown):
     pausing,
     alarms,
     clock,
-    askMembers: without => {
-      const hosts = net.connected().flatMap(peer => roster.hostOf(peer) ?? []);
-      return Promise.all(hosts.filter(host => host !== without).map(host => exchange.ask(host)));
-    },
+    askMembers: without =>
+      askMembers({ connected: () => net.connected(), roster, clock, signal, ask: host => exchange.ask(host) }, without),
     addresses: () => net.addresses(),
     alarmsOf,
     knownAddresses: () => addresses.all(),

@@ -1,5 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 import type { KnownHead } from '../../src/catalog/source-history.js';
+import type { Member } from '../../src/core/cluster-config.js';
 import { type HostId, parseHostId, type SourceId, sourceIdOf } from '../../src/core/ids.js';
 import type { Signer } from '../../src/core/signed.js';
 import { Configuring, type ConfiguringOptions } from '../../src/daemon/configuring.js';
@@ -14,7 +15,10 @@ import { hostOf, memberOf, NOON_MS, newKey, next, silent } from '../membership/c
 /** The admin's host of a cluster with a laptop, which knows head 1 of the laptop's photos. */
 async function household(
   t: ExecutionContext,
-  options: (tell: (seq: number) => void, laptop: HostId) => Partial<ConfiguringOptions>,
+  optionsOf: (
+    tell: (seq: number) => void,
+    laptop: HostId,
+  ) => Partial<ConfiguringOptions> & { readonly isUnsettled?: boolean },
 ) {
   const stateDir = temporaryFolder(t);
   await initCluster({ stateDir, clusterName: 'home', hostName: 'imac', nowMs: NOON_MS });
@@ -31,14 +35,16 @@ async function household(
   /** A head of this host, too, is known. */
   const catalogOf = (host: HostId) =>
     known.push({ head: { source: sourceIdOf(host, 'photos'), seq: 1 }, hash: 'cd'.repeat(32) });
+  const { isUnsettled = false, ...options } = optionsOf(seq => {
+    head.seq = seq;
+  }, hostOf(laptop));
   const configuring = new Configuring({
     membership,
     roster,
-    catalog: { heads },
-    askMembers: async () => undefined,
-    ...options(seq => {
-      head.seq = seq;
-    }, hostOf(laptop)),
+    catalog: { heads, isUnsettled },
+    askMembers: async () => [],
+    known: { heardSeq: () => 0 },
+    ...options,
     // Nothing else is asked of by what these tests call.
   } as ConfiguringOptions);
   const lastHeads = () => membership.configuration.revoked[0]?.heads.map(({ seq }) => seq);
@@ -52,6 +58,7 @@ test('who revokes a host asks the other members for its heads first: the last on
     askMembers: async without => {
       asked.push(without);
       tell(2);
+      return [];
     },
   }));
   await configuring.revoke({ host: 'laptop', yes: true });
@@ -70,6 +77,7 @@ test('what of a host’s own sources nobody has copied wants a yes, as what it a
         known: {
           without: () => found,
           unreadStores: () => found.unread ?? 0,
+          heardSeq: () => 1,
           summary: (source: SourceId) => ({ without: source === mine ? found.own : 9 }),
         },
         names: { all: () => [mine, theirs] },
@@ -100,9 +108,18 @@ test('what of a host’s own sources nobody has copied wants a yes, as what it a
 /** … and with a machine that has joined, and is to take the place of the laptop. */
 async function withSuccessor(
   t: ExecutionContext,
-  found: { readonly under?: number; readonly lost?: number; readonly own?: number; readonly liveness?: string } = {},
+  found: {
+    readonly under?: number;
+    readonly lost?: number;
+    readonly own?: number;
+    readonly liveness?: string;
+    /** Who does not answer. */
+    readonly silent?: readonly string[];
+    readonly heardSeq?: number;
+    readonly isUnsettled?: boolean;
+  } = {},
 ) {
-  const { under = 0, lost = 0, own = 0, liveness = 'dead' } = found;
+  const { under = 0, lost = 0, own = 0, liveness = 'dead', silent = [], heardSeq = 2, isUnsettled = false } = found;
   const asked: HostId[] = [];
   const house = await household(t, (tell, laptop) => ({
     known: {
@@ -110,12 +127,15 @@ async function withSuccessor(
       unreadStores: () => 0,
       host: () => ({ liveness }),
       summary: () => ({ without: own }),
+      heardSeq: () => heardSeq,
     } as unknown as ConfiguringOptions['known'],
     names: { all: () => [sourceIdOf(laptop, 'photos')] } as unknown as ConfiguringOptions['names'],
     askMembers: async without => {
       asked.push(without);
       tell(2);
+      return silent.map(name => ({ name }) as Member);
     },
+    isUnsettled,
   }));
   const { membership, follow, stateDir } = house;
   const machine = newKey();
@@ -202,11 +222,44 @@ test('whether the folder of a store is there is told to be known on its own host
   t.deepEqual((await configuring.addStore({ host: 'imac', path: '/mnt/usb' })).warnings, []);
 });
 
-test('a member that does not answer keeps no host from being revoked', async t => {
-  const { configuring, lastHeads } = await household(t, () => ({
-    askMembers: () => new Promise(() => {}),
-    askMsMax: 1,
-  }));
-  await configuring.revoke({ host: 'laptop', yes: true });
-  t.deepEqual(lastHeads(), [1]);
+test('a yes is wanted where this host may lack the newest heads of a host that is replaced or revoked, and says why', async t => {
+  const found: readonly [NonNullable<Parameters<typeof withSuccessor>[1]>, RegExp][] = [
+    [
+      { silent: ['nas', 'attic'] },
+      /^attic, nas cannot be asked, and may have heard of later snapshots of laptop than this host has: those would be listed no more/,
+    ],
+    [{ heardSeq: 3 }, /^a later list of the snapshots of laptop\/photos was heard of, and is not here/],
+    [{ isUnsettled: true }, /^a list of snapshots cannot be read here, or is being read just now/],
+  ];
+  t.is(await (await withSuccessor(t)).replace(), 'replaced');
+  for (const [doubt, why] of found) {
+    const { membership, configuring, replace, lastHeads } = await withSuccessor(t, doubt);
+    t.regex(await replace(), why);
+    await t.throwsAsync(configuring.revoke({ host: 'laptop', yes: false }), { code: 'NEEDS_YES', message: why });
+    t.deepEqual([membership.configuration.replaced, lastHeads()], [[], undefined]);
+    t.is(await replace(true), 'replaced');
+  }
+});
+
+test('a yes is wanted where no head is here of a source that the policy has, or had', async t => {
+  const { membership, configuring, replace } = await withSuccessor(t);
+  const policyOf = (sources: string) =>
+    `cluster: home\nhosts: { laptop: { sources: { ${sources} } }, imac: { sources: { own: { path: /o } } } }\n`;
+  const all = { text: policyOf('photos: { path: /p }, notes: { path: /n }'), file: 'p', yes: true };
+  await membership.admin.applyPolicy(all);
+  const why = /^no list of the snapshots of laptop\/notes is here: if there are any, none would be listed any more/;
+  t.regex(await replace(), why);
+  await membership.admin.applyPolicy({ ...all, text: policyOf('photos: { path: /p }') });
+  t.deepEqual(membership.configuration.archived.length, 1);
+  await t.throwsAsync(configuring.revoke({ host: 'laptop', yes: false }), { code: 'NEEDS_YES', message: why });
+  t.is(await replace(true), 'replaced');
+});
+
+test('nobody is asked about a host that never had a source', async t => {
+  const { configuring, membership, asked, follow, laptop } = await withSuccessor(t);
+  await configuring.revoke({ host: 'laptop-2', yes: false });
+  follow();
+  t.deepEqual([asked, membership.configuration.revoked.length], [[], 1]);
+  await configuring.revoke({ host: 'laptop', yes: false });
+  t.deepEqual(asked, [laptop]);
 });

@@ -3,7 +3,7 @@
  * as the host that it was, with its name, its sources, their history and its disks. What somebody does with the old card
  * reaches nobody.
  */
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { compareTrees } from '../helpers/compare-trees.js';
@@ -200,5 +200,73 @@ test.serial(
       return status?.host === 'pi' && isDone(status);
     });
     t.deepEqual((await fresh.status()).alarms, []);
+  },
+);
+
+test.serial(
+  'snapshots that an admin’s host may not have heard of want a yes, and are told of and held by who knows them',
+  async t => {
+    const cluster = new RealCluster(t);
+    const work = cluster.makeFolder('work');
+    makePlainTree(work, { files: 10, name: 'work' });
+    const [admin, pi, nas] = await cluster.found(['admin', 'pi', 'nas']);
+    const [first, second] = [cluster.makeFolder('nas.store'), cluster.makeFolder('nas.second')];
+    const planWith = (...paths: readonly string[]) => ({
+      defaults: { copies: 1 },
+      hosts: {
+        pi: { sources: { work: { path: work, watch: false, every: '24h' } } },
+        nas: { stores: paths.map(path => ({ path })) },
+      },
+      timing: { suspect: '2s', dead: '4s' },
+    });
+    await cluster.apply(planWith(first));
+    await pi.sees('its source', ({ sources }) => sources.length === 1);
+    await pi.ok('backup', 'work', '--wait', '--timeout', '60s');
+    const idsOn = async (host: RealHost) => (await host.records('snapshots', 'work')).map(({ id }) => String(id));
+    await cluster.until('the admin has heard of it', async () => (await idsOn(admin)).length > 0);
+    await admin.stop();
+    writeFileSync(join(work, 'later'), 'later');
+    await pi.ok('backup', 'work', '--wait', '--timeout', '60s');
+    const later = (await idsOn(nas)).at(-1) ?? '';
+    await pi.kill();
+    rmSync(pi.state, { recursive: true });
+    await nas.stop();
+
+    rmSync(work, { recursive: true });
+    cluster.makeFolder('work');
+    await admin.up();
+    t.false((await idsOn(admin)).includes(later));
+    const fresh = cluster.add('pi-2');
+    await fresh.join(await admin.invite());
+    await fresh.up();
+    await admin.sees('the new machine', ({ hosts }) =>
+      hosts.some(({ name, state }) => name === 'pi-2' && state === 'active'),
+    );
+    const asked = await admin.run('replace', 'pi', 'pi-2');
+    t.is(asked.code, 2);
+    t.regex(asked.err, /nas cannot be asked, and may have heard of later snapshots of pi than this host has/);
+    await admin.ok('replace', 'pi', 'pi-2', '--yes');
+    await cluster.until('it is pi', async () => (await fresh.status().catch(() => undefined))?.host === 'pi');
+    await nas.up();
+    await nas.sees('that a snapshot counts no more', ({ alarms }) =>
+      alarms.some(({ code, text }) => code === 'HEAD_VOIDED' && text.includes(later.slice(0, 8))),
+    );
+    t.deepEqual(await idsOn(nas), await idsOn(admin));
+    await nas.ok('restore', `work@${later}`, '--target', cluster.path('held'), '--verify');
+
+    // All speak of one list, and a store that has none yet gets that once.
+    await cluster.apply(planWith(first, second));
+    await cluster.until(
+      'the new store has the list',
+      async () =>
+        existsSync(join(second, '.catalog', 'heads')) && readdirSync(join(second, '.catalog', 'heads')).length > 0,
+    );
+    writeFileSync(join(work, 'again'), 'again');
+    await fresh.ok('backup', 'work', '--accept-changes', '--yes', '--wait', '--timeout', '60s');
+    await cluster.until('all list it', async () => {
+      const lists = await Promise.all([admin, nas, fresh].map(idsOn));
+      return new Set(lists.map(list => list.join())).size === 1;
+    });
+    await admin.ok('status', '--wait', 'settled', '--timeout', '60s');
   },
 );
