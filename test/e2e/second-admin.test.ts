@@ -18,6 +18,8 @@ test('a second admin goes on when the first machine is lost', async t => {
 
   const { configVersion } = await a.status();
   await b.sees('that it is an admin', status => status.configVersion === configVersion);
+  // Who joined through `a` alone learns from the others' own frames where they are.
+  await b.sees('c for itself', ({ hosts }) => hosts.some(({ name, state }) => name === 'c' && state === 'active'));
   await a.kill();
   await b.ok('revoke', 'a', '--yes');
   const d = cluster.add('d');
