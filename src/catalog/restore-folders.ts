@@ -5,10 +5,21 @@
  *
  * Driven by restore-tree.ts.
  */
-import { chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync, renameSync, unlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+} from 'node:fs';
 import type { Entry } from './entry.js';
 import type { PlacedBelow } from './placed-entries.js';
 import type { PlacedEntry } from './restore-content.js';
+import type { RestoreFlush } from './restore-flush.js';
 import { type NotSet, setMode, setOwnerAndAttributes, setTime } from './restore-metadata.js';
 import type { OpenFolder } from './restore-names.js';
 import { OwnFolders } from './restore-own-folders.js';
@@ -28,6 +39,7 @@ export interface RestoreFoldersContext {
   readonly places: RestorePlaces;
   readonly existing: ExistingFiles;
   readonly parts: RestoreParts;
+  readonly flush: RestoreFlush;
   readonly tally: RestoreTally;
 }
 
@@ -54,7 +66,7 @@ export class RestoreFolders {
   }
 
   make({ entry, path, isStandIn }: PlacedBelow): void {
-    const { places, target, existing, tally } = this.#of;
+    const { places, target, existing, flush, tally } = this.#of;
     tally.guarded(entry, () => {
       const place = places.of(path);
       const there = lstatSync(place, { throwIfNoEntry: false, bigint: true });
@@ -62,6 +74,7 @@ export class RestoreFolders {
         this.#own.opens(path, there);
         // An earlier run, or the owner, may have closed it; pass 2 sets its final mode.
         places.enter(path, { isOurs: target.ownsFolder && isStandIn !== true });
+        flush.meets(places.folder(path), Number(there.dev));
         return;
       }
       if (there !== undefined && existing !== 'overwrite') throw new Error(NO_FOLDER_IN_PLACE);
@@ -91,16 +104,34 @@ export class RestoreFolders {
     if (path.length === 0) return;
     this.#of.tally.guarded(entry, () => {
       try {
-        if (!this.sets(path)) this.#own.giveBack(path);
-        else {
-          this.#set(path, entry);
-          this.#own.isSet(path);
-        }
+        this.#flushed(path, () => {
+          if (!this.sets(path)) this.#own.giveBack(path);
+          else {
+            this.#set(path, entry);
+            this.#own.isSet(path);
+          }
+        });
       } catch (error) {
         // Reported in pass 1.
         if (!(error instanceof NoFolder)) throw error;
       }
     });
+  }
+
+  /** Flushes the folder behind `work`, where the flush at the end does not reach it. */
+  #flushed(path: Buffer, work: () => void): void {
+    if (this.#of.flush.reachesNames) {
+      work();
+      return;
+    }
+    // Opened before the mode may forbid it.
+    const fd = openSync(this.#of.places.folder(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    try {
+      work();
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
   }
 
   /**

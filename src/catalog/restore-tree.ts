@@ -74,15 +74,18 @@ export async function restoreTree(request: RestoreRequest): Promise<RestoreRepor
   if (request.dryRun) return rehearse(request);
   const target = await openTarget(request);
   const places = new RestorePlaces(target.folder);
+  let flush: RestoreFlush | undefined;
   let restore: Restore | undefined;
   try {
-    restore = new Restore(request, target, places);
+    flush = new RestoreFlush(target.folder.path);
+    restore = new Restore(request, { target, places, flush });
     return await restore.run();
   } catch (error) {
     restore?.giveBack();
     target.giveBack();
     return rethrow(error);
   } finally {
+    await flush?.close();
     places.release();
     target.release();
   }
@@ -128,23 +131,31 @@ async function rehearse(request: RestoreRequest): Promise<RestoreReport> {
   }
 }
 
+interface RestoreOpen {
+  readonly target: RestoreTarget;
+  readonly places: RestorePlaces;
+  readonly flush: RestoreFlush;
+}
+
 class Restore {
   readonly #request: RestoreRequest;
   readonly #target: RestoreTarget;
   readonly #places: RestorePlaces;
+  readonly #flush: RestoreFlush;
   readonly #parts: RestoreParts;
   readonly #tally: RestoreTally;
   readonly #folders: RestoreFolders;
   readonly #placed: PlacedEntries;
 
-  constructor(request: RestoreRequest, target: RestoreTarget, places: RestorePlaces) {
+  constructor(request: RestoreRequest, { target, places, flush }: RestoreOpen) {
     const { entries, mark, existing, signal } = request;
     this.#request = request;
     this.#target = target;
     this.#places = places;
+    this.#flush = flush;
     this.#parts = new RestoreParts(target, places);
     this.#tally = new RestoreTally(request);
-    this.#folders = new RestoreFolders({ target, places, existing, parts: this.#parts, tally: this.#tally });
+    this.#folders = new RestoreFolders({ target, places, existing, parts: this.#parts, flush, tally: this.#tally });
     this.#placed = new PlacedEntries({
       entries,
       under: mark.under,
@@ -172,21 +183,17 @@ class Restore {
    * Puts everything on disk before the mark is removed. Returns the entry of the target itself, which is closed last.
    */
   async #writeDurably(): Promise<PlacedEntry | undefined> {
-    const flush = new RestoreFlush(this.#target.folder.path);
-    try {
-      await this.#writeFoldersAndFiles(flush);
-      this.#tally.begin('finish');
-      const root = await this.#writeSymlinksAndCloseFolders();
-      await flush.all().catch(rethrow);
-      return root;
-    } finally {
-      await flush.close();
-    }
+    await this.#writeFoldersAndFiles();
+    this.#tally.begin('finish');
+    const root = await this.#writeSymlinksAndCloseFolders();
+    await this.#flush.all().catch(rethrow);
+    return root;
   }
 
   // ── Pass 1 ──
 
-  async #writeFoldersAndFiles(flush: RestoreFlush): Promise<void> {
+  async #writeFoldersAndFiles(): Promise<void> {
+    const flush = this.#flush;
     // A fatal error in one parcel ends the others too.
     const stop = new AbortController();
     const { signal } = stop;

@@ -1,9 +1,11 @@
 /** What a power cut would leave of a restore, told by when the disk was asked to keep what. */
-import { fstatSync, lstatSync, readdirSync } from 'node:fs';
+import { existsSync, fstatSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
 import { posix } from '../../src/platform/posix.js';
+import { skip } from '../helpers/skip.js';
+import { mountSmallDisk, whyNoSmallDisk } from '../helpers/small-disk.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { Blobs, entryOf, fileOf, interruptedRestore, placed, restore } from './restore-fixture.js';
 import { standIn } from './stand-in.js';
@@ -38,6 +40,22 @@ function watchFlushes(t: ExecutionContext, target: string, failing = false) {
   return { notKept: () => [...namedIn(target)].filter(([, file]) => !kept.has(file)).map(([name]) => name) };
 }
 
+/** A folder with a file and a symlink, two folders down; on a disk if one is mounted on the first. */
+const ON_A_DISK = placed([
+  entryOf('', { kind: 'directory' }),
+  entryOf('disk', { kind: 'directory', mode: 0o750 }),
+  entryOf('disk/a', { kind: 'directory', mode: 0o500 }),
+  fileOf('disk/a/file', 'content'),
+  entryOf('disk/a/link', { kind: 'symlink', target: Buffer.from('file') }),
+]);
+
+/** Name, mode and time of all below `folder`, and its own. */
+const shapeOf = (folder: string): readonly string[] =>
+  ['', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })].sort().map(name => {
+    const { mode, mtimeNs } = lstatSync(join(folder, name), { bigint: true });
+    return `${name} ${mode.toString(8)} ${mtimeNs}`;
+  });
+
 const namedIn = (target: string): [string, string][] =>
   [...filesOf(target)].filter(([name]) => !name.startsWith(MARK_FOLDER));
 
@@ -51,9 +69,11 @@ function aTree() {
     ...contents.map((content, n) => fileOf(`f${n}`, content)),
     fileOf('linked1', 'one inode', link),
     fileOf('linked2', 'one inode', link),
+    entryOf('z', { kind: 'directory', mode: 0o500 }),
+    fileOf('z/file', 'a'),
   ];
   for (const content of [...contents, 'one inode']) blobs.add(content);
-  return { list: placed(entries, 3), blobs, files: contents.length + 2 };
+  return { list: placed(entries, 3), blobs, files: contents.length + 3 };
 }
 
 if (stoodIn?.syncfs !== undefined) {
@@ -74,6 +94,35 @@ if (stoodIn?.syncfs !== undefined) {
     t.is(namedIn(target).length, files);
     t.like(report, { files, failed: 0, notSet: 0 });
     t.is(lstatSync(join(target, 'linked1')).ino, lstatSync(join(target, 'linked2')).ino);
+  });
+
+  test.serial('names, modes and times on a disk below the target are on disk before the mark is gone', async t => {
+    const why = whyNoSmallDisk();
+    if (why !== undefined) return skip(t, why);
+    const target = join(temporaryFolder(t), 'target');
+    const disk = join(target, 'disk');
+    mkdirSync(disk, { recursive: true });
+    mountSmallDisk(t, disk, 1024 * 1024);
+    const device = statSync(disk).dev;
+    const real = stoodIn.syncfs;
+    let kept: unknown;
+    stoodIn.syncfs = async fd => {
+      if (fstatSync(fd).dev !== device) return;
+      t.true(existsSync(join(target, MARK_FOLDER, 'mark')));
+      kept = shapeOf(disk);
+    };
+    t.teardown(() => {
+      stoodIn.syncfs = real;
+    });
+    const { report } = await restore({
+      target,
+      list: ON_A_DISK,
+      blobs: new Blobs().add('content'),
+      existing: 'overwrite',
+    });
+    t.like(report, { files: 1, symlinks: 1, failed: 0 });
+    t.deepEqual(kept, shapeOf(disk));
+    t.false(existsSync(join(target, MARK_FOLDER)));
   });
 
   test.serial('an interrupted restore names what is finished, when the disk has it', async t => {
@@ -100,10 +149,13 @@ if (stoodIn?.syncfs !== undefined) {
     const { syncfs } = stoodIn;
     const flushed = new Set<string>();
     stoodIn.syncfs = undefined;
+    const folders = new Map<bigint, string>();
     standIn(t, 'fsyncSync', real => fd => {
       real(fd);
-      const { ino, size, mtimeNs } = fstatSync(fd, { bigint: true });
-      flushed.add(`${ino} ${size} ${mtimeNs}`);
+      const stats = fstatSync(fd, { bigint: true });
+      const { ino, size, mtimeNs, mode } = stats;
+      if (stats.isDirectory()) folders.set(ino, `${mode} ${mtimeNs}`);
+      else flushed.add(`${ino} ${size} ${mtimeNs}`);
     });
     t.teardown(() => {
       stoodIn.syncfs = syncfs;
@@ -114,5 +166,8 @@ if (stoodIn?.syncfs !== undefined) {
       namedIn(target).filter(([, file]) => !flushed.has(file)),
       [],
     );
+    const { ino, mode, mtimeNs } = lstatSync(join(target, 'z'), { bigint: true });
+    t.is(folders.get(ino), `${mode} ${mtimeNs}`, 'a folder is flushed when it has its names, mode and time');
+    t.true(folders.has(lstatSync(target, { bigint: true }).ino));
   });
 }

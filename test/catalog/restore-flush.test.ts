@@ -1,5 +1,6 @@
+import { statSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
-import { FLUSH_BYTES, FLUSH_FILES, RestoreFlush } from '../../src/catalog/restore-flush.js';
+import { FLUSH_BYTES, FLUSH_FILES, OTHER_FILE_SYSTEMS_MAX, RestoreFlush } from '../../src/catalog/restore-flush.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 
 /** Flushes that end when the test says so. */
@@ -63,6 +64,50 @@ test('a file is named when a flush that began after it was finished has ended', 
   ends[1]?.resolve();
   await all;
   t.deepEqual(said, ['named a', 'named b']);
+  await flush.close();
+});
+
+test('at the end each other file system that was met is flushed too, once, and none of them before', async t => {
+  const { ends, flush } = flushed(t);
+  const folder = temporaryFolder(t);
+  for (const device of [-1, -2, -1, statSync(folder).dev]) flush.meets(folder, device);
+  flush.wrote(FLUSH_BYTES);
+  ends[0]?.resolve();
+  await aTurn();
+  t.is(ends.length, 1);
+  let isAll = false;
+  const all = flush.all().then(() => {
+    isAll = true;
+  });
+  for (const flushes of [2, 3, 4]) {
+    await aTurn();
+    t.is(ends.length, flushes);
+    t.false(isAll);
+    ends.at(-1)?.resolve();
+  }
+  await all;
+  await flush.close();
+});
+
+test('another file system that did not take it counts as a failure', async t => {
+  const { ends, flush } = flushed(t);
+  const failure = Object.assign(new Error('EIO: input/output error'), { code: 'EIO' });
+  flush.meets(temporaryFolder(t), -1);
+  const all = t.throwsAsync(flush.all(), { is: failure });
+  await aTurn();
+  ends[0]?.resolve();
+  await aTurn();
+  ends[1]?.reject(failure);
+  await all;
+  await flush.close();
+});
+
+test('more other file systems than can be kept open are refused', async t => {
+  const { flush } = flushed(t);
+  const folder = temporaryFolder(t);
+  for (let device = 1; device <= OTHER_FILE_SYSTEMS_MAX; device += 1) flush.meets(folder, -device);
+  t.notThrows(() => flush.meets(folder, -1));
+  t.throws(() => flush.meets(folder, -OTHER_FILE_SYSTEMS_MAX - 1), { message: /256 file systems .* by itself/ });
   await flush.close();
 });
 
