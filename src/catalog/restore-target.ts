@@ -30,7 +30,7 @@ import { dirname, resolve } from 'node:path';
 import { ClusterError } from '../core/fault.js';
 import type { BlobId } from '../core/ids.js';
 import { hasDescriptorPaths } from '../platform/descriptor-path.js';
-import { readIfThere, writeDurable } from '../platform/durable.js';
+import { NEW_MARK, readIfThere, writeDurable } from '../platform/durable.js';
 import { type Lock, StateLocked, takeLock } from '../platform/lock.js';
 import { errorCode } from './error-code.js';
 import { escapePath } from './path-text.js';
@@ -89,6 +89,7 @@ interface TargetRequest {
 
 /** How many names are shown when a target is refused. */
 const NAMES_SHOWN = 3;
+const MARK = 'mark';
 const LINKS_FOLDER = 'links';
 const NAMES_FOLDER = 'names';
 const LOCK = 'lock';
@@ -208,7 +209,10 @@ async function writeMark(
 ): Promise<void> {
   removeBeside(markFolder, named);
   const isLeftover = (name: string): boolean =>
-    name.startsWith(PART) || name.startsWith(`${LOCK}.`) || (name.startsWith(BEGUN) && state !== 'resume');
+    name.startsWith(PART) ||
+    isUnfinishedMark(name) ||
+    name.startsWith(`${LOCK}.`) ||
+    (name.startsWith(BEGUN) && state !== 'resume');
   clearMark(
     markFolder,
     name =>
@@ -218,11 +222,15 @@ async function writeMark(
   );
   mkdirSync(below(markFolder, LINKS_FOLDER), { recursive: true, mode: 0o700 });
   const fields = { restore: 1, snapshot, source: sourceId, under: escapePath(under), ownsFolder, ...(was && { was }) };
-  await writeDurable(`${markFolder}/mark`, `${JSON.stringify(fields, null, 2)}\n`);
+  await writeDurable(`${markFolder}/${MARK}`, `${JSON.stringify(fields, null, 2)}\n`);
 }
 
+/** What a kill leaves of a mark that was being written. */
+const isUnfinishedMark = (name: string): boolean => name.startsWith(`${MARK}${NEW_MARK}`);
+
 const isOurs = (name: string): boolean =>
-  name === 'mark' ||
+  name === MARK ||
+  isUnfinishedMark(name) ||
   name === LINKS_FOLDER ||
   name === FOLDERS ||
   [PART, BEGUN, BESIDE, NAMES_FOLDER, `${LOCK}.`].some(begin => name.startsWith(begin));
@@ -422,7 +430,7 @@ interface FoundMark {
 
 /** `undefined`: no mark, or none that a restore has finished writing. */
 function readMark(folder: Buffer): FoundMark | undefined {
-  const bytes = readIfThere(`${folder}/${MARK_FOLDER}/mark`);
+  const bytes = readIfThere(`${folder}/${MARK_FOLDER}/${MARK}`);
   if (bytes === undefined) return undefined;
   const fields = parseMark(bytes.toString());
   const snapshot = String(fields.snapshot);

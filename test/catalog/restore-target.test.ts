@@ -109,6 +109,25 @@ test('the lock of a process that is gone keeps nobody out', async t => {
   t.deepEqual(readdirSync(target).sort(), ['contract', 'last']);
 });
 
+test('what is left of a mark that was being written is removed, at the latest with the mark', async t => {
+  const target = temporaryFolder(t);
+  mkdirSync(join(target, MARK_FOLDER), { mode: 0o700 });
+  const leave = (hex: string): void => writeFileSync(join(target, MARK_FOLDER, `mark.new-${hex}`), '{');
+  leave('0123456789ab');
+  const blobs = twoBlobs();
+  const { content, halted, goOn } = halting(blobs, 'LAST');
+  const restoring = restore({ target, list: TWO, blobs, content });
+  await halted;
+  t.deepEqual(
+    readdirSync(join(target, MARK_FOLDER)).filter(name => name.startsWith('mark')),
+    ['mark'],
+  );
+  leave('ba9876543210');
+  goOn();
+  await restoring;
+  t.deepEqual(readdirSync(target).sort(), ['contract', 'last']);
+});
+
 test('a target that can be no folder is refused in words, before anything is asked for', async t => {
   const folder = temporaryFolder(t);
   writeFileSync(join(folder, 'file'), '');
