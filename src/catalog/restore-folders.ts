@@ -30,9 +30,14 @@ import type { ExistingFiles, RestoreTarget } from './restore-target.js';
 
 /** The target itself, as a path relative to the target. */
 const ITSELF = Buffer.alloc(0);
+const OWNER_ALL = 0o700;
+const isOpenToOwner = ({ mode }: Entry): boolean => (mode & OWNER_ALL) === OWNER_ALL;
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 
 export const NO_FOLDER_IN_PLACE = 'something that is not a folder is in its place';
+
+/** Changes an open folder. @returns what could not be set */
+type Change = (fd: number, place: Buffer) => readonly NotSet[];
 
 export interface RestoreFoldersContext {
   readonly target: RestoreTarget;
@@ -136,16 +141,31 @@ export class RestoreFolders {
 
   /**
    * Only a folder that is the restore's own gets the metadata of the source's folder; a shared one belongs to somebody
-   * else.
+   * else. It stays open to its owner, who may be the one to remove the mark.
    */
   closeTarget(root: PlacedEntry | undefined): void {
     const { target } = this.#of;
     this.giveAllBack();
     if (root !== undefined && setsTarget(target, root))
-      this.#of.tally.guarded(root.entry, () => this.#set(ITSELF, root.entry));
+      this.#changeTarget(root.entry, (fd, place) => {
+        const { entry } = root;
+        const faults = setOwnerAndAttributes(fd, place, entry);
+        const ofMode = setMode(fd, { ...entry, mode: entry.mode | OWNER_ALL });
+        return isOpenToOwner(entry) ? [...faults, ...ofMode] : faults;
+      });
     // The folder was made for a single file, so it gets the mode that mkdir would give it.
-    else if (root === undefined && target.isNew) chmodSync(target.folder.self, 0o777 & ~process.umask());
+    else if (root === undefined && target.isNew) chmodSync(target.folder.self, OWNER_ALL | (0o777 & ~process.umask()));
     else target.giveBack();
+  }
+
+  /** What the removal of the mark would change or needs: the target's time, and a mode that locks out its owner. */
+  leaveTarget(root: PlacedEntry | undefined): void {
+    if (root === undefined || !setsTarget(this.#of.target, root)) return;
+    const { entry } = root;
+    this.#changeTarget(entry, (fd, place) => [
+      ...setTime(place, entry),
+      ...(isOpenToOwner(entry) ? [] : setMode(fd, entry)),
+    ]);
   }
 
   /** To be called when the restore fails: folders of others that it has opened get what they had. */
@@ -155,14 +175,24 @@ export class RestoreFolders {
 
   /** Sets the mode last: it may lock out even the owner. */
   #set(path: Buffer, entry: Entry): void {
+    this.#change(path, entry, (fd, place) => [
+      ...setOwnerAndAttributes(fd, place, entry),
+      ...setTime(place, entry),
+      ...setMode(fd, entry),
+    ]);
+  }
+
+  #changeTarget(entry: Entry, change: Change): void {
+    this.#of.tally.guarded(entry, () => this.#change(ITSELF, entry, change));
+  }
+
+  #change(path: Buffer, entry: Entry, change: Change): void {
     const place = this.#of.places.folder(path);
     const fd = openSync(place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    const faults: NotSet[] = [];
     try {
-      faults.push(...setOwnerAndAttributes(fd, place, entry), ...setTime(place, entry), ...setMode(fd, entry));
+      this.#of.tally.faults(entry, change(fd, place));
     } finally {
       closeSync(fd);
     }
-    this.#of.tally.faults(entry, faults);
   }
 }

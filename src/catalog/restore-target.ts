@@ -190,7 +190,9 @@ function open(request: TargetRequest, undo: (() => void)[]): RestoreTarget {
     named,
     isNew,
     removeMark: () => {
-      clearMark(mark.path, isOurs);
+      // The mark comes last: after a kill the next run still finds it, and removes the rest.
+      clearMark(mark.path, name => isOurs(name) && name !== MARK);
+      clearMark(mark.path, name => name === MARK);
       lock.release();
       removeIfEmpty(below(folder.path, MARK_FOLDER));
     },

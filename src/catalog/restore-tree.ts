@@ -28,7 +28,7 @@ import { FileWriter } from './restore-files.js';
 import { RestoreFlush } from './restore-flush.js';
 import { RestoreFolders, setsTarget } from './restore-folders.js';
 import { lookAtFolding } from './restore-folding.js';
-import { unsettable } from './restore-metadata.js';
+import { isRoot, unsettable } from './restore-metadata.js';
 import type { OpenFolder } from './restore-names.js';
 import type { WantedFile } from './restore-outcome.js';
 import { RestoreParts } from './restore-parts.js';
@@ -173,10 +173,18 @@ class Restore {
     const { verify } = this.#request;
     const root = await this.#writeDurably();
     if (verify) await this.#verifyAll();
-    // Removing it changes the target's time, so the target itself comes last.
-    if (!this.#tally.isResumable) this.#target.removeMark();
+    // By names alone, root must not remove anything in a folder that its owner can lead elsewhere.
+    const isMarkFirst = isRoot() && !hasDescriptorPaths();
+    if (isMarkFirst) this.#removeMark();
+    // Otherwise the mark waits: once it is gone, the same command cannot give the target what is the target's.
     this.#folders.closeTarget(root);
+    if (!isMarkFirst) this.#removeMark();
+    this.#folders.leaveTarget(root);
     return this.#tally.report;
+  }
+
+  #removeMark(): void {
+    if (!this.#tally.isResumable) this.#target.removeMark();
   }
 
   /**

@@ -128,6 +128,53 @@ test('what is left of a mark that was being written is removed, at the latest wi
   t.deepEqual(readdirSync(target).sort(), ['contract', 'last']);
 });
 
+test.serial(
+  'the target has its owner and mode before the mark goes, which is the last thing to go, and its time behind',
+  async t => {
+    const target = temporaryFolder(t);
+    const given = IS_ROOT ? { uid: NOBODY, gid: NOBODY } : {};
+    const seen: unknown[] = [];
+    standIn(t, 'unlinkSync', real => path => {
+      if (namedPath(path) === join(target, MARK_FOLDER, 'mark')) {
+        const { uid, mode } = statSync(target);
+        seen.push([uid, mode & 0o7777, readdirSync(join(target, MARK_FOLDER)).sort()]);
+      }
+      real(path);
+    });
+    // In whatever order the file system lists them.
+    standIn(t, 'readdirSync', real => (...given) => {
+      const names: unknown[] = real(...given);
+      return names.includes('mark') ? ['mark', ...names.filter(name => name !== 'mark')] : names;
+    });
+    const root = folderOf('', { ...given, mode: 0o751 });
+    const { problems } = await restore({
+      target,
+      list: [...placed([root]), ...TWO.slice(1)],
+      blobs: twoBlobs(),
+      verify: true,
+    });
+    t.deepEqual(problems, []);
+    t.deepEqual(seen, [[root.uid, 0o751, ['lock', 'mark']]]);
+    t.is(statSync(target, { bigint: true }).mtimeNs, root.mtimeNs);
+  },
+);
+
+test.serial('a target that is closed to its owner in the end is open to them until the mark is gone', async t => {
+  const target = temporaryFolder(t);
+  let opened: unknown;
+  standIn(t, 'rmdirSync', real => path => {
+    if (namedPath(path) === join(target, MARK_FOLDER)) opened = statSync(target).mode & 0o7777;
+    real(path);
+  });
+  const root = folderOf('', { mode: 0o1050, uid: process.getuid?.() ?? 0 });
+  const { problems } = await restore({ target, list: [...placed([root]), ...TWO.slice(1)], blobs: twoBlobs() });
+  t.deepEqual(problems, []);
+  t.is(opened, 0o1750);
+  t.is(statSync(target).mode & 0o7777, 0o1050);
+  t.is(statSync(target, { bigint: true }).mtimeNs, root.mtimeNs);
+  t.deepEqual(readdirSync(target).sort(), ['contract', 'last']);
+});
+
 test('a target that can be no folder is refused in words, before anything is asked for', async t => {
   const folder = temporaryFolder(t);
   writeFileSync(join(folder, 'file'), '');
