@@ -12,7 +12,7 @@
  * those that the kernel met when it wrote on its own. After a failure no waiting file gets its name.
  *
  * Names, modes and times need a flush too, before the restore's mark is gone: on each file system below the target, for a
- * call reaches only one. restore-folders.ts tells of the others as it comes to them.
+ * call reaches only one. restore-folders.ts and restore-parts.ts tell of the others as they come to them.
  *
  * Driven by restore-files.ts; begun and ended by restore-tree.ts.
  */
@@ -163,4 +163,4 @@ export class RestoreFlush {
   }
 }
 
-const TOO_MANY_FILE_SYSTEMS = `more than ${OTHER_FILE_SYSTEMS_MAX} file systems are mounted below the target: restore this folder by itself`;
+const TOO_MANY_FILE_SYSTEMS = `more than ${OTHER_FILE_SYSTEMS_MAX} file systems are mounted below the target: restore what belongs there by itself`;

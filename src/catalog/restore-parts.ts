@@ -11,14 +11,22 @@
 import { randomBytes } from 'node:crypto';
 import { appendFileSync, lstatSync } from 'node:fs';
 import type { BlobId } from '../core/ids.js';
+import type { RestoreFlush } from './restore-flush.js';
 import { isRoot } from './restore-metadata.js';
 import { BESIDE_PART } from './restore-names.js';
 import { below, openOnTheWay, parentOf, type RestorePlaces } from './restore-places.js';
 import { begunPath, besideNote, namesFolder, partPath, type RestoreTarget } from './restore-target.js';
 
+export interface RestorePartsContext {
+  readonly target: Pick<RestoreTarget, 'markFolder' | 'named'>;
+  readonly places: RestorePlaces;
+  readonly flush: Pick<RestoreFlush, 'meets'>;
+}
+
 export class RestoreParts {
-  readonly #target: Pick<RestoreTarget, 'markFolder' | 'named'>;
+  readonly #target: RestorePartsContext['target'];
   readonly #places: RestorePlaces;
+  readonly #flush: Pick<RestoreFlush, 'meets'>;
   readonly #run = randomBytes(6).toString('hex');
   /** The mark's file system. */
   #device: number | undefined;
@@ -26,9 +34,10 @@ export class RestoreParts {
   /** The last folder that was noted, relative to the target: entries come folder by folder. */
   #beside: Buffer | undefined;
 
-  constructor(target: Pick<RestoreTarget, 'markFolder' | 'named'>, places: RestorePlaces) {
+  constructor({ target, places, flush }: RestorePartsContext) {
     this.#target = target;
     this.#places = places;
+    this.#flush = flush;
   }
 
   /** A path that does not exist yet, for something that is to get the name `path`, relative to the target. */
@@ -67,7 +76,11 @@ export class RestoreParts {
 
   #canRenameTo(path: Buffer): boolean {
     this.#device ??= lstatSync(this.#target.markFolder).dev;
-    return lstatSync(this.#places.folder(parentOf(path))).dev === this.#device;
+    const folder = this.#places.folder(parentOf(path));
+    const { dev } = lstatSync(folder);
+    // Nothing is written where no flush would reach it.
+    this.#flush.meets(folder, dev);
+    return dev === this.#device;
   }
 }
 

@@ -153,7 +153,7 @@ class Restore {
     this.#target = target;
     this.#places = places;
     this.#flush = flush;
-    this.#parts = new RestoreParts(target, places);
+    this.#parts = new RestoreParts({ target, places, flush });
     this.#tally = new RestoreTally(request);
     this.#folders = new RestoreFolders({ target, places, existing, parts: this.#parts, flush, tally: this.#tally });
     this.#placed = new PlacedEntries({

@@ -2,6 +2,7 @@
 import { existsSync, fstatSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { OTHER_FILE_SYSTEMS_MAX } from '../../src/catalog/restore-flush.js';
 import { MARK_FOLDER } from '../../src/catalog/restore-names.js';
 import { posix } from '../../src/platform/posix.js';
 import { skip } from '../helpers/skip.js';
@@ -123,6 +124,33 @@ if (stoodIn?.syncfs !== undefined) {
     t.like(report, { files: 1, symlinks: 1, failed: 0 });
     t.deepEqual(kept, shapeOf(disk));
     t.false(existsSync(join(target, MARK_FOLDER)));
+  });
+
+  test.serial('nothing is restored to a disk below the target that no flush would reach', async t => {
+    const why = whyNoSmallDisk();
+    if (why !== undefined) return skip(t, why);
+    const target = join(temporaryFolder(t), 'target');
+    const folder = (path: string) => entryOf(path, { kind: 'directory' });
+    const entries = [folder('')];
+    // One more than the flush keeps open: the last in path order is not reached.
+    for (let disk = 1000; disk <= 1000 + OTHER_FILE_SYSTEMS_MAX; disk += 1) {
+      mkdirSync(join(target, `${disk}`), { recursive: true });
+      mountSmallDisk(t, join(target, `${disk}`), 1024 * 1024);
+      entries.push(folder(`${disk}`), fileOf(`${disk}/file`, 'content'));
+    }
+    const { report, problems } = await restore({
+      target,
+      list: placed(entries),
+      blobs: new Blobs().add('content'),
+      existing: 'overwrite',
+    });
+    t.like(report, { files: OTHER_FILE_SYSTEMS_MAX, failed: 2 });
+    const last = 1000 + OTHER_FILE_SYSTEMS_MAX;
+    t.deepEqual(
+      problems.map(({ path }) => path.toString()).filter(path => !path.startsWith(`${last}`)),
+      [],
+    );
+    t.deepEqual(readdirSync(join(target, `${last}`)), []);
   });
 
   test.serial('an interrupted restore names what is finished, when the disk has it', async t => {
