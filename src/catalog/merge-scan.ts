@@ -46,7 +46,7 @@ export type Merged = MergedEntry | MergedSection;
 export interface Unread {
   readonly path: Buffer;
   /**
-   * An errno code, or UNSTABLE (changed twice while being read), MOVED (while the folder was being scanned), TOO_LONG,
+   * An errno code, or UNSTABLE (changed twice while being read), MOVED (while the folder was being scanned), TOO_LONG, TOO_LARGE,
    * NOT_MOUNTED or MOUNTED_OVER; for extended attributes alone, XATTRS_TOO_LARGE or NO_XATTR_CALLS.
    */
   readonly because: string;

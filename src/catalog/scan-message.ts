@@ -98,7 +98,7 @@ export interface FoundMessage {
 export interface UnreadMessage {
   readonly path: string;
   readonly unread: UnreadableScope;
-  /** An errno code, `UNSTABLE` (changed twice while being read) or `TOO_LONG`. */
+  /** An errno code, `UNSTABLE` (changed twice while being read), `TOO_LONG` (its path or target) or `TOO_LARGE`. */
   readonly because: string;
 }
 

@@ -24,6 +24,8 @@ export type Content =
 const READ_BYTES = 1024 * 1024;
 /** A file up to this size is read in one call, which asks for one byte more to notice a file longer than its size. */
 const SMALL_BYTES = READ_BYTES - 1;
+/** 256 TiB, which no disk reads in a year: a sparse file of any length takes no room. A store's index takes sizes below it. */
+const FILE_BYTES_MAX = 2n ** 48n - 1n;
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
 /** Error codes of reading when a folder or a pipe has replaced the file. */
@@ -54,6 +56,7 @@ export class ScanReader {
         const isAsMet = attempt === 0 && met.size <= SMALL_BYTES;
         const before = isAsMet ? met : fstatSync(descriptor, { bigint: true });
         if (!before.isFile()) return { unread: 'UNSTABLE' };
+        if (before.size > FILE_BYTES_MAX) return { unread: 'TOO_LARGE' };
         const size = Number(before.size);
         const blob = size <= SMALL_BYTES ? this.#hashSmall(descriptor, size) : this.#hashLarge(descriptor, size);
         const attributes = readXattrs(descriptor);

@@ -137,14 +137,17 @@ function toReply(reply: BackupReply): Reply {
   const { taken } = reply;
   const unread = taken.unread.slice(0, UNREAD_MAX).map(toProblem);
   const { count, paths } = taken.unentered;
-  const unentered = { unentered: count, unenteredPaths: paths.slice(0, UNENTERED_MAX) };
+  const unentered = { unentered: count, unenteredPaths: paths.slice(0, UNENTERED_MAX).map(toPath) };
   return {
     taken: { ...taken, snapshot: bytesOf(taken.snapshot), unread, ...unentered, letGo: toMissing(taken.letGo) },
   };
 }
 
+/** The path of something in a source may be longer than any call takes, and its beginning says where to look. */
+const toPath = (path: Buffer): Buffer => path.subarray(0, PATH_BYTES_MAX);
+
 const toProblem = ({ path, because }: PathProblem): PathProblem => ({
-  path,
+  path: toPath(path),
   because: because.slice(0, BECAUSE_CHARACTERS_MAX),
 });
 

@@ -23,7 +23,7 @@ import { cutShort, MessageBatch, readMessages } from './message-stream.js';
 import type { Net } from './net.js';
 import type { PacedLine } from './pace.js';
 import { limited } from './wire-codec.js';
-import { RANGES_PER_FETCH_MAX, rangesFrom } from './wire-ranges.js';
+import { RANGES_PER_FETCH_MAX, rangesFrom, toWireRanges } from './wire-ranges.js';
 
 export const FETCH_PROTOCOL = '/scatterhoard/fetch/1';
 /** Blobs in one ask: a record lists at most 512 entries. */
@@ -295,16 +295,17 @@ export function askFetch(
 
 export function toWant({ parcel, blobs, purpose, ranges = [], recipe, doubted = false }: FetchRequest): Want {
   const asked = new Set(blobs);
+  const wireRanges = toWireRanges(ranges);
   assert(asked.size > 0 && asked.size <= BLOBS_PER_FETCH_MAX, `asked for ${asked.size} blobs at once`);
   assert(
-    ranges.length === 0 || (ranges.length <= RANGES_PER_FETCH_MAX && asked.size === 1),
-    `asked for ${ranges.length} ranges`,
+    ranges.length === 0 || (wireRanges.length <= RANGES_PER_FETCH_MAX && asked.size === 1),
+    `asked for ${wireRanges.length} ranges`,
   );
   return {
     parcel: bytesOf(parcel),
     blobs: [...asked].map(bytesOf),
     purpose: PURPOSES.indexOf(purpose),
-    ranges: [...ranges],
+    ranges: [...wireRanges],
     recipe: recipe === true,
     doubted,
   };

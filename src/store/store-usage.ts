@@ -15,6 +15,12 @@ export interface StoreUsage {
   readonly totalOnDiskBytes: number;
 }
 
+/**
+ * Lent by one store beyond what it holds, at most: 64 TiB. Some file systems have no end (a tmpfs may say 8 EiB, as file
+ * systems of a cloud do), and no heartbeat takes a number from 2^53 on, which the sum of 64 stores stays below.
+ */
+const LENT_FREE_BYTES_MAX = 2 ** 46;
+
 export type LendingLimit = { readonly limitBytes: number } | { readonly reserveBytes: number };
 
 /** Asks the disk; one system call. */
@@ -28,7 +34,9 @@ export async function usageOf(
 
 /** What the store lends in all, used room included: never more than its disk can give now. */
 export function lentBytesOf({ usedBytes, freeOnDiskBytes }: StoreUsage, limit: LendingLimit): number {
+  const freeBytes = (reserveBytes: number): number =>
+    Math.min(LENT_FREE_BYTES_MAX, Math.max(0, freeOnDiskBytes - reserveBytes));
   return 'limitBytes' in limit
-    ? Math.min(limit.limitBytes, usedBytes + freeOnDiskBytes)
-    : usedBytes + Math.max(0, freeOnDiskBytes - limit.reserveBytes);
+    ? Math.min(limit.limitBytes, usedBytes + freeBytes(0))
+    : usedBytes + freeBytes(limit.reserveBytes);
 }

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readFileSync,
@@ -18,10 +19,13 @@ import { hashHex } from '../../src/core/hash.js';
 import type { BlobId } from '../../src/core/ids.js';
 
 import { setRawXattr } from '../helpers/raw-xattrs.js';
+import { skip } from '../helpers/skip.js';
 import { temporaryFolder } from '../helpers/temporary-folder.js';
 import { xattrTest } from '../helpers/xattr-test.js';
 
 const MIB = 1024 * 1024;
+/** Takes files of any size; others take 16 TiB. */
+const ROOMY = '/dev/shm';
 
 const aFile = (t: ExecutionContext, content: Uint8Array | string): string => {
   const path = join(temporaryFolder(t), 'file');
@@ -152,4 +156,13 @@ test('what the listener throws ends the reading', t => {
     ),
     ended,
   );
+});
+
+test('a file of a size that nobody can read, which a sparse one may have, is not begun', t => {
+  if (!existsSync(ROOMY)) return skip(t, `there is no ${ROOMY}`);
+  const path = join(temporaryFolder(t, { below: ROOMY }), 'disk.img');
+  writeFileSync(path, '');
+  truncateSync(path, 2 ** 48);
+  const afterRead = (): void => t.fail('it was read');
+  t.deepEqual(read(path, { afterRead }), { unread: 'TOO_LARGE' });
 });

@@ -64,6 +64,21 @@ test('a refusal comes back as its word, and no more paths than the limits', asyn
   });
 });
 
+test('a path that is longer than any call takes comes back as its beginning, and makes the origin no offender', async t => {
+  const [asker, origin] = await new House(t).clique(2);
+  const path = Buffer.alloc(5_000, 'd');
+  const unread = [{ path, because: 'TOO_LONG' }];
+  const unentered = { count: 1, paths: [path] };
+  await serveBackup(origin?.net as never, async () => ({ kind: 'taken', taken: { ...taken, unread, unentered } }));
+  const order = { source, acceptChanges: false, acceptMissing: false };
+  const told = await askBackup(asker?.net as never, origin?.net.peer as never, order);
+  const cut = path.subarray(0, 4_096);
+  t.like(told, {
+    kind: 'taken',
+    taken: { unread: [{ path: cut, because: 'TOO_LONG' }], unentered: { count: 1, paths: [cut] } },
+  });
+});
+
 test('what is missing comes back with the refusal, and is let go of only together with what changed', async t => {
   const [asker, origin] = await new House(t).clique(2);
   const net = asker?.net as never;

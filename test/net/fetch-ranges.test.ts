@@ -15,9 +15,9 @@ import {
   PIECE_BYTES_MIN,
   packChunks,
 } from '../../src/core/recipe.js';
-import { askFetch, FETCH_PROTOCOL, type FetchProvider, serveFetch } from '../../src/net/fetch-protocol.js';
+import { askFetch, FETCH_PROTOCOL, type FetchProvider, serveFetch, toWant } from '../../src/net/fetch-protocol.js';
 import { askRecipe } from '../../src/net/fetch-recipe.js';
-import { RANGES_PER_FETCH_MAX } from '../../src/net/wire-ranges.js';
+import { RANGES_PER_FETCH_MAX, rangesFrom } from '../../src/net/wire-ranges.js';
 import { type Host, House, until } from './fleet.js';
 
 const PARCEL = parseParcelId('cd'.repeat(32));
@@ -46,6 +46,25 @@ async function* failing(error: Error): AsyncGenerator<never> {
 
 const chunkOf = (bytes: number): Chunk => ({ hash: Buffer.alloc(32, 7), bytes });
 const page = (...bytes: readonly number[]): Uint8Array => packChunks(bytes.map(chunkOf));
+
+test('ranges: one that is longer than a length on the wire can be is asked for as several that adjoin', t => {
+  const [long, exact] = [5 * 2 ** 30 + 7, 2 ** 32];
+  const ranges = [
+    { offset: 3, bytes: 9 },
+    { offset: 1_000, bytes: long },
+    { offset: 2 ** 40, bytes: exact },
+  ];
+  const sent = toWant({ parcel: PARCEL, blobs: [BLOB], purpose: 'restore', ranges });
+  const came = rangesFrom(Want.decode(Want.encode(sent)).ranges);
+  t.deepEqual(came.at(0), ranges[0]);
+  const bytesFrom = (from: number): number =>
+    came.filter(({ offset }) => offset >= from).reduce((sum, { bytes }) => sum + bytes, 0);
+  t.deepEqual([bytesFrom(2 ** 40), bytesFrom(1_000)], [exact, long + exact]);
+  for (const [n, { offset, bytes }] of came.slice(1, -1).entries()) {
+    const next = came[n + 2]?.offset;
+    t.true(next === offset + bytes || next === 2 ** 40);
+  }
+});
 
 test('ranges: what is asked for arrives, and is what the server gives', async t => {
   const content = randomBytes(700_000);
