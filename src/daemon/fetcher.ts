@@ -466,4 +466,4 @@ function failureOf(error: unknown): { readonly because: FetchFailure; readonly r
 }
 
 /** What our stores and their disks say. All else, a bug of ours too, is tried from somebody else, and says nothing of a disk. */
-const OF_OUR_DISK = /^(STORE_[A-Z_]+|DISK_HANGS|E[A-Z0-9]+)$/;
+const OF_OUR_DISK = /^(STORE_[A-Z_]+|INDEX_REFUSED|DISK_HANGS|E[A-Z0-9]+)$/;

@@ -58,7 +58,7 @@ export function openIndexDatabase(path: string): IndexDatabase {
     keyEncoding: 'binary',
     encoding: 'binary',
   });
-  const refusals = new IndexRefusals(root);
+  const refusals = new IndexRefusals(root, path);
   const logs = new LogArchive(root);
   return {
     logs,

@@ -6,19 +6,32 @@
  * well all callers catch, and a host would go offline with all its copies because its root disk is full. They are held
  * here, and nowhere else: any other rejection that nobody holds goes on ending the process.
  *
- * What was refused has not happened; whoever wrote is told. The next write is tried anew, so the index works again once
- * there is room.
+ * What was refused has not happened; whoever wrote is told, in words that name the disk, which LMDB's do not. The next
+ * write is tried anew, so the index works again once there is room.
  */
 import type { RootDatabase } from 'lmdb';
+import { ClusterError } from '../core/fault.js';
 
 export class IndexRefusals {
   readonly #root: RootDatabase<Buffer, Uint8Array>;
+  readonly #path: string;
   /** Those that wait for a flush. */
   readonly #flushing = new Set<(error: unknown) => void>();
   #count = 0;
 
-  constructor(root: RootDatabase<Buffer, Uint8Array>) {
+  /** From now on the transactions of `root` are refused with ClusterError INDEX_REFUSED. `path`: where it lies. */
+  constructor(root: RootDatabase<Buffer, Uint8Array>, path: string) {
     this.#root = root;
+    this.#path = path;
+    const transaction = root.transaction.bind(root);
+    root.transaction = async work => {
+      try {
+        return await transaction(work);
+      } catch (error) {
+        // All else was thrown by the work itself.
+        throw isRefusal(error) ? this.#refused(error) : error;
+      }
+    };
     // Called at the end of each turn of the event loop that wrote. LMDB makes its own promise right after it, before
     // any microtask, and from then on `committed` is that promise.
     root.on('beforecommit', () => queueMicrotask(() => this.#hold()));
@@ -65,11 +78,22 @@ export class IndexRefusals {
   #hold(): void {
     this.#root.committed.then(undefined, (error: unknown) => {
       this.#count += 1;
-      for (const refuse of this.#flushing) refuse(error);
-      if (error instanceof Error && 'commitError' in error)
+      for (const refuse of this.#flushing) refuse(this.#refused(error));
+      if (isRefusal(error))
         Promise.resolve(error.commitError).catch(() => {
           // LMDB has printed it.
         });
     });
   }
+
+  #refused(error: unknown): ClusterError {
+    return new ClusterError(
+      'INDEX_REFUSED',
+      `the disk of the state folder refused a write of the index, ${this.#path}: nothing of it was written. Make room on that disk, or look at why it fails`,
+      { blame: 'operator', cause: error },
+    );
+  }
 }
+
+const isRefusal = (error: unknown): error is Error & { readonly commitError: unknown } =>
+  error instanceof Error && 'commitError' in error;

@@ -184,6 +184,7 @@ test('a record that its peer does not give is asked for elsewhere, and only what
     [Object.assign(new Error('of a disk'), { code: 'EIO' }), 'disk'],
     [Object.assign(new Error('of a disk'), { code: 'DISK_HANGS' }), 'disk'],
     [new ClusterError('STORE_MISSING', 'of a store', { blame: 'passing' }), 'disk'],
+    [new ClusterError('INDEX_REFUSED', 'of the state disk', { blame: 'operator' }), 'disk'],
     [new Error('a bug'), 'unreachable'],
   ] as const) {
     store.commit = () => Promise.reject(error);

@@ -15,6 +15,8 @@ interface Told {
   readonly during: { readonly refused: number; readonly counted: number };
   readonly after: { readonly refused: number; readonly counted: number };
   readonly unheld: number;
+  /** Of the errors that writers were told of. */
+  readonly codes: readonly unknown[];
 }
 
 function runRefused(t: ExecutionContext, ...more: readonly string[]): Told {
@@ -36,8 +38,9 @@ const whereRefused = (title: string, run: (t: ExecutionContext) => void): void =
 whereRefused(
   'what the disk refuses the index is told to whoever wrote it, and leaves no rejection to end the process',
   t => {
-    const { during, unheld } = runRefused(t);
+    const { during, unheld, codes } = runRefused(t);
     t.true(during.refused > 0);
+    t.true(codes.includes('INDEX_REFUSED'), 'a transaction is refused in words of our own');
     t.true(during.counted > 0);
     t.is(unheld, 0);
   },

@@ -23,11 +23,13 @@ console.error = () => {};
 const index = openIndexDatabase(path);
 const blobs = index.blobsOf(STORE);
 let refused = 0;
+const codes = new Set<unknown>();
 const attempt = async (write: () => Promise<void>): Promise<void> => {
   try {
     await write();
-  } catch {
+  } catch (error) {
     refused += 1;
+    codes.add((error as { readonly code?: unknown }).code);
   }
 };
 let n = 0;
@@ -49,4 +51,4 @@ if (isToBeLifted !== '') {
 }
 const after = { refused, counted: index.refusals.count };
 await index.close();
-console.log(JSON.stringify({ during, after, unheld }));
+console.log(JSON.stringify({ during, after, unheld, codes: [...codes] }));
