@@ -85,7 +85,7 @@ export const ALARM_CODES = {
   INDEX_REFUSED: {
     means:
       'the disk of the state folder refuses writes of the index: this host takes few copies, or none, and goes on serving what it has',
-    remedy: 'make room on that disk, or look at why it fails. It ends within a minute of the last refusal',
+    remedy: 'make room on that disk, or look at why it fails. It ends within two minutes of the last refusal',
   },
   MASS_CHANGE: {
     means: "more than `brake` of a source's files left or changed: none of its snapshots is unlisted",

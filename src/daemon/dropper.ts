@@ -9,7 +9,8 @@
  *
  * "Not dropped" is said only of a copy that is PRESENT as before. Where a failed write leaves that open, and where
  * `del` is in the log but could not be reported, the store is first closed and opened again: its log says what is
- * true.
+ * true. While the disk of the state folder takes no write the store cannot be opened again, and stays mounted; then it is
+ * said of a copy that may be in no log any longer. Every read finds it absent, so no host drops its own because of it.
  *
  * A read takes a whole parcel off the disk: at most two run at once in a store, and the others wait. The machine
  * limits how many wait (ATTEMPTS_MAX for this host's own, GRANT_READS_MAX for other hosts').
@@ -44,6 +45,8 @@ export interface RemovingStore {
   isPresent(parcel: ParcelId): boolean;
   /** Why the store takes nothing more and must be opened again; undefined while all is well. */
   whyGone(): Promise<string | undefined>;
+  /** See `Store.isBehind`. */
+  readonly isBehind: boolean;
   drop(proof: DropProof): Promise<LogPosition>;
   expire(warrant: ExpiryWarrant, isSpared: (blob: string) => boolean): Promise<LogPosition>;
   possess(
@@ -61,7 +64,10 @@ export interface RemovingStores {
   mounted(id: StoreId): RemovingStore | undefined;
   usedBytes(id: StoreId): Promise<number>;
   tellOps(id: StoreId, completion: (segment: LogSegment) => Unstamped): Promise<void>;
-  /** Reports that the store is gone, then its whole log; does nothing when another store, or none, is mounted now. */
+  /**
+   * Reports that the store is gone, then its whole log; does nothing when another store, or none, is mounted now, and
+   * while it could not be opened again.
+   */
   reopen(id: StoreId, store: RemovingStore): Promise<void>;
 }
 
@@ -284,14 +290,14 @@ export class Dropper {
       return 'yes';
     } catch (error) {
       const because = await store.whyGone();
-      if (because !== undefined) {
+      const isPresent = store.isPresent(parcel);
+      if (because !== undefined || (store.isBehind && !isPresent)) {
         log.error(
           { code: failed, parcel, store: id, err: error },
           'a copy may or may not have been removed; its store is opened again to find out',
         );
         return 'unknown';
       }
-      const isPresent = store.isPresent(parcel);
       log.error(
         { code: failed, parcel, store: id, err: error },
         isPresent

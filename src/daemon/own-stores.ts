@@ -195,7 +195,8 @@ export class OwnStores {
 
   /**
    * Closes a store and opens it again, because the state of its log is unknown or could not be told: the machine hears
-   * that the store is gone, and then its whole log. Does nothing if the store has been reopened since or is unmounted.
+   * that the store is gone, and then its whole log. Does nothing if the store has been reopened since or is unmounted,
+   * and while the index takes no writes: the store would be gone until it does.
    *
    * @param store as `mounted` gave it
    */
@@ -203,7 +204,9 @@ export class OwnStores {
     const path = this.#mounted.get(id)?.path;
     if (path === undefined) return Promise.resolve();
     return this.#inTurn(path, async () => {
-      if (this.#mounted.get(id)?.store !== store) return;
+      const mounted = this.#mounted.get(id);
+      if (mounted === undefined || mounted.store !== store) return;
+      if ((await mounted.store.whyGone()) === undefined && !(await this.#canBeOpenedAgain(mounted))) return;
       await this.#unmount(id);
       await this.#lookAt(path);
     });
@@ -399,9 +402,30 @@ export class OwnStores {
       await this.#unmount(known.store.id);
       throw new ClusterError('STORE_MISSING', whyGone, { blame: 'operator' });
     }
+    if (known.store.isBehind) {
+      if (await this.#canBeOpenedAgain(known)) {
+        await this.#unmount(known.store.id);
+        await this.#mount(setting);
+      }
+      this.#missing.found(setting.path);
+      return;
+    }
     this.#rescans.beginIfDue(known);
     await known.measure();
     this.#missing.found(setting.path);
+  }
+
+  async #canBeOpenedAgain({ path, store }: MountedStore): Promise<boolean> {
+    try {
+      await store.catchUp();
+      return true;
+    } catch (error) {
+      this.#options.log.warn(
+        { code: 'STORE_BEHIND', path, store: store.id, err: error },
+        'the index of a store takes no writes: the store takes none either, and goes on giving what it has',
+      );
+      return false;
+    }
   }
 
   async #mount(setting: StoreSetting): Promise<void> {

@@ -35,21 +35,25 @@ interface StateRoomOptions {
   readonly stateDir: string;
   /** How many writes of the index the disk has refused so far. */
   readonly indexRefusals: () => number;
+  /** Some store takes nothing because of such a refusal (`Store.isBehind`). */
+  readonly isBehind: () => boolean;
   readonly alarms: Pick<Alarms, 'raise' | 'clear'>;
 }
 
 export class StateRoom {
   readonly #stateDir: string;
   readonly #indexRefusals: () => number;
+  readonly #isBehind: () => boolean;
   readonly #alarms: Pick<Alarms, 'raise' | 'clear'>;
   #isTold = false;
   #refusalsBefore = 0;
   #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ stateDir, indexRefusals, alarms }: StateRoomOptions) {
+  constructor({ stateDir, indexRefusals, isBehind, alarms }: StateRoomOptions) {
     this.#stateDir = stateDir;
     this.#indexRefusals = indexRefusals;
+    this.#isBehind = isBehind;
     this.#alarms = alarms;
   }
 
@@ -74,7 +78,7 @@ export class StateRoom {
   /** Of a full disk small writes are taken now and then, so one that is taken does not yet end it. */
   #lookAtIndex(): void {
     const refusals = this.#indexRefusals();
-    if (refusals === this.#refusalsBefore) this.#alarms.clear('INDEX_REFUSED', this.#stateDir);
+    if (refusals === this.#refusalsBefore && !this.#isBehind()) this.#alarms.clear('INDEX_REFUSED', this.#stateDir);
     else this.#alarms.raise('INDEX_REFUSED', this.#stateDir, refusedText(this.#stateDir));
     this.#refusalsBefore = refusals;
   }

@@ -152,7 +152,12 @@ export function makeUpkeep(options: UpkeepOptions, teardown: Teardown): Upkeep {
   });
   teardown.defer(() => roomWatch.stop());
   roomWatch.start();
-  const stateRoom = new StateRoom({ stateDir, indexRefusals: () => disk.index.refusals.count, alarms });
+  const stateRoom = new StateRoom({
+    stateDir,
+    indexRefusals: () => disk.index.refusals.count,
+    isBehind: () => [...stores.stores()].some(store => store.isBehind),
+    alarms,
+  });
   teardown.defer(() => stateRoom.stop());
   stateRoom.start();
   return { trees, sweeper, scrubs };

@@ -53,6 +53,7 @@ export class BlobIndex {
   readonly #key: Uint8Array;
   readonly #refusals: Pick<IndexRefusals, 'flush'>;
   #distrusted = false;
+  #isBehind = false;
 
   constructor(root: RootDatabase<Buffer, Uint8Array>, store: StoreId, refusals: Pick<IndexRefusals, 'flush'>) {
     this.#root = root;
@@ -83,8 +84,26 @@ export class BlobIndex {
     }
   }
 
-  /** In one transaction: counts references up and down, and notes the position that results. */
+  /** The last operations of the log are missing here: a blob may be listed that is not in the table. */
+  get isBehind(): boolean {
+    return this.#isBehind;
+  }
+
+  /**
+   * In one transaction: counts references up and down, and notes the position that results. When this fails nothing has
+   * changed, and the table is behind until a later call succeeds.
+   */
   async apply(changes: Iterable<BlobChange>, position: LogPosition | undefined): Promise<void> {
+    try {
+      await this.#applyAll(changes, position);
+      this.#isBehind = false;
+    } catch (error) {
+      this.#isBehind = true;
+      throw error;
+    }
+  }
+
+  async #applyAll(changes: Iterable<BlobChange>, position: LogPosition | undefined): Promise<void> {
     await this.#root.transaction(() => {
       // Everything is counted before anything is written: a throw inside a transaction does not undo the earlier puts.
       const counted = new Map<string, HeldBlob>();

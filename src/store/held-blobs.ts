@@ -156,6 +156,11 @@ export class HeldBlobs {
 
   async #discard(refs: readonly BlobRef[]): Promise<void> {
     for (const { blob, bytes } of refs) {
+      if (this.#index.isBehind) {
+        // An operation that only the log has may list it: it stays as a stray, and the next opening finds out.
+        this.#incoming.expectStrays();
+        return;
+      }
       this.#lingering.delete(blob);
       if (this.#index.lookup(blob) !== undefined) continue;
       // Its file is gone already. It stays lost: a commit that took it for held may still check.
@@ -173,7 +178,8 @@ export class HeldBlobs {
   /** Moves a stray to the trash. False when it is counted on or cannot be moved. */
   reclaim(blob: BlobId): Promise<boolean> {
     return this.whileLeaving([{ blob }], async () => {
-      const isCounted = this.#pins.has(blob) || this.#lingering.has(blob) || this.isListed(blob);
+      const isListed = this.#index.isBehind || this.isListed(blob);
+      const isCounted = this.#pins.has(blob) || this.#lingering.has(blob) || isListed;
       return !isCounted && (await this.#incoming.discardStray(blob));
     });
   }

@@ -3,9 +3,11 @@
  *
  * PRESENT: a parcel whose `add` is in the log and all of whose files are there. A change is an operation and goes
  * through a round, which all concurrent callers share: the log, flushed → the index → the tables here → the callers are
- * told. So no caller is told what a power cut could undo, and the index never has more than the log. If a round reaches
- * the log but not the index, it is the last one of this object: the next opening brings the index up to date
- * (recovery.ts).
+ * told. So no caller is told what a power cut could undo, and the index never has more than the log.
+ *
+ * If a round reaches the log but not the index, whose disk is another one, it is the last one of this object: the store
+ * is behind. It enters nothing more, and gives what is PRESENT both with that round and without it, until it is opened
+ * anew. `catchUp` tells when it can be.
  *
  * Heads are operations of the same log, so they are here too. In memory: 64 hex digits a parcel, about 20 MB for 10
  * million files.
@@ -14,12 +16,12 @@
  * entered and what may be moved after it; and by store.ts.
  */
 import { contentsOf, isCheckpointDue } from '../core/checkpoint.js';
-import { assert } from '../core/fault.js';
+import { assert, ClusterError, messageOf } from '../core/fault.js';
 import type { LogOp, LogPosition } from '../core/holdings-log.js';
 import type { ParcelId, SourceId } from '../core/ids.js';
 import type { BlobRef } from '../core/parcel.js';
 import { Group } from '../platform/group.js';
-import type { BlobIndex } from './blob-index.js';
+import type { BlobChange, BlobIndex } from './blob-index.js';
 import type { LogFile } from './log-file.js';
 import type { Recovered } from './recovery.js';
 import type { StoreRoot } from './store-root.js';
@@ -27,7 +29,7 @@ import { Turns } from './turns.js';
 
 export interface HeldParcelsParts {
   readonly found: Pick<Recovered, 'log' | 'present' | 'headSeqs'>;
-  readonly index: BlobIndex;
+  readonly index: Pick<BlobIndex, 'apply' | 'flush' | 'note'>;
   /** Tells whether the store's disk, too, is still where everybody looks for it (store-root.ts). */
   readonly root: Pick<StoreRoot, 'mustBeThere'>;
   /** Aborted, when the store ends, with the error for later callers. */
@@ -50,9 +52,15 @@ interface PendingOp {
   position?: LogPosition;
 }
 
+/** What the log has and the index has not. */
+interface OwedRound {
+  readonly changes: readonly BlobChange[];
+  readonly position: LogPosition;
+}
+
 export class HeldParcels {
   readonly #log: LogFile;
-  readonly #index: BlobIndex;
+  readonly #index: HeldParcelsParts['index'];
   readonly #present: Set<ParcelId>;
   readonly #headSeqs: Map<SourceId, number>;
   readonly #root: HeldParcelsParts['root'];
@@ -65,10 +73,13 @@ export class HeldParcels {
   /** Rounds, and work that may run only between two of them. */
   readonly #rounds = new Turns<'log'>();
   readonly #checkpointing = new Turns<'checkpoint'>();
-  #failure: unknown;
+  #position: LogPosition;
+  #owed: OwedRound | undefined;
+  #behind: ClusterError | undefined;
 
   constructor({ found, index, root, ending, onRound }: HeldParcelsParts) {
     this.#log = found.log;
+    this.#position = found.log.position;
     this.#present = found.present;
     this.#headSeqs = found.headSeqs;
     this.#index = index;
@@ -99,20 +110,47 @@ export class HeldParcels {
     return this.#headSeqs.get(source) ?? 0;
   }
 
-  /** The log's position after the last durable operation. */
+  /** The log's position after the last operation that the index, too, has. */
   get position(): LogPosition {
-    return this.#log.position;
+    return this.#position;
   }
 
-  /** Why nothing can be entered any longer; `undefined` while all is well. */
+  /** Why the log takes nothing any longer; `undefined` while it does. */
   get failure(): unknown {
-    return this.#failure ?? this.#log.failure;
+    return this.#log.failure;
   }
 
-  /** @throws when the store has ended, or a round has failed after reaching the log */
-  mustWork(): void {
+  /** A round has reached the log and not the index. */
+  get isBehind(): boolean {
+    return this.#behind !== undefined;
+  }
+
+  /** @throws when the store has ended */
+  mustBeOpen(): void {
     this.#ending.throwIfAborted();
-    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** @throws when the store has ended, and ClusterError STORE_BEHIND */
+  mustWork(): void {
+    this.mustBeOpen();
+    if (this.#behind !== undefined) throw this.#behind;
+  }
+
+  /**
+   * Puts into the index what only the log has, durably. The store stays behind all the same: who entered that round was
+   * told that it failed. When this returns, the index takes the writes of an opening too.
+   *
+   * @throws what the disk of the index says; it may be called again
+   */
+  catchUp(): Promise<void> {
+    return this.#rounds.take('log', async () => {
+      const owed = this.#owed;
+      // A refused write has not happened; if one ever had, its references must not be counted twice.
+      if (owed !== undefined && this.#index.note().position?.digest !== owed.position.digest)
+        await this.#index.apply(owed.changes, owed.position);
+      this.#owed = undefined;
+      await this.#index.flush();
+    });
   }
 
   /** Takes a turn at the parcel, for work that changes it. */
@@ -126,7 +164,10 @@ export class HeldParcels {
     return watch;
   }
 
-  /** Durable when this returns. `refs`: what its parcel lists. @throws ClusterError STORE_FULL, STORE_MISSING: then nothing has changed */
+  /**
+   * Durable when this returns. `refs`: what its parcel lists. @throws ClusterError STORE_FULL, STORE_MISSING: then
+   * nothing has changed. STORE_BEHIND: then it may be in the log
+   */
   async enter(op: LogOp, refs: readonly BlobRef[]): Promise<LogPosition> {
     const pending: PendingOp = { op, refs };
     await this.#ops.join([pending]);
@@ -136,25 +177,38 @@ export class HeldParcels {
 
   /** Log, index, tables, in this order and in the order of the log. */
   async #round(pending: readonly PendingOp[]): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#behind !== undefined) throw this.#behind;
     await this.#root.mustBeThere();
     const positions = await this.#log.append(pending.map(({ op }) => op));
+    const { position } = this.#log;
+    const changes = pending.flatMap(({ op, refs }) => {
+      const by = op.op === 'add' ? 1 : -1;
+      return refs.map(blob => ({ blob, by }) as const);
+    });
     try {
-      const changes = pending.flatMap(({ op, refs }) => {
-        const by = op.op === 'add' ? 1 : -1;
-        return refs.map(blob => ({ blob, by }) as const);
-      });
-      await this.#index.apply(changes, this.#log.position);
+      await this.#index.apply(changes, position);
     } catch (error) {
-      this.#failure = error;
-      throw error;
+      throw this.#fallBehind(pending, { owed: { changes, position }, because: error });
     }
     for (const [n, entry] of pending.entries()) {
       this.#apply(entry.op);
-      const position = positions[n];
-      if (position !== undefined) entry.position = position;
+      const after = positions[n];
+      if (after !== undefined) entry.position = after;
     }
+    this.#position = position;
     this.#onRound(pending.flatMap(({ refs }) => refs));
+  }
+
+  #fallBehind(
+    pending: readonly PendingOp[],
+    { owed, because }: { readonly owed: OwedRound; readonly because: unknown },
+  ): ClusterError {
+    this.#owed = owed;
+    this.#behind = behind(because);
+    // By the log these have left: no other host may drop its copy because this one is here. Those that were added do
+    // not count until the store is opened anew.
+    for (const { op } of pending) if (op.op === 'del' || op.op === 'corrupt') this.#apply(op);
+    return this.#behind;
   }
 
   #apply(op: LogOp): void {
@@ -179,11 +233,15 @@ export class HeldParcels {
   /** As `Store.makeCheckpoint`. @throws what `lastReading` throws, the end's error, and what the disk says */
   makeCheckpoint(lastReading: (at: LogPosition) => Promise<void>): Promise<void> {
     return this.#checkpointing.take('checkpoint', async () => {
-      const contents = await this.#rounds.take('log', async () => ({
-        at: this.#log.position,
-        contents: contentsOf(this.#present, this.#headSeqs),
-        count: this.#present.size + this.#headSeqs.size,
-      }));
+      const contents = await this.#rounds.take('log', async () => {
+        // The tables would not be what the log has at its end.
+        this.mustWork();
+        return {
+          at: this.#log.position,
+          contents: contentsOf(this.#present, this.#headSeqs),
+          count: this.#present.size + this.#headSeqs.size,
+        };
+      });
       // The draft and the log are found by their paths, and another store's log must not be replaced.
       await this.#root.mustBeThere();
       const draft = await this.#log.draft(contents, this.#ending);
@@ -215,3 +273,10 @@ export class HeldParcels {
     });
   }
 }
+
+const behind = (because: unknown): ClusterError =>
+  new ClusterError(
+    'STORE_BEHIND',
+    `the index lacks what this store's log has last, so the store takes nothing until it is opened again, and goes on giving what it has: ${messageOf(because)}`,
+    { blame: 'operator', cause: because },
+  );

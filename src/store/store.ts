@@ -150,9 +150,9 @@ export class Store {
     this.#recipes.sweep(ending);
   }
 
-  /** The position after the last durable operation of this store's log. */
+  /** The position after the last durable operation of this store's log that the index, too, has. */
   position(): LogPosition {
-    return this.#log.position;
+    return this.#parcels.position;
   }
 
   /** The checkpoint that the log stands on; `undefined` while it has all operations. */
@@ -240,14 +240,31 @@ export class Store {
   }
 
   /**
-   * Why this store can no longer be used: its disk was pulled or is hidden, its marker is gone, or a write failed whose
-   * outcome nobody knows, so that it must be opened again. `undefined` while all is well.
+   * Why this store can no longer be used: its disk was pulled or is hidden, its marker is gone, or a write to it failed
+   * whose outcome nobody knows, so that it must be opened again. `undefined` while all is well, and while it is behind.
    */
   async whyGone(): Promise<string | undefined> {
     const failure = this.#parcels.failure ?? this.#parts.sync.failure;
     if (failure === undefined)
       return (await whyNotOf(this.#parts.folder.path, this.id)) ?? (await this.#parts.root.whyHidden());
     return messageOf(failure);
+  }
+
+  /**
+   * Its log has operations that the index has not, because the disk of the state folder refused them. It takes nothing
+   * more until it is opened again, and gives what is PRESENT with those operations and without them.
+   */
+  get isBehind(): boolean {
+    return this.#parcels.isBehind;
+  }
+
+  /**
+   * Brings the index up, and finds out whether the disk of the state folder takes what opening this store again writes
+   * there. @throws what that disk says: then the store is better left as it is
+   */
+  async catchUp(): Promise<void> {
+    this.#parcels.mustBeOpen();
+    await this.#parcels.catchUp();
   }
 
   /**
@@ -342,7 +359,8 @@ export class Store {
   /**
    * Makes a parcel PRESENT whose blobs are all here. When this returns, all of it survives a power cut.
    *
-   * @throws ClusterError RECORD_MISMATCH (the record has another hash), BLOBS_MISSING, STORE_FULL, STORE_FAILED
+   * @throws ClusterError RECORD_MISMATCH (the record has another hash), BLOBS_MISSING, STORE_FULL, STORE_FAILED,
+   * STORE_BEHIND
    */
   async commit(parcel: ParcelId, record: Uint8Array): Promise<LogPosition> {
     this.#parcels.mustWork();
@@ -353,7 +371,8 @@ export class Store {
    * Gives up a copy; enough other copies were read in answer to this attempt. When this returns, `del` is durable and
    * blobs that no other PRESENT parcel lists lie in the trash. A parcel that is not here changes nothing.
    *
-   * @throws ClusterError STORE_FULL (nothing has changed), STORE_FAILED (whether `del` is durable is not known; nothing moved)
+   * @throws ClusterError STORE_FULL (nothing has changed), STORE_FAILED and STORE_BEHIND (whether `del` is durable is not
+   * known; nothing moved)
    */
   async drop(proof: DropProof): Promise<LogPosition> {
     this.#parcels.mustWork();
@@ -375,10 +394,11 @@ export class Store {
    * with a file that the disk twice failed to read while it can read others.
    *
    * @throws what the disk says when it cannot be read otherwise, ClusterError STORE_MISSING when the store is not
-   * there, and the signal's reason: then nothing is known and nothing changes
+   * there, STORE_BEHIND when something is wrong and cannot be entered, and the signal's reason: then nothing is known
+   * and nothing changes
    */
   async possess(parcel: ParcelId, ask: PossessionAsk): Promise<Possessed> {
-    this.#parcels.mustWork();
+    this.#parcels.mustBeOpen();
     return this.#corrupt.possess(parcel, ask);
   }
 
@@ -437,7 +457,9 @@ export class Store {
   async sweepObjects(sweep: ObjectSweep): Promise<Swept> {
     this.#parcels.mustWork();
     if (this.rescanDue) return { unreached: 0, removed: 0 };
-    const isReached: ObjectSweep['isReached'] = id => this.#parcels.isKnown(parseParcelId(id)) || sweep.isReached(id);
+    // Of a store that falls behind meanwhile, the log may have a parcel that is not PRESENT here.
+    const isReached: ObjectSweep['isReached'] = id =>
+      this.isBehind || this.#parcels.isKnown(parseParcelId(id)) || sweep.isReached(id);
     return this.#untilClosed(sweep.signal, signal => this.objects.sweep({ ...sweep, isReached, signal }));
   }
 

@@ -68,7 +68,7 @@ const warrant = ExpiryWarrant.from(
 /** A dropper over one store that does as it is told, and all that the machine and the log were told. */
 function aDropper(store: Partial<RemovingStore> | undefined = {}, options: Partial<DropperOptions> = {}) {
   const told: Unstamped[] = [];
-  const working = { isPresent: () => true, whyGone: async () => undefined, ...store };
+  const working = { isPresent: () => true, whyGone: async () => undefined, isBehind: false, ...store };
   const lines: Record<string, unknown>[] = [];
   const asker = new AbortController();
   const dropper = new Dropper({
@@ -301,6 +301,16 @@ test('a store of which nobody knows what its log has is opened again before anyt
       notExpired,
     ]);
   }
+});
+
+test('a removal that may be only in the log of a store that is behind is not told as done', async t => {
+  const [notDropped, notExpired] = notRemoved as [Unstamped, Unstamped];
+  const gone: Unstamped = { is: 'store-gone', store: disk };
+  const ends = (isPresent: boolean) =>
+    removals(aDropper({ drop: fails, expire: fails, isPresent: () => isPresent, isBehind: true }));
+  t.deepEqual(await ends(false), [gone, notDropped, gone, notExpired]);
+  // It was refused before it reached the log.
+  t.deepEqual(await ends(true), [notDropped, notExpired]);
 });
 
 test('what went wrong after the copy had left the log does not bring it back', async t => {

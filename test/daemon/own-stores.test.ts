@@ -89,6 +89,28 @@ test('who tells of a store while its long log is told does so after that', async
   );
 });
 
+test('a store is closed to be opened again only when the index takes writes', async t => {
+  const { stores, told, alarms, settingOf } = await anOwner(t);
+  await stores.configure([settingOf('disk')]);
+  const store = only(stores);
+  const index = { takesWrites: false };
+  const catchUp = store.catchUp.bind(store);
+  store.catchUp = () => (index.takesWrites ? catchUp() : Promise.reject(new Error('the index is full')));
+  told.length = 0;
+  await stores.reopen(store.id, store);
+  t.is(only(stores), store);
+  Object.defineProperty(store, 'isBehind', { value: true });
+  await stores.refresh();
+  t.is(only(stores), store);
+  t.deepEqual(told, []);
+  t.deepEqual(alarms.list(), []);
+  index.takesWrites = true;
+  await stores.refresh();
+  t.not(only(stores), store);
+  t.is(only(stores).id, store.id);
+  t.is(told[0]?.is, 'store-gone');
+});
+
 test('a folder without its marker is not made a store again, unless the policy has named it no longer meanwhile', async t => {
   const { folder, stores, alarms, settingOf } = await anOwner(t);
   await stores.configure([settingOf('disk')]);

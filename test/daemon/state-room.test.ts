@@ -30,6 +30,7 @@ test('it is an alarm that says what is full and what that means, and is over whe
   const room = new StateRoom({
     stateDir,
     indexRefusals: () => 0,
+    isBehind: () => false,
     alarms: { raise: (code, _, text) => void standing.set(code, text), clear: code => void standing.delete(code) },
   });
   await room.look();
@@ -50,9 +51,11 @@ test('an index that refuses writes is an alarm until none was refused between tw
   const stateDir = temporaryFolder(t);
   const standing = new Map<string, string>();
   let refusals = 0;
+  let isBehind = false;
   const room = new StateRoom({
     stateDir,
     indexRefusals: () => refusals,
+    isBehind: () => isBehind,
     alarms: { raise: (code, _, text) => void standing.set(code, text), clear: code => void standing.delete(code) },
   });
   for (const more of [1, 2]) {
@@ -60,6 +63,10 @@ test('an index that refuses writes is an alarm until none was refused between tw
     await room.look();
     t.regex(standing.get('INDEX_REFUSED') ?? '', /refuses writes of the index.*goes on serving/);
   }
+  isBehind = true;
+  await room.look();
+  t.true(standing.has('INDEX_REFUSED'), 'a store takes nothing, although nothing more was refused');
+  isBehind = false;
   await room.look();
   t.false(standing.has('INDEX_REFUSED'));
 });

@@ -21,8 +21,13 @@ async function begin(t: ExecutionContext, { failing = false } = {}) {
     await database.close();
   });
   const table = database.blobsOf(STORE);
-  const apply = () => Promise.reject(new Error('the index is full'));
-  const index = failing ? (Object.create(table, { apply: { value: apply } }) as BlobIndex) : table;
+  const full = { now: failing };
+  const index = {
+    note: () => table.note(),
+    flush: () => table.flush(),
+    apply: (...changes: Parameters<BlobIndex['apply']>) =>
+      full.now ? Promise.reject(new Error('the index is full')) : table.apply(...changes),
+  };
   const rounds: number[] = [];
   const ending = new AbortController();
   const parcels = new HeldParcels({
@@ -32,7 +37,7 @@ async function begin(t: ExecutionContext, { failing = false } = {}) {
     ending: ending.signal,
     onRound: refs => void rounds.push(refs.length),
   });
-  return { parcels, log, table, rounds, ending };
+  return { parcels, log, table, rounds, ending, full };
 }
 
 test('those who enter at once share a round, and each is told of its own operation', async t => {
@@ -48,16 +53,48 @@ test('those who enter at once share a round, and each is told of its own operati
   t.deepEqual(table.note().position?.digest, parcels.position.digest);
 });
 
+const BEHIND = { code: 'STORE_BEHIND', message: /takes nothing until it is opened again.*: the index is full$/ };
+
 test('a round that the log has and the index has not is the last one, and nobody is told of it', async t => {
   const { parcels, log, rounds } = await begin(t, { failing: true });
-  const full = { message: 'the index is full' };
-  await t.throwsAsync(parcels.enter({ op: 'add', parcel: A.id }, A.blobs), full);
+  const before = parcels.position;
+  await t.throwsAsync(parcels.enter({ op: 'add', parcel: A.id }, A.blobs), BEHIND);
   t.false(parcels.isPresent(A.id));
   t.deepEqual(rounds, []);
-  t.throws(() => parcels.mustWork(), full);
-  t.like(parcels.failure, full);
-  await t.throwsAsync(parcels.enter({ op: 'add', parcel: B.id }, B.blobs), full);
+  t.deepEqual(parcels.position, before);
+  t.throws(() => parcels.mustWork(), BEHIND);
+  t.notThrows(() => parcels.mustBeOpen());
+  t.is(parcels.failure, undefined);
+  await t.throwsAsync(parcels.enter({ op: 'add', parcel: B.id }, B.blobs), BEHIND);
+  await t.throwsAsync(
+    parcels.makeCheckpoint(async () => {}),
+    BEHIND,
+  );
   t.deepEqual(await log.ops(0, 9), [{ op: 'add', parcel: A.id }]);
+});
+
+test('… and a parcel that leaves by it is present no longer, for readers too', async t => {
+  const { parcels, full } = await begin(t);
+  for (const { id, blobs } of [A, B]) await parcels.enter({ op: 'add', parcel: id }, blobs);
+  const watch = parcels.watch(A.id);
+  full.now = true;
+  await t.throwsAsync(parcels.enter({ op: 'del', parcel: A.id }, A.blobs), BEHIND);
+  t.deepEqual([...parcels.present()], [B.id]);
+  t.true(watch.changed);
+});
+
+test('the index gets what the log has more once, and nothing is entered all the same', async t => {
+  const { parcels, log, table, full } = await begin(t);
+  await parcels.enter({ op: 'add', parcel: A.id }, A.blobs);
+  full.now = true;
+  await t.throwsAsync(parcels.enter({ op: 'add', parcel: B.id }, B.blobs), BEHIND);
+  await t.throwsAsync(parcels.catchUp(), { message: 'the index is full' });
+  full.now = false;
+  await parcels.catchUp();
+  await parcels.catchUp();
+  t.is(table.lookup(blobOf('shared').blob)?.refs, 2);
+  t.is(table.note().position?.digest, log.position.digest);
+  await t.throwsAsync(parcels.enter({ op: 'add', parcel: B.id }, B.blobs), BEHIND);
 });
 
 test('who reads a parcel learns of an operation on it, and of none on another', async t => {
