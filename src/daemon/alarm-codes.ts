@@ -148,8 +148,8 @@ export const ALARM_CODES = {
   },
   STATE_DISK_FULL: {
     means:
-      'the disk of the state folder is nearly full: soon this host can take no snapshot, and no copies of new ones',
-    remedy: 'make room on that disk. It ends by itself within a minute',
+      'the disk of the state folder is nearly full: soon this host can take no snapshot, and no copies of new ones. While it is wholly full, a service that is restarted does not come up',
+    remedy: 'make room on that disk, before the service is restarted. It ends by itself within a minute',
   },
   STORE_DOUBT: {
     means:

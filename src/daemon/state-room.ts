@@ -103,5 +103,5 @@ function textOf(stateDir: string, { freeBytes, freeFiles }: StateDiskRoom): stri
     freeBytes < LEAST_BYTES * ENOUGH || freeFiles === undefined
       ? `less than ${prettyBytes(LEAST_BYTES * ENOUGH, { maximumFractionDigits: 0 })} are left`
       : `fewer than ${LEAST_FILES * ENOUGH} more files can be made`;
-  return `the disk of the state folder ${stateDir} is nearly full: ${left}. While it is full this host takes no snapshot, and no copies of new ones; what it has stays as it is. Make room on that disk`;
+  return `the disk of the state folder ${stateDir} is nearly full: ${left}. While it is full this host takes no snapshot, and no copies of new ones; what it has stays as it is, and is given. Make room on that disk before this service is restarted: while it is wholly full, the service does not come up`;
 }

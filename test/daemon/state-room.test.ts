@@ -40,7 +40,7 @@ test('it is an alarm that says what is full and what that means, and is over whe
   await room.look();
   t.is(
     standing.get('STATE_DISK_FULL'),
-    `the disk of the state folder ${stateDir} is nearly full: less than 67 MB are left. While it is full this host takes no snapshot, and no copies of new ones; what it has stays as it is. Make room on that disk`,
+    `the disk of the state folder ${stateDir} is nearly full: less than 67 MB are left. While it is full this host takes no snapshot, and no copies of new ones; what it has stays as it is, and is given. Make room on that disk before this service is restarted: while it is wholly full, the service does not come up`,
   );
   rmSync(filling);
   await room.look();
