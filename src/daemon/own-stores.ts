@@ -308,12 +308,12 @@ export class OwnStores {
   }
 
   /**
-   * Every configured store has been looked for, is mounted and is not being read again: a parcel that is in none of
-   * their logs is on no disk of this host.
+   * Every configured store has been looked for, is mounted, is not being read again and is not behind: a parcel that is
+   * in none of their logs, as told, is on no disk of this host.
    */
   get logsTellAll(): boolean {
-    const isRead = [...this.#mounted.values()].every(({ store }) => !store.rescanDue);
-    return this.#looked && this.#missing.isEmpty && isRead;
+    const isTold = [...this.#mounted.values()].every(({ store }) => !store.rescanDue && !store.isBehind);
+    return this.#looked && this.#missing.isEmpty && isTold;
   }
 
   positions(): readonly LogPosition[] {

@@ -99,7 +99,9 @@ test('a store is closed to be opened again only when the index takes writes', as
   told.length = 0;
   await stores.reopen(store.id, store);
   t.is(only(stores), store);
+  t.true(stores.logsTellAll);
   Object.defineProperty(store, 'isBehind', { value: true });
+  t.false(stores.logsTellAll);
   await stores.refresh();
   t.is(only(stores), store);
   t.deepEqual(told, []);
@@ -108,6 +110,7 @@ test('a store is closed to be opened again only when the index takes writes', as
   await stores.refresh();
   t.not(only(stores), store);
   t.is(only(stores).id, store.id);
+  t.true(stores.logsTellAll);
   t.is(told[0]?.is, 'store-gone');
 });
 
