@@ -415,11 +415,13 @@ export class OwnStores {
     this.#missing.found(setting.path);
   }
 
+  /** True also where something but the disk keeps the index from catching up: opening the store anew finds out what. */
   async #canBeOpenedAgain({ path, store }: MountedStore): Promise<boolean> {
     try {
       await store.catchUp();
       return true;
     } catch (error) {
+      if (!(error instanceof ClusterError && error.code === 'INDEX_REFUSED')) return true;
       this.#options.log.warn(
         { code: 'STORE_BEHIND', path, store: store.id, err: error },
         'the index of a store takes no writes: the store takes none either, and goes on giving what it has',

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { recordBlobs } from '../../src/catalog/record.js';
 import { DropProof } from '../../src/core/drop-proof.js';
+import { ClusterError } from '../../src/core/fault.js';
 import { hashHex } from '../../src/core/hash.js';
 import { Holdings } from '../../src/core/holdings.js';
 import { compareEpochs, type LogOp, type LogPosition, logAfterAll, logStart } from '../../src/core/holdings-log.js';
@@ -93,9 +94,12 @@ test('a store is closed to be opened again only when the index takes writes', as
   const { stores, told, alarms, settingOf } = await anOwner(t);
   await stores.configure([settingOf('disk')]);
   const store = only(stores);
-  const index = { takesWrites: false };
-  const catchUp = store.catchUp.bind(store);
-  store.catchUp = () => (index.takesWrites ? catchUp() : Promise.reject(new Error('the index is full')));
+  const index: { failure: Error | undefined } = {
+    failure: new ClusterError('INDEX_REFUSED', 'the index is full', { blame: 'operator' }),
+  };
+  store.catchUp = async () => {
+    if (index.failure !== undefined) throw index.failure;
+  };
   told.length = 0;
   await stores.reopen(store.id, store);
   t.is(only(stores), store);
@@ -106,12 +110,19 @@ test('a store is closed to be opened again only when the index takes writes', as
   t.is(only(stores), store);
   t.deepEqual(told, []);
   t.deepEqual(alarms.list(), []);
-  index.takesWrites = true;
+  index.failure = undefined;
   await stores.refresh();
-  t.not(only(stores), store);
-  t.is(only(stores).id, store.id);
+  const anew = only(stores);
+  t.not(anew, store);
+  t.is(anew.id, store.id);
   t.true(stores.logsTellAll);
   t.is(told[0]?.is, 'store-gone');
+
+  // No disk refuses it: opening it anew is what can mend it.
+  Object.defineProperty(anew, 'isBehind', { value: true });
+  anew.catchUp = () => Promise.reject(new Error('bug: a blob is counted below zero'));
+  await stores.refresh();
+  t.not(only(stores), anew);
 });
 
 test('a folder without its marker is not made a store again, unless the policy has named it no longer meanwhile', async t => {
