@@ -14,7 +14,7 @@ import { nearNames } from './near-name.js';
 import type { Policy } from './policy.js';
 import { withDefaults } from './policy-defaults.js';
 import { readDocument, refuseMachinery } from './policy-document.js';
-import { reportLending, reportMeaning, reportPaths } from './policy-meaning.js';
+import { reportLending, reportMeaning, reportPaths, reportZones } from './policy-meaning.js';
 import { PolicyError, PolicyReport } from './policy-report.js';
 import { keysAt, NAME_ALLOWED, type PolicyInput, policySchema } from './policy-schema.js';
 import { reportTiming } from './policy-timing.js';
@@ -32,8 +32,9 @@ export interface PolicyReading {
 /**
  * Reads a policy. `file` is the name used for positions (default: `policy`). With `members` (names), it warns of host
  * sections that belong to nobody, and of sources that would have more snapshots in their hold than is possible.
- * `isSigned`: the policy is in force or was; a time below its floor is then read as the floor, and a path and a limit are
- * taken as they are, because a rule introduced by a later release must make no version unreadable.
+ * `isSigned`: the policy is in force or was; a time below its floor is then read as the floor, and a path, a limit and
+ * a time zone are taken as they are, because a rule introduced by a later release must make no version unreadable, nor may what
+ * another host knows.
  *
  * @throws PolicyError POLICY_INVALID, with every problem found up to 20.
  */
@@ -70,6 +71,7 @@ export function parsePolicy(
     reportTiming(input.timing ?? {}, report);
     reportPaths(input, report);
     reportLending(input, report);
+    reportZones(input, report);
   }
   report.end();
 

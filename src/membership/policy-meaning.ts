@@ -9,6 +9,7 @@
 import { HOSTS_MAX } from '../core/cluster-config.js';
 import { type KeyPath, type PolicyReport, shown } from './policy-report.js';
 import { type KeepInput, type PolicyInput, SOURCES_MAX } from './policy-schema.js';
+import { isZone } from './schedule.js';
 
 /** Control characters in a path would move the cursor of whoever reads about it, and are most likely a mistake. */
 export function reportPaths(input: PolicyInput, report: PolicyReport): void {
@@ -31,6 +32,18 @@ export function reportLending(input: PolicyInput, report: PolicyReport): void {
           ['hosts', name, 'stores', index, 'limit'],
           'more than 0: with 0 a store lends nothing. One that is to be emptied has draining: true',
         );
+}
+
+/** Not of a signed policy: who has an older Node could not read it, nor any later one. */
+export function reportZones(input: PolicyInput, report: PolicyReport): void {
+  for (const [name, host] of Object.entries(input.hosts ?? {}))
+    for (const [source, { at = [] }] of Object.entries(host?.sources ?? {}))
+      for (const [index, { zone }] of at.entries())
+        if (zone !== undefined && !isZone(zone))
+          report.value(
+            ['hosts', name, 'sources', source, 'at', index],
+            'a time zone that is known here, such as Europe/Berlin, or none for that of the host',
+          );
 }
 
 export function reportMeaning(input: PolicyInput, report: PolicyReport): void {

@@ -37,11 +37,10 @@ const AT_TIME = new RegExp(
   `^(?:(${SPAN}(?:,${SPAN})*) +)?([01]?\\d|2[0-3]):([0-5]\\d)(?: +([A-Za-z][A-Za-z0-9_+/-]{0,63}))?$`,
 );
 
-/** @returns undefined when the text is no time of day, or names a zone that this machine does not know. */
+/** @returns undefined when the text is no time of day. Whether this machine knows its zone is not looked at (`isZone`). */
 export function readAtTime(text: string): AtTime | undefined {
   const [, days, hour, minute, zone] = AT_TIME.exec(text.trim()) ?? [];
   if (hour === undefined || minute === undefined) return undefined;
-  if (zone !== undefined && !isZone(zone)) return undefined;
   const daysOfWeek = days?.split(',').flatMap(daysOf).join(',') ?? '*';
   return { pattern: `${Number(minute)} ${Number(hour)} * * ${daysOfWeek}`, zone };
 }
@@ -54,7 +53,11 @@ function daysOf(span: string): readonly string[] {
   return Array.from({ length: count + 1 }, (_, after) => DAYS[(at + after) % DAYS.length] as string);
 }
 
-function isZone(zone: string): boolean {
+/**
+ * Whether this machine's Node knows the zone. Zones come and go: what one host could sign, another may not know yet, and its
+ * own times alone hang on that.
+ */
+export function isZone(zone: string): boolean {
   try {
     new Intl.DateTimeFormat('en', { timeZone: zone });
     return true;

@@ -411,6 +411,20 @@ test('a store that would lend nothing is refused, unless it is in force already'
   t.deepEqual(policy.hosts.get('a')?.stores[0]?.lends, { kind: 'limit', bytes: 0 });
 });
 
+test('a time zone that is not known here is refused, but read where it is in force: another host knew it', t => {
+  const text = `cluster: home
+hosts:
+  a:
+    sources:
+      photos: { path: /photos, at: [10:05, 10:05 Mars/Olympus] }
+`;
+  t.deepEqual(problemsOf(text), [
+    'p.yaml:5:44: hosts.a.sources.photos.at.1: bad value "10:05 Mars/Olympus"; allowed: a time zone that is known here, such as Europe/Berlin, or none for that of the host',
+  ]);
+  const { policy } = parsePolicy(text, { isSigned: true });
+  t.like(policy.hosts.get('a')?.sources[0]?.schedule, { kind: 'at', times: { length: 2 } });
+});
+
 test('the JSON Schema names the same keys', t => {
   const schema = policyJsonSchema() as { properties: Record<string, unknown>; additionalProperties: boolean };
   t.deepEqual(Object.keys(schema.properties), ['cluster', 'defaults', 'hosts', 'timing']);
