@@ -15,6 +15,7 @@ import {
   readHex,
   readParsed,
   readText,
+  readTime,
 } from './malformed-object.js';
 import { bodyOf, seal, verifySeal } from './sealed-object.js';
 import type { SnapshotId } from './snapshot.js';
@@ -79,7 +80,7 @@ export function decodeHead(sealed: Uint8Array): Head {
     const [id, timeMs, complete, firstSeq] = readArray(value, 'listed snapshot', { min: 4, max: 4 });
     return {
       id: readHex(id, 'snapshot id', 32) as ObjectId,
-      timeMs: readCount(timeMs, 'time'),
+      timeMs: readTime(timeMs, 'time'),
       complete: readCount(complete, 'complete', { max: 1 }) === 1,
       firstSeq: readCount(firstSeq, 'first seq', { min: 1, max: seq }),
     };
@@ -90,7 +91,7 @@ export function decodeHead(sealed: Uint8Array): Head {
       throw new MalformedObject('snapshots: not in order');
   }
   const head = { source, seq, snapshots, previous };
-  return fields[5] === undefined ? head : { ...head, unacceptedSinceMs: readCount(fields[5], 'unaccepted since') };
+  return fields[5] === undefined ? head : { ...head, unacceptedSinceMs: readTime(fields[5], 'unaccepted since') };
 }
 
 /** @throws MalformedObject, BadSignature */

@@ -73,6 +73,12 @@ export function readCount(
   return value;
 }
 
+/** The last moment that a `Date` can have, in ms since 1970: nobody could print a later one. */
+const TIME_MS_MAX = 8.64e15;
+
+/** Ms since 1970. */
+export const readTime = (value: unknown, what: string): number => readCount(value, what, { max: TIME_MS_MAX });
+
 /** A whole number of up to 64 bits; cborg gives the small ones as numbers. */
 export function readBigCount(
   value: unknown,

@@ -6,7 +6,16 @@
  */
 import { bytesOf, type ObjectId, parseHostId, type SourceId, sourceIdOf, splitSourceId } from '../core/ids.js';
 import { type Signer, signable } from '../core/signed.js';
-import { decodeFields, readArray, readBigCount, readCount, readHex, readParsed, readText } from './malformed-object.js';
+import {
+  decodeFields,
+  readArray,
+  readBigCount,
+  readCount,
+  readHex,
+  readParsed,
+  readText,
+  readTime,
+} from './malformed-object.js';
 import { bodyOf, seal, verifySeal } from './sealed-object.js';
 
 export type SnapshotId = ObjectId;
@@ -79,7 +88,7 @@ export function decodeSnapshot(sealed: Uint8Array): Snapshot {
   const pages = readArray(fields[10], 'pages', { min: 1, max: SNAPSHOT_PAGES_MAX });
   return {
     source: readParsed('source', () => sourceIdOf(origin, name)),
-    timeMs: readCount(fields[2], 'time'),
+    timeMs: readTime(fields[2], 'time'),
     holdDays: readCount(fields[3], 'hold', { max: HOLD_DAYS_MAX }),
     stale: readCount(fields[4], 'stale', { max: COUNT_MAX }),
     missed: readCount(fields[5], 'missed', { max: COUNT_MAX }),

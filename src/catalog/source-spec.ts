@@ -139,8 +139,10 @@ function endOf(match: RegExpExecArray): number | undefined {
     Number(minute ?? 0),
     Number(second ?? 0),
   ];
-  const [, wantedMonth, wantedDay, wantedHour, wantedMinute, wantedSecond] = start;
+  const [wantedYear, wantedMonth, wantedDay, wantedHour, wantedMinute, wantedSecond] = start;
   const isReal = new Date(Date.UTC(...start));
+  // `Date` takes the years 0 to 99 for those of the last century.
+  if (isReal.getUTCFullYear() !== wantedYear) return undefined;
   if (isReal.getUTCMonth() !== wantedMonth || isReal.getUTCDate() !== wantedDay) return undefined;
   if (wantedHour > 23 || wantedMinute > 59 || wantedSecond > 59) return undefined;
   const smallest = second !== undefined ? 5 : minute !== undefined ? 4 : hour !== undefined ? 3 : 2;

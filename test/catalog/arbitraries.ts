@@ -105,7 +105,7 @@ const objectId = hex(32).map(id => id as ObjectId);
 
 export const arbitrarySnapshot: fc.Arbitrary<Snapshot> = fc.record({
   source: arbitrarySource,
-  timeMs: count,
+  timeMs: fc.nat({ max: 8.64e15 }),
   holdDays: fc.nat({ max: 3660 }),
   stale: count,
   missed: count,

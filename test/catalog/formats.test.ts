@@ -23,7 +23,14 @@ import {
   recordBlobs,
 } from '../../src/catalog/record.js';
 import { BadSignature } from '../../src/catalog/sealed-object.js';
-import { decodeSnapshot, encodeSnapshot, SNAPSHOT_PAGES_MAX, verifySnapshot } from '../../src/catalog/snapshot.js';
+import {
+  decodeSnapshot,
+  encodeSnapshot,
+  SNAPSHOT_PAGES_MAX,
+  type Snapshot,
+  type SnapshotId,
+  verifySnapshot,
+} from '../../src/catalog/snapshot.js';
 import { EMPTY_BLOB } from '../../src/core/hash.js';
 import type { BlobId, ObjectId } from '../../src/core/ids.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
@@ -299,4 +306,19 @@ test('a head commits to its bytes: another list has another hash', t => {
     }),
     { numRuns: 20 },
   );
+});
+
+test('a time that no calendar has is malformed, wherever it stands', t => {
+  const [snapshot] = fc.sample(arbitrarySnapshot, 1) as [Snapshot];
+  t.notThrows(() => decodeSnapshot(encodeSnapshot({ ...snapshot, timeMs: 8.64e15 }, signer)));
+  const listed = { id: 'ab'.repeat(32) as SnapshotId, timeMs: 1, complete: true, firstSeq: 1 };
+  const head = { source: snapshot.source, seq: 1, previous: undefined, snapshots: [listed] };
+  t.notThrows(() => decodeHead(encodeHead(head, signer)));
+  const later = 8.64e15 + 1;
+  for (const decode of [
+    () => decodeSnapshot(encodeSnapshot({ ...snapshot, timeMs: later }, signer)),
+    () => decodeHead(encodeHead({ ...head, snapshots: [{ ...listed, timeMs: later }] }, signer)),
+    () => decodeHead(encodeHead({ ...head, unacceptedSinceMs: later }, signer)),
+  ])
+    t.throws(decode, { instanceOf: MalformedObject });
 });
