@@ -12,6 +12,7 @@ import { ACCOUNT_NAME_MAX } from './account-names.js';
 import {
   MalformedObject,
   readArray,
+  readBack,
   readBigCount,
   readBytes,
   readCount,
@@ -125,11 +126,10 @@ export function entryFields(entry: Entry): readonly unknown[] {
  */
 export function encodeEntry(entry: Entry): Uint8Array {
   const fields = entryFields(entry);
-  try {
-    entryFrom(fields);
-  } catch (cause) {
-    throw new Error(`bug: nobody could read the entry of ${escapePath(entry.path)}; nothing was stored`, { cause });
-  }
+  readBack(
+    () => `entry of ${escapePath(entry.path)}`,
+    () => entryFrom(fields),
+  );
   return encode(fields);
 }
 

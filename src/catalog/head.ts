@@ -11,6 +11,7 @@ import {
   decodeFields,
   MalformedObject,
   readArray,
+  readBack,
   readCount,
   readHex,
   readParsed,
@@ -50,6 +51,7 @@ export const HEAD_SNAPSHOTS_MAX = 4096;
 /** 4096 × 54 bytes, and the rest. */
 const HEAD_BYTES_MAX = 256 * 1024;
 
+/** @throws Error that is a bug, when no host could read it */
 export function encodeHead({ source, seq, snapshots, previous, unacceptedSinceMs }: Head, signer: Signer): Uint8Array {
   const { origin, source: name } = splitSourceId(source);
   const body = signable(TAG, [
@@ -60,7 +62,12 @@ export function encodeHead({ source, seq, snapshots, previous, unacceptedSinceMs
     snapshots.map(({ id, timeMs, complete, firstSeq }) => [bytesOf(id), timeMs, complete ? 1 : 0, firstSeq]),
     ...(unacceptedSinceMs === undefined ? [] : [unacceptedSinceMs]),
   ]);
-  return seal(body, signer);
+  const sealed = seal(body, signer);
+  readBack(
+    () => `head ${seq} of ${source}`,
+    () => decodeHead(sealed),
+  );
+  return sealed;
 }
 
 /** Does not check the signature: for bytes that this host verified before it kept them. @throws MalformedObject */

@@ -12,6 +12,19 @@ export class MalformedObject extends Error {
   readonly blame = 'peer';
 }
 
+/**
+ * Reads back what this host has just made.
+ * @throws Error that is a bug, when no host could read it: whoever lists such an object would take all that is listed
+ * with it from the others
+ */
+export function readBack(what: () => string, read: () => unknown): void {
+  try {
+    read();
+  } catch (cause) {
+    throw new Error(`bug: nobody could read the ${what()}; nothing was stored`, { cause });
+  }
+}
+
 /** The fields of a canonical array that begins with `tag`, the optional ones last. @throws MalformedObject */
 export function decodeFields(
   bytes: Uint8Array,

@@ -24,6 +24,7 @@ import { comparePaths, isAtOrUnder, isUnder } from './path-order.js';
 import { NO_CALLS, NO_XATTRS, type UnreadXattrs, withinLimits } from './read-xattrs.js';
 import type { ScanItem } from './scan-items.js';
 import type { Section } from './section.js';
+import { storableBytes } from './snapshot.js';
 import type { SnapshotParcels } from './snapshot-parcels.js';
 
 export interface MergedEntry {
@@ -222,7 +223,7 @@ export class ScanMerge {
     this.#tally.met += entries;
     this.#tally.files += files;
     this.#tally.filesBefore += files;
-    this.#tally.bytes += bytes;
+    this.#tally.bytes = storableBytes(this.#tally.bytes + bytes);
     this.#tally.topBefore += top;
     this.#tally.topKept += top;
     this.#merged.push({ same: section });
@@ -337,7 +338,7 @@ export class ScanMerge {
 
   #push(merged: MergedEntry): void {
     if (merged.entry.kind === 'file') this.#tally.files += 1;
-    this.#tally.bytes += merged.entry.size;
+    this.#tally.bytes = storableBytes(this.#tally.bytes + merged.entry.size);
     this.#merged.push(merged);
   }
 

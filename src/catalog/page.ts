@@ -8,7 +8,7 @@
 import { encode } from 'cborg';
 import { bytesOf, type Key, type ParcelId } from '../core/ids.js';
 import type { ParcelRef } from '../core/parcel.js';
-import { decodeFields, MalformedObject, readArray, readCount, readHex } from './malformed-object.js';
+import { decodeFields, MalformedObject, readArray, readBack, readCount, readHex } from './malformed-object.js';
 
 const TAG = 'scatterhoard/page/1';
 export const PAGE_REFS_MAX = 128;
@@ -17,8 +17,14 @@ export const PAGE_BYTES_MAX = 8 * 1024;
 /** One key in 64 ends its page. */
 const PAGE_END_BELOW = 2 ** 32 / 64;
 
+/** @throws Error that is a bug, when no host could read it */
 export function encodePage(refs: readonly ParcelRef[]): Uint8Array {
-  return encode([TAG, refs.map(({ id, key, bytes }) => [bytesOf(id), bytesOf(key), bytes])]);
+  const page = encode([TAG, refs.map(({ id, key, bytes }) => [bytesOf(id), bytesOf(key), bytes])]);
+  readBack(
+    () => `page from parcel ${refs[0]?.id} on`,
+    () => decodePage(page),
+  );
+  return page;
 }
 
 /** @throws MalformedObject */

@@ -18,7 +18,7 @@ import { pathKey } from './path-order.js';
 import { type FoundEntry, PathSearch } from './path-search.js';
 import { readPage, readRecord, readSnapshot } from './read-object.js';
 import { encodeRecord, parcelRefOf } from './record.js';
-import { encodeSnapshot, type Snapshot, type SnapshotId } from './snapshot.js';
+import { encodeSnapshot, type Snapshot, type SnapshotId, storableBytes } from './snapshot.js';
 
 export interface TornEntry {
   readonly parcel: ParcelId;
@@ -81,7 +81,7 @@ export async function recut({
         stale: before.stale + stale,
         missed: before.missed + missed,
         files: before.files + files,
-        bytes: before.bytes + bytes,
+        bytes: storableBytes(before.bytes + bytes),
         recutOf: snapshot,
         pages,
       },

@@ -9,6 +9,7 @@ import { type Signer, signable } from '../core/signed.js';
 import {
   decodeFields,
   readArray,
+  readBack,
   readBigCount,
   readCount,
   readHex,
@@ -33,7 +34,7 @@ export interface Snapshot {
   readonly stale: number;
   /** Paths that could not be read and were in no earlier snapshot. A folder that could not be listed counts as one. */
   readonly missed: number;
-  /** Entries of kind `file`, and the sum of their sizes; hard links count each time. */
+  /** Entries of kind `file`, and the sum of their sizes (`storableBytes`); hard links count each time. */
   readonly files: number;
   readonly bytes: number;
   /**
@@ -58,6 +59,10 @@ const COUNT_MAX = Number.MAX_SAFE_INTEGER;
 /** A snapshot is partial when something could not be read: retention does not count it, and a person is told. */
 export const isPartial = ({ stale, missed }: Pick<Snapshot, 'stale' | 'missed'>): boolean => stale > 0 || missed > 0;
 
+/** The nearest sum of sizes that a snapshot can have: a sparse file with many names counts with each. */
+export const storableBytes = (bytes: number): number => Math.min(Math.max(0, bytes), COUNT_MAX);
+
+/** @throws Error that is a bug, when no host could read it */
 export function encodeSnapshot(snapshot: Snapshot, signer: Signer): Uint8Array {
   const { origin, source } = splitSourceId(snapshot.source);
   const body = signable(TAG, [
@@ -73,7 +78,12 @@ export function encodeSnapshot(snapshot: Snapshot, signer: Signer): Uint8Array {
     snapshot.recutOf === undefined ? null : bytesOf(snapshot.recutOf),
     snapshot.pages.map(bytesOf),
   ]);
-  return seal(body, signer);
+  const sealed = seal(body, signer);
+  readBack(
+    () => `snapshot of ${snapshot.source}`,
+    () => decodeSnapshot(sealed),
+  );
+  return sealed;
 }
 
 /** Does not check the signature: for bytes found under their own id in a signed head. @throws MalformedObject */

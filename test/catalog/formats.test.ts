@@ -1,4 +1,4 @@
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { encode } from 'cborg';
 import fc from 'fast-check';
 import {
@@ -68,7 +68,14 @@ const aFile: Entry = {
 };
 const source = `${'ab'.repeat(16)}/photos` as Parameters<typeof encodeRecord>[0]['source'];
 const key = '00'.repeat(16) as Parameters<typeof encodeRecord>[0]['key'];
+const aPage = 'ab'.repeat(32) as ObjectId;
 const numbered = (index: number): Entry => ({ ...aFile, path: Buffer.from(String(index).padStart(5, '0')) });
+
+function isUnreadable(t: ExecutionContext, make: () => unknown, what: RegExp): void {
+  const error = t.throws(make, { message: what });
+  t.regex(error?.message ?? '', /^bug: nobody could read the .*; nothing was stored$/);
+  t.true(error?.cause instanceof MalformedObject);
+}
 
 test('records, pages, snapshots and heads come back from their bytes', t => {
   fc.assert(fc.property(arbitraryRecord, record => void t.deepEqual(decodeRecord(encodeRecord(record)), record)));
@@ -159,7 +166,7 @@ test('a page has at most 128 references and always fits its limit of bytes', t =
   const full = encodePage(refs.slice(1));
   t.true(full.length <= PAGE_BYTES_MAX);
   t.is(decodePage(full).length, PAGE_REFS_MAX);
-  t.throws(() => decodePage(encodePage(refs)), { instanceOf: MalformedObject });
+  isUnreadable(t, () => encodePage(refs), /the page from parcel 0000/);
 });
 
 test('a snapshot has at most 16384 pages, and with as many it fits into an object', t => {
@@ -168,7 +175,17 @@ test('a snapshot has at most 16384 pages, and with as many it fits into an objec
   const full = sealed(pages.slice(1));
   t.true(full.length <= OBJECT_BYTES_MAX);
   t.is(verifySnapshot(full, publicKey).pages.length, SNAPSHOT_PAGES_MAX);
-  t.throws(() => decodeSnapshot(sealed(pages)), { instanceOf: MalformedObject });
+  isUnreadable(t, () => sealed(pages), /the snapshot of abab/);
+});
+
+test('what no host could read is a bug of whoever made it, which names it', t => {
+  const full = { ...BARE_SNAPSHOT, source, files: 1, bytes: Number.MAX_SAFE_INTEGER, pages: [aPage] };
+  t.is(decodeSnapshot(encodeSnapshot(full, signer)).bytes, Number.MAX_SAFE_INTEGER);
+  isUnreadable(t, () => encodeSnapshot({ ...full, bytes: 2 ** 53 }, signer), /the snapshot of abab.*\/photos/);
+  const listed = { id: aPage, timeMs: 1, complete: true, firstSeq: 1 };
+  const head = { source, seq: 7, previous: undefined, snapshots: [listed, listed] };
+  isUnreadable(t, () => encodeHead(head, signer), /the head 7 of abab.*\/photos/);
+  isUnreadable(t, () => encodePage([]), /the page/);
 });
 
 test('no entry is longer than its bound, and no head than its own', t => {
@@ -302,7 +319,10 @@ test('a head commits to its bytes: another list has another hash', t => {
     fc.property(arbitraryHead, head => {
       const sealed = encodeHead(head, signer);
       t.is(headHash(sealed), headHash(Buffer.from(sealed)));
-      t.not(headHash(sealed), headHash(encodeHead({ ...head, seq: head.seq === 1 ? 2 : head.seq - 1 }, signer)));
+      t.not(
+        headHash(sealed),
+        headHash(encodeHead({ ...head, unacceptedSinceMs: (head.unacceptedSinceMs ?? 0) + 1 }, signer)),
+      );
     }),
     { numRuns: 20 },
   );
@@ -315,10 +335,10 @@ test('a time that no calendar has is malformed, wherever it stands', t => {
   const head = { source: snapshot.source, seq: 1, previous: undefined, snapshots: [listed] };
   t.notThrows(() => decodeHead(encodeHead(head, signer)));
   const later = 8.64e15 + 1;
-  for (const decode of [
-    () => decodeSnapshot(encodeSnapshot({ ...snapshot, timeMs: later }, signer)),
-    () => decodeHead(encodeHead({ ...head, snapshots: [{ ...listed, timeMs: later }] }, signer)),
-    () => decodeHead(encodeHead({ ...head, unacceptedSinceMs: later }, signer)),
+  for (const encoding of [
+    () => encodeSnapshot({ ...snapshot, timeMs: later }, signer),
+    () => encodeHead({ ...head, snapshots: [{ ...listed, timeMs: later }] }, signer),
+    () => encodeHead({ ...head, unacceptedSinceMs: later }, signer),
   ])
-    t.throws(decode, { instanceOf: MalformedObject });
+    isUnreadable(t, encoding, /the (snapshot|head 1) of /);
 });

@@ -18,7 +18,7 @@ import test from 'ava';
 import { type ChangedParcel, changedParcels } from '../../src/catalog/changed-parcels.js';
 import { readSnapshot } from '../../src/catalog/read-object.js';
 import { recut, type TornEntry } from '../../src/catalog/recut.js';
-import { isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
+import { encodeSnapshot, isPartial, verifySnapshot } from '../../src/catalog/snapshot.js';
 import { readSmallSourceFiles, readSourceFile, type SourceFile, SourceGone } from '../../src/catalog/source-file.js';
 import { findEntry } from '../../src/catalog/walk.js';
 import { DiskHangs } from '../../src/platform/disk.js';
@@ -263,6 +263,18 @@ test('a re-cut carries torn entries over from the snapshot before or leaves them
       .map(({ ref }) => ref.key)
       .sort();
   t.deepEqual(keys('added'), keys('removed'));
+});
+
+test('a re-cut leaves no less than nothing of a sum that was too high to be told', async t => {
+  const source = new ScratchSource(t);
+  source.write({ a: 'a', torn: 'more than nothing' });
+  const taken = await source.take();
+  const told = { ...(await readSnapshot(source.objects, taken.snapshot)), bytes: 1 };
+  source.last = await source.objects.put(encodeSnapshot(told, source.signer));
+  const torn = await tornAt(source, 'torn');
+  const { objects, signer } = source;
+  const done = await recut({ snapshot: source.last, previous: undefined, torn, objects, signer });
+  t.like(await readSnapshot(objects, done.snapshot), { files: 1, bytes: 0 });
 });
 
 test('a re-cut without a snapshot before, or with the same lost blob in it, leaves out; a parcel left empty goes', async t => {

@@ -4,6 +4,7 @@ import type { WalkedEntry } from '../../src/catalog/entries-in-order.js';
 import { type Entry, XATTR_BYTES_MAX } from '../../src/catalog/entry.js';
 import { type Merged, ScanMerge, UNENTERED_LISTED_MAX } from '../../src/catalog/merge-scan.js';
 import type { ScanItem } from '../../src/catalog/scan-items.js';
+import type { Section } from '../../src/catalog/section.js';
 import type { WalkedParcel } from '../../src/catalog/snapshot-pages.js';
 import { EMPTY_BLOB } from '../../src/core/hash.js';
 import type { BlobId } from '../../src/core/ids.js';
@@ -125,6 +126,16 @@ async function merged(
   const paths = entries.map(({ path }) => path.toString());
   return { paths, stale: entries.filter(({ stale }) => stale).map(({ path }) => path.toString()), merge, entries };
 }
+
+test('sizes whose sum no snapshot could tell count as the most that it can', async t => {
+  const huge = (path: string): Entry => ({ ...file(path), size: 2 ** 52, blob: 'ab'.repeat(32) as BlobId });
+  const section = { opening: Buffer.from('d'), ordinal: 0, parcels: 1, entries: 1, files: 1, bytes: 2 ** 60, top: 1 };
+  const same: ScanItem = { kind: 'same', section: section as Section };
+  const entries = [found(folder('')), found(huge('a')), found(huge('b'))];
+  t.is((await merged([], entries.slice(0, 2))).merge.tally.bytes, 2 ** 52);
+  t.is((await merged([], entries)).merge.tally.bytes, Number.MAX_SAFE_INTEGER);
+  t.is((await merged([], [found(folder('')), same])).merge.tally.bytes, Number.MAX_SAFE_INTEGER);
+});
 
 const root = folder('');
 const disk = folder('disk', { mount: true });
