@@ -6,6 +6,7 @@
  * and no other, whatever the bytes are; each checks its kind's size limit first, which bounds the time.
  */
 import { decode } from 'cborg';
+import { TIME_MS_MAX } from '../core/day.js';
 
 export class MalformedObject extends Error {
   readonly code = 'MALFORMED_OBJECT';
@@ -85,9 +86,6 @@ export function readCount(
   }
   return value;
 }
-
-/** The last moment that a `Date` can have, in ms since 1970: nobody could print a later one. */
-const TIME_MS_MAX = 8.64e15;
 
 /** Ms since 1970. */
 export const readTime = (value: unknown, what: string): number => readCount(value, what, { max: TIME_MS_MAX });

@@ -30,6 +30,8 @@ export interface SourceSpec {
 }
 
 const TIME = /^(\d{4})-(\d{2})-(\d{2})(?:T(\d{2})(?::(\d{2})(?::(\d{2}))?)?)?(Z)?/;
+/** Nobody means an earlier one. */
+const YEAR_MIN = 1000;
 const ID_DIGITS_MIN = 8;
 
 /** @throws ClusterError BAD_SOURCE_SPEC, BAD_PATH_TEXT */
@@ -141,8 +143,8 @@ function endOf(match: RegExpExecArray): number | undefined {
   ];
   const [wantedYear, wantedMonth, wantedDay, wantedHour, wantedMinute, wantedSecond] = start;
   const isReal = new Date(Date.UTC(...start));
-  // `Date` takes the years 0 to 99 for those of the last century.
-  if (isReal.getUTCFullYear() !== wantedYear) return undefined;
+  // `Date` takes the years 0 to 99 for those of the last century, and other time zones have some of 99 in 100.
+  if (isReal.getUTCFullYear() !== wantedYear || wantedYear < YEAR_MIN) return undefined;
   if (isReal.getUTCMonth() !== wantedMonth || isReal.getUTCDate() !== wantedDay) return undefined;
   if (wantedHour > 23 || wantedMinute > 59 || wantedSecond > 59) return undefined;
   const smallest = second !== undefined ? 5 : minute !== undefined ? 4 : hour !== undefined ? 3 : 2;

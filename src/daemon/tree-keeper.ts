@@ -5,8 +5,8 @@
  * A tree is a view for people, so there is no hurry: it is rewritten after some quiet and not too often, and left
  * alone when nothing that it shows has changed. After a mass change it stays at the last snapshot before it, until a
  * person has accepted the change. One whose update was broken off is a view of nothing, and one of whose store a file was
- * found gone or wrong may show that file: these are written again soon, even if no snapshot is protected then. A dated tree goes when nothing of its snapshot is held any longer, or when nobody
- * keeps that snapshot.
+ * found gone or wrong may show that file: these are written again soon, even if no snapshot is protected then. A dated
+ * tree goes when nothing of its snapshot is held any longer, or when nobody keeps that snapshot.
  */
 import type { Logger } from 'pino';
 import { walkParcels, walkStretches } from '../catalog/walk.js';

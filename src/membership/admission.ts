@@ -8,11 +8,12 @@
  * only.
  */
 import { encode } from 'cborg';
+import { TIME_MS_MAX } from '../core/day.js';
 import { hashHex } from '../core/hash.js';
 import { bytesOf, type ClusterId, type HostId, NAME_PATTERN, type PeerName, parseHostId } from '../core/ids.js';
 import { type Signer, signable } from '../core/signed.js';
 import { verify } from '../platform/ed25519.js';
-import { type Configuration, MEMBER_ADDRESSES_MAX, TIME_MS_MAX } from './configuration.js';
+import { type Configuration, MEMBER_ADDRESSES_MAX } from './configuration.js';
 import { malformed, readFields, readSignable } from './fields.js';
 import { INVITE_BYTES_MAX, type Invite, readInvite } from './invite.js';
 import { hostIdOf, ID_BYTES, KEY_BYTES, peerNameOf, publicKeyOf, SIGNATURE_BYTES } from './peer-key.js';

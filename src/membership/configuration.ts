@@ -12,6 +12,7 @@
 
 import { encode } from 'cborg';
 import { HOSTS_MAX } from '../core/cluster-config.js';
+import { TIME_MS_MAX } from '../core/day.js';
 import { ClusterError } from '../core/fault.js';
 import { hash, hashHex } from '../core/hash.js';
 import {
@@ -59,8 +60,6 @@ export const REVOKED_HEADS_MAX = 1000;
  * keys must stay shut out, so none ever leaves the list.
  */
 export const REPLACED_MAX = 1000;
-/** A day in the year 9999, in ms: beyond it a date cannot be printed. */
-export const TIME_MS_MAX = 253_402_300_799_000;
 const DOMAIN = 'scatterhoard/configuration/1';
 const HOW_TO_FORGET = "'cluster forget SOURCE --archived --yes'";
 

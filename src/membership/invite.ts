@@ -7,13 +7,14 @@
  * and one of another cluster.
  */
 import { encode } from 'cborg';
+import { TIME_MS_MAX } from '../core/day.js';
 import { ClusterError } from '../core/fault.js';
 import { hash } from '../core/hash.js';
 import { bytesOf, type ClusterId, hexOf, type PeerName, parseClusterId } from '../core/ids.js';
 import { type Signer, signable } from '../core/signed.js';
 import { generateKeyPair, verify } from '../platform/ed25519.js';
 import { bytesOfText, checkedText } from './checked-text.js';
-import { TIME_MS_MAX, TRUSTS, type Trust } from './configuration.js';
+import { TRUSTS, type Trust } from './configuration.js';
 import { isMalformed, readFields, readSignable } from './fields.js';
 import { ID_BYTES, KEY_BYTES, peerNameOf, publicKeyOf, SIGNATURE_BYTES } from './peer-key.js';
 import { isAddress } from './policy-schema.js';

@@ -6,6 +6,7 @@ import { compareListed } from '../../src/catalog/head.js';
 import { comparePaths } from '../../src/catalog/path-order.js';
 import type { ParcelRecord } from '../../src/catalog/record.js';
 import type { Snapshot } from '../../src/catalog/snapshot.js';
+import { TIME_MS_MAX } from '../../src/core/day.js';
 import { EMPTY_BLOB } from '../../src/core/hash.js';
 import {
   type BlobId,
@@ -105,7 +106,7 @@ const objectId = hex(32).map(id => id as ObjectId);
 
 export const arbitrarySnapshot: fc.Arbitrary<Snapshot> = fc.record({
   source: arbitrarySource,
-  timeMs: fc.nat({ max: 8.64e15 }),
+  timeMs: fc.nat({ max: TIME_MS_MAX }),
   holdDays: fc.nat({ max: 3660 }),
   stale: count,
   missed: count,

@@ -31,6 +31,7 @@ import {
   type SnapshotId,
   verifySnapshot,
 } from '../../src/catalog/snapshot.js';
+import { TIME_MS_MAX } from '../../src/core/day.js';
 import { EMPTY_BLOB } from '../../src/core/hash.js';
 import type { BlobId, ObjectId } from '../../src/core/ids.js';
 import { generateKeyPair, signerFromSeed } from '../../src/platform/ed25519.js';
@@ -330,11 +331,11 @@ test('a head commits to its bytes: another list has another hash', t => {
 
 test('a time that no calendar has is malformed, wherever it stands', t => {
   const [snapshot] = fc.sample(arbitrarySnapshot, 1) as [Snapshot];
-  t.notThrows(() => decodeSnapshot(encodeSnapshot({ ...snapshot, timeMs: 8.64e15 }, signer)));
+  t.notThrows(() => decodeSnapshot(encodeSnapshot({ ...snapshot, timeMs: TIME_MS_MAX }, signer)));
   const listed = { id: 'ab'.repeat(32) as SnapshotId, timeMs: 1, complete: true, firstSeq: 1 };
   const head = { source: snapshot.source, seq: 1, previous: undefined, snapshots: [listed] };
   t.notThrows(() => decodeHead(encodeHead(head, signer)));
-  const later = 8.64e15 + 1;
+  const later = TIME_MS_MAX + 1;
   for (const encoding of [
     () => encodeSnapshot({ ...snapshot, timeMs: later }, signer),
     () => encodeHead({ ...head, snapshots: [{ ...listed, timeMs: later }] }, signer),

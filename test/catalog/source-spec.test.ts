@@ -60,6 +60,7 @@ test('what is no source, snapshot or path is refused with what was given', t => 
     'a@2026-13-01',
     'a@2026-02-30',
     'a@0050-01-01',
+    'a@0999-12-31',
     'a@2026-05-01T24',
     'a@latestx',
     'a@yesterday',
