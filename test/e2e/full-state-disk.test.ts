@@ -11,9 +11,11 @@ const DISK_BYTES = 40 * 1024 * 1024;
 /** Left on the disk, so that it is full only after some copies. */
 const LEFT_BYTES = 64 * 1024;
 /** Parcels: enough to need more of the index than is left. */
-const MISSED_MIN = 100;
+const MISSED_MIN = 50;
 /** Stores are looked at every minute. */
 const LOOKED_MS_MAX = 150_000;
+/** The log is long by then, and is read whole each time. */
+const READ_LOG_EVERY_MS = 2_000;
 /** With what is copied before and after that look. */
 const TEST_MS_MAX = 480_000;
 
@@ -68,7 +70,7 @@ test('a holder whose state disk is full gives the copies that it had, and takes 
   const { parcels = 0 } = await heldBy(b);
   // What is to be copied is known before the disk is full, since nothing is taken in then.
   await b.ok('pause', '1h');
-  makePlainTree(fresh, { files: 8_000, name: 'fresh' });
+  makePlainTree(fresh, { files: 4_000, name: 'fresh' });
   await a.ok('backup', 'fresh');
   await b.sees('what it lacks', ({ sources }) => sources.some(source => source.parcels.under > MISSED_MIN));
   const filling = join(b.state, 'filling');
@@ -78,7 +80,10 @@ test('a holder whose state disk is full gives the copies that it had, and takes 
   await b.ok('resume');
   // Its line of a look at the stores, at which it is not unmounted.
   const isBehind = async () => b.log().some(({ code }) => code === 'STORE_BEHIND') || undefined;
-  await cluster.until('that b looks at a store that is behind', isBehind, { withinMs: LOOKED_MS_MAX });
+  await cluster.until('that b looks at a store that is behind', isBehind, {
+    withinMs: LOOKED_MS_MAX,
+    everyMs: READ_LOG_EVERY_MS,
+  });
   t.is(b.pid, pid);
   const held = await heldBy(b);
   t.true(held.mounted);

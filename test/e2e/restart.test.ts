@@ -85,7 +85,13 @@ test.serial('a whole cluster that is switched off and on settles again without m
   await Promise.all(hosts.map(host => host.stop()));
   await Promise.all([b, c].map(host => host.up()));
   // The origin stays away: the others know of themselves what there is to restore.
-  await c.sees('b', status => status.hosts.every(({ name, state }) => name === 'a' || state === 'active'));
+  // A store comes a moment after its host, and what is in it cannot be given before.
+  await c.sees('the stores of both', ({ hosts: all }) =>
+    all.every(
+      ({ name, state, stores: lent }) =>
+        name === 'a' || (state === 'active' && lent.length === 1 && lent.every(({ mounted }) => mounted)),
+    ),
+  );
   await c.ok('restore', 'pics', '--target', cluster.path('without its origin'));
   t.deepEqual(compareTrees(source, cluster.path('without its origin')), []);
   await a.up();
